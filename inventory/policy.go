@@ -1,0 +1,122 @@
+package inventory
+
+import (
+	"fmt"
+	"time"
+)
+
+// Policy is what a policy file says of how to sync a fleet, with every default applied. A Policy is
+// read-only after LoadPolicy and safe for concurrent use.
+type Policy struct {
+	Inventory string   // path of the inventory file, resolved against the policy file's folder
+	State     string   // folder of journals and run logs, resolved likewise
+	Pooling   *Pooling // nil: the fleet has no pools
+	Rsync     Rsync
+
+	settings map[Mode]Settings
+}
+
+// Mode is the kind of a run.
+type Mode string
+
+// The modes.
+const (
+	ModeSync   Mode = "sync"   // a full run
+	ModeCanary Mode = "canary" // canaries and gate only
+	ModeResync Mode = "resync" // a full run in an emergency
+)
+
+// Settings is the part of a policy that a mode may override.
+type Settings struct {
+	Batches Batches
+	Gate    Gate
+}
+
+// For returns the settings of a run of that mode: the policy's own with the mode's overrides applied.
+func (p *Policy) For(m Mode) Settings { return p.settings[m] }
+
+// Batches bounds the fan-out.
+type Batches struct {
+	Parallel    int           // hosts synced at once, over all sources
+	Ramp        []Amount      // sizes of successive batches; the last one repeats
+	MaxFailures Amount        // of the run's hosts; one more halts the run
+	Attempts    int           // tries of one host before it has failed for good
+	Timeout     time.Duration // of one attempt
+}
+
+// Gate is how canaries are judged.
+type Gate struct {
+	Soak     time.Duration // how long the checks are repeated before the gate may pass
+	Interval time.Duration // between the starts of two rounds of checks
+	Checks   []Check
+}
+
+// Check is one check of a gate; exactly one of HTTP and Command is set.
+type Check struct {
+	Name    string
+	HTTP    *HTTPCheck
+	Command []string // run on every canary; arguments may hold {host} and {destination}
+	Timeout time.Duration
+}
+
+// HTTPCheck asks one URL. It passes when everything it names is so.
+type HTTPCheck struct {
+	URL     string            // may hold {host}
+	Headers map[string]string // Host sets the request's host
+	Status  int
+	Body    string        // regular expression (RE2) the body must match; empty is any
+	Latency time.Duration // the answer must be complete within it; 0 is any
+}
+
+// Rsync is how rsync is started, beyond what fleetsync needs of it.
+type Rsync struct {
+	BandwidthLimit string        // rsync's --bwlimit; empty is none
+	Compress       bool          // --compress
+	Timeout        time.Duration // --timeout: without any I/O; whole seconds
+	Args           []string      // appended as they are, before the source
+}
+
+// Pooling is where the pools are and how to treat them.
+type Pooling struct {
+	Endpoints []string            // base URLs of the API, tried in turn
+	Prefix    string              // of the objects' keys
+	Select    map[string][]string // datacenter, cluster, service → which objects of a proxy; absent is any
+	Threshold Amount              // share of a pool that must stay in; always a percentage
+	Services  map[string]Amount   // per service, over Threshold
+	Drain     time.Duration
+	Timeout   time.Duration // of one operation on the API, retries included
+	Health    *HTTPCheck    // asked before a repool; nil is none
+
+	User     string // HTTP basic auth
+	Password string
+	CAFile   string // PEM files, resolved against the policy file's folder
+	CertFile string
+	KeyFile  string
+}
+
+// Amount is a number of hosts: a count, or a share of some total. The zero Amount is none.
+type Amount struct {
+	Count       int
+	BasisPoints int // hundredths of a percent
+	Share       bool
+}
+
+// Of returns the number of hosts that a is of total, rounded down.
+func (a Amount) Of(total int) int {
+	if !a.Share {
+		return a.Count
+	}
+	return int(int64(total) * int64(a.BasisPoints) / 10_000)
+}
+
+// String returns a as the policy file writes it.
+func (a Amount) String() string {
+	switch {
+	case !a.Share:
+		return fmt.Sprint(a.Count)
+	case a.BasisPoints%100 == 0:
+		return fmt.Sprintf("%d%%", a.BasisPoints/100)
+	default:
+		return fmt.Sprintf("%.2f%%", float64(a.BasisPoints)/100)
+	}
+}
