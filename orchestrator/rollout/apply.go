@@ -1,0 +1,322 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+)
+
+// Apply folds one event into the state. An error means that the event does not belong to this run
+// at this point: the journal is corrupt, or the program is wrong; the state is then not to be used.
+func (s *State) Apply(e Event) error {
+	if e.Seq != s.Seq+1 {
+		return fmt.Errorf("event %d follows event %d", e.Seq, s.Seq)
+	}
+	if e.Run != s.Plan.Run {
+		return fmt.Errorf("event %d is of run %q, not %q", e.Seq, e.Run, s.Plan.Run)
+	}
+	if err := s.apply(e); err != nil {
+		return fmt.Errorf("event %d (%s %s): %w", e.Seq, e.Kind, e.Step, err)
+	}
+	s.Seq, s.At = e.Seq, e.At
+	s.advance(e.At)
+	if !s.stopping() && s.sourceless() {
+		s.stop(HaltSource, "no source with the run's tree is left")
+	}
+	return nil
+}
+
+func (s *State) apply(e Event) error {
+	switch e.Kind {
+	case RunStarted:
+		s.started = e.At
+		s.enter(e.At)
+		return nil
+	case RunResumed:
+		s.resumed(e.At)
+		return nil
+	case StepStarted:
+		return s.stepStarted(e)
+	case StepDone, StepFailed:
+		return s.stepEnded(e)
+	case PoolChanged, SourceChanged:
+		i, ok := s.index[e.Host]
+		if !ok || s.hosts[i].source == nil {
+			return fmt.Errorf("host %q is no source", e.Host)
+		}
+		s.hosts[i].source.lost = true
+		s.anyLost = true
+		s.reconsider(i)
+		s.updateOrigin()
+		return nil
+	case LockLost:
+		s.stop(HaltLock, "the lock was lost: "+e.Error)
+		s.abort = max(s.abort, AbortNow)
+		return nil
+	case AbortAsked:
+		if e.Level < AbortGently {
+			return fmt.Errorf("abort level %d", e.Level)
+		}
+		s.abort, s.abortWhy = max(s.abort, e.Level), e.Detail
+		return nil
+	case RunFinished:
+		s.outcome = e.Outcome
+		return nil
+	default:
+		return fmt.Errorf("unknown kind")
+	}
+}
+
+func (s *State) stepStarted(e Event) error {
+	if _, running := s.flights[e.Step]; running {
+		return fmt.Errorf("started twice")
+	}
+	kind, name, err := s.parse(e)
+	if err != nil {
+		return err
+	}
+	f := flight{kind: kind, host: none, source: none, attempt: e.Attempt}
+	switch kind {
+	case StepCheck:
+		f.check = s.check(name)
+		if f.check == nil {
+			return fmt.Errorf("the plan has no such check")
+		}
+		f.check.running, f.check.started, f.check.round = true, e.At, e.Attempt
+	case StepSync:
+		f.host = s.index[name]
+		src, ok := s.index[e.Source]
+		if !ok || s.hosts[src].source == nil {
+			return fmt.Errorf("host %q is no source", e.Source)
+		}
+		h := &s.hosts[f.host]
+		if h.sync != waiting {
+			return fmt.Errorf("the host is %s", h.sync)
+		}
+		f.source = src
+		h.sync, h.attempts, h.last, h.at = syncing, e.Attempt, e.Source, e.At
+		s.ready.remove(f.host)
+		s.delayed.remove(f.host)
+		s.syncing++
+		s.load(src, +1)
+	case StepObserve, StepDepool, StepRepool:
+		f.host = s.index[name]
+		p := s.hosts[f.host].pool
+		if p == nil {
+			return fmt.Errorf("the host has no pools in this plan")
+		}
+		p.attempts[kind] = e.Attempt
+		switch kind {
+		case StepObserve:
+			p.status = poolObserving
+		case StepDepool:
+			p.status, p.held = poolDepooling, true
+			s.depools++
+		default:
+			p.status = poolRestoring
+		}
+		s.reconsider(f.host)
+	}
+	s.flights[e.Step] = f
+	return nil
+}
+
+// parse returns the kind of a step and what it is about: a host of the plan, or a check.
+func (s *State) parse(e Event) (StepKind, string, error) {
+	if e.Host != "" {
+		if _, ok := s.index[e.Host]; !ok {
+			return "", "", fmt.Errorf("the plan has no host %q", e.Host)
+		}
+		for _, kind := range []StepKind{StepObserve, StepDepool, StepSync, StepRepool} {
+			if e.Step == stepID(kind, e.Host) {
+				return kind, e.Host, nil
+			}
+		}
+		return "", "", fmt.Errorf("not a step of host %s", e.Host)
+	}
+	for i := range s.gate.checks {
+		if name := s.gate.checks[i].name; e.Step == stepID(StepCheck, name) {
+			return StepCheck, name, nil
+		}
+	}
+	return "", "", fmt.Errorf("the plan has no such step")
+}
+
+func (s *State) stepEnded(e Event) error {
+	f, ok := s.flights[e.Step]
+	if !ok || f.attempt != e.Attempt {
+		return fmt.Errorf("ended without having been started as attempt %d", e.Attempt)
+	}
+	delete(s.flights, e.Step)
+	done := e.Kind == StepDone
+	switch f.kind {
+	case StepSync:
+		s.syncEnded(f, e, done)
+	case StepCheck:
+		f.check.running = false
+		switch {
+		case done:
+			s.judged(f.check, e.Verdict, e.Detail)
+		case e.Class != Stopped:
+			s.judged(f.check, Unknown, e.Error)
+		}
+	case StepObserve, StepDepool, StepRepool:
+		if f.kind == StepDepool {
+			s.depools--
+		}
+		if !done {
+			s.poolFailed(f.host, f.kind, e)
+		} else if err := s.poolDone(f, e); err != nil {
+			return err
+		}
+		s.reconsider(f.host)
+	}
+	return nil
+}
+
+func (s *State) syncEnded(f flight, e Event, done bool) {
+	h := &s.hosts[f.host]
+	s.syncing--
+	s.load(f.source, -1)
+	h.at = e.At
+	if done {
+		h.sync, h.err, h.class, h.stats = synced, "", "", e.Stats
+		s.hosts[f.source].source.fails = 0
+		s.settle(f.host)
+		return
+	}
+	h.sync, h.err, h.class = waiting, e.Error, e.Class
+	if e.Blame {
+		s.blame(f.source)
+	}
+	switch e.Class {
+	case Stopped:
+		// We ended it, so it says nothing of the host. It goes to another source at once.
+		s.wait(f.host, time.Time{})
+		return
+	case Busy:
+		if h.busySince.IsZero() {
+			h.busySince = e.At
+		}
+		if e.At.Before(h.busySince.Add(time.Duration(s.Plan.Limits.Timeout))) {
+			s.wait(f.host, e.At.Add(s.backoff(1)))
+			return
+		}
+	case Transient:
+		h.failures++
+		h.busySince = time.Time{}
+		h.tried = append(h.tried, f.source)
+		if h.failures < s.Plan.Limits.Attempts {
+			s.wait(f.host, e.At.Add(s.backoff(h.failures)))
+			return
+		}
+	default: // permanent, and what no sync should end with
+	}
+	h.sync = failed
+	s.settle(f.host)
+	s.failures++
+	if s.failures > s.Plan.Limits.MaxFailures {
+		s.stop(HaltBudget, fmt.Sprintf("%d hosts failed, of which %d may", s.failures, s.Plan.Limits.MaxFailures))
+	}
+	if s.Plan.Hosts[f.host].Role == RoleCanary {
+		s.decide(Fail, fmt.Sprintf("canary %s cannot be synced: %s", e.Host, e.Error))
+	}
+}
+
+// settle records that a host has been synced or has failed for good.
+func (s *State) settle(i int) {
+	s.stageLeft--
+	if s.hosts[i].fleet {
+		s.fleetLeft--
+	}
+	s.reconsider(i)
+}
+
+func (s *State) load(i, by int) {
+	src := s.hosts[i].source
+	src.load += by
+	s.rosters[src.tier].update(i, src)
+	if i == s.origin {
+		s.updateOrigin()
+	}
+}
+
+func (s *State) poolDone(f flight, e Event) error {
+	p := s.hosts[f.host].pool
+	p.due, p.err = time.Time{}, ""
+	switch f.kind {
+	case StepObserve:
+		p.status = poolObserved
+		return p.observed(e.Objects)
+	case StepDepool:
+		p.failures = 0
+		p.status, p.outAt = poolOut, e.At
+		s.hosts[f.host].source.from = s.drained(f.host)
+	default:
+		p.failures = 0
+		p.status, p.held = poolBack, false
+	}
+	return nil
+}
+
+// resumed folds a new beginning of the same run. Steps that never ended are to be started again, as
+// a new attempt that does not count as a failure. Pools are looked at again: somebody may have put
+// them back meanwhile. A run that had finished is opened again: what failed gets new attempts.
+func (s *State) resumed(at time.Time) {
+	for id, f := range s.flights {
+		switch f.kind {
+		case StepSync:
+			s.hosts[f.host].sync = waiting
+			s.syncing--
+			s.load(f.source, -1)
+		case StepCheck:
+			f.check.running = false
+		case StepObserve, StepDepool, StepRepool:
+		}
+		delete(s.flights, id)
+	}
+	s.depools = 0
+	for _, i := range s.pooled {
+		p := s.hosts[i].pool
+		if p.status != poolBack || s.outcome != nil {
+			p.status = poolIdle
+		}
+		p.failures, p.due = 0, time.Time{}
+	}
+	s.abort, s.abortWhy = 0, ""
+	if s.outcome != nil {
+		s.reopen()
+	}
+	for i := range s.hosts {
+		s.ready.remove(i)
+		s.delayed.remove(i)
+		s.reconsider(i)
+	}
+	s.stage = 0
+	s.enter(at)
+}
+
+// reopen takes back what ended a finished run.
+func (s *State) reopen() {
+	s.outcome, s.halt, s.haltWhy, s.failures = nil, "", "", 0
+	if s.gate.verdict != Pass {
+		s.gate = gate{checks: s.gate.checks}
+		for i := range s.gate.checks {
+			s.gate.checks[i] = check{name: s.gate.checks[i].name, round: s.gate.checks[i].round}
+		}
+	}
+	for i := range s.hosts {
+		h := &s.hosts[i]
+		if h.source != nil {
+			h.source.dropped, h.source.fails = false, 0
+		}
+		if h.pool != nil {
+			h.pool.refused = false
+		}
+		if h.sync == failed {
+			h.sync, h.failures, h.tried, h.busySince = waiting, 0, nil, time.Time{}
+			if h.fleet {
+				s.fleetLeft++
+			}
+		}
+	}
+}

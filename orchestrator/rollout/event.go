@@ -1,0 +1,86 @@
+package rollout
+
+import "time"
+
+// EventKind is what happened.
+type EventKind string
+
+// The kinds of events.
+const (
+	RunStarted    EventKind = "run_started" // carries the plan
+	RunResumed    EventKind = "run_resumed"
+	StepStarted   EventKind = "step_started"
+	StepDone      EventKind = "step_done"
+	StepFailed    EventKind = "step_failed"
+	PoolChanged   EventKind = "pool_changed"   // somebody else changed an object that we hold
+	SourceChanged EventKind = "source_changed" // a source no longer has the run's tree
+	LockLost      EventKind = "lock_lost"
+	AbortAsked    EventKind = "abort_asked" // carries its level
+	RunFinished   EventKind = "run_finished"
+)
+
+// Class says what kind of failure ended a step, and so what may be tried next.
+type Class string
+
+// The classes of failures.
+const (
+	Transient Class = "transient" // may pass later or from another source
+	Permanent Class = "permanent" // will not pass however often it is tried
+	Busy      Class = "busy"      // somebody else's rsync still writes the destination
+	Stopped   Class = "stopped"   // we ended it
+	Conflict  Class = "conflict"  // a pool object changed between observe and depool
+	Capacity  Class = "capacity"  // a depool would take a pool below its threshold
+	Unhealthy Class = "unhealthy" // a host must not be repooled, says its health check
+)
+
+// Verdict is how a check or the gate judged. Unknown is not pass.
+type Verdict string
+
+// The verdicts.
+const (
+	Pass    Verdict = "pass"
+	Fail    Verdict = "fail"
+	Unknown Verdict = "unknown"
+)
+
+// Abort levels, in an AbortAsked event.
+const (
+	AbortGently = 1 // nothing new starts, running steps end
+	AbortNow    = 2 // running transfers are ended too
+)
+
+// Event is something that happened. Events are the only way into a State, the lines of a journal,
+// and what --json prints. Fields that do not apply to a kind are empty.
+type Event struct {
+	Seq     int64     `json:"seq"` // from 1, without gaps, over the whole run
+	At      time.Time `json:"at"`
+	Run     string    `json:"run"`
+	Kind    EventKind `json:"kind"`
+	Step    StepID    `json:"step,omitempty"`
+	Host    string    `json:"host,omitempty"`
+	Source  string    `json:"source,omitempty"`
+	Attempt int       `json:"attempt,omitempty"`
+
+	Error string `json:"error,omitempty"` // step_failed: what was wrong
+	Class Class  `json:"class,omitempty"` // step_failed
+	Blame bool   `json:"blame,omitempty"` // step_failed of a sync: the source may be why
+
+	Verdict Verdict  `json:"verdict,omitempty"` // step_done of a check
+	Detail  string   `json:"detail,omitempty"`  // what a person should know of it
+	Objects []Object `json:"objects,omitempty"` // step_done of an observe: the receipt
+	Stats   *Stats   `json:"stats,omitempty"`   // step_done of a sync
+
+	Level   int      `json:"level,omitempty"`   // abort_asked
+	Plan    *Plan    `json:"plan,omitempty"`    // run_started
+	Outcome *Outcome `json:"outcome,omitempty"` // run_finished
+}
+
+// Stats is what a sync moved.
+type Stats struct {
+	Files       int64 `json:"files"`       // in the tree
+	Created     int64 `json:"created"`     // that were not there before
+	Deleted     int64 `json:"deleted"`     // that are not in the tree
+	Transferred int64 `json:"transferred"` // whose content was sent
+	Bytes       int64 `json:"bytes"`       // on the wire, both ways
+	Size        int64 `json:"size"`        // of the tree, in bytes
+}

@@ -1,0 +1,311 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
+)
+
+// ErrNoProxyFits says that a fleet has proxies, and none of them can be taken out of its pools.
+var ErrNoProxyFits = errors.New("no proxy can be taken out of its pools")
+
+// Request is what one run is asked for, and what was found out before it is planned.
+type Request struct {
+	Run       string
+	Mode      inventory.Mode
+	Made      time.Time
+	Origin    string   // empty: the first master that may be synced from
+	Selection []string // hosts that the run is limited to; nil is all
+	Paths     []string // subset of the tree; nil is all of it
+	Force     string   // reason to go on past a gate that does not pass; empty: never
+
+	Pools bool          // the fleet has pools; false: proxies serve without being taken out of any
+	Left  []Left        // proxies that the pools cannot spare, and why
+	Drain time.Duration // between a depool and the proxy's first use
+}
+
+// Values that a plan has and a policy does not set.
+const (
+	defaultRetryDelay = 2 * time.Second
+	defaultRestore    = 2 * time.Minute
+	defaultUnknowns   = 2
+)
+
+// NewPlan makes the plan of a run. The order of its stages is why the tool is safe, so each stage
+// carries its reason.
+//
+// The error is ErrNoProxyFits, or says what in the request does not fit the fleet.
+func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan, error) {
+	b := builder{fleet: f, request: r, roles: map[string]Role{}, left: map[string]bool{}}
+	if err := b.cast(); err != nil {
+		return nil, err
+	}
+	fleet := b.names(RoleHost)
+	p := &Plan{
+		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
+		Origin: b.origin, Paths: r.Paths, Force: r.Force, Left: b.leftOut,
+		Limits: Limits{
+			Parallel:   settings.Batches.Parallel,
+			Attempts:   settings.Batches.Attempts,
+			Timeout:    Duration(settings.Batches.Timeout),
+			RetryDelay: Duration(defaultRetryDelay),
+			Drain:      Duration(r.Drain),
+			Restore:    Duration(defaultRestore),
+		},
+		Gate: Gate{
+			Soak:     Duration(settings.Gate.Soak),
+			Interval: Duration(settings.Gate.Interval),
+			Unknowns: defaultUnknowns,
+		},
+	}
+	for _, c := range settings.Gate.Checks {
+		p.Gate.Checks = append(p.Gate.Checks, c.Name)
+	}
+	if len(p.Gate.Checks) == 0 {
+		p.Gate.Checks = []string{SoakCheck}
+	}
+	b.hosts(p)
+	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts) - 1) // the origin is not synced
+
+	canaries := b.names(RoleCanary)
+	p.stage(Stage{Name: "canaries", Kind: StageSync, Hosts: canaries, Origin: true,
+		Why: "straight from the origin, before any proxy: no bad tree reaches a host that will be pooled again"})
+	p.stage(Stage{Name: "gate", Kind: StageCheck, Hosts: canaries,
+		Why: "no other host gets the tree before it passes"})
+	if r.Mode == inventory.ModeCanary {
+		return p, nil
+	}
+	p.stage(Stage{Name: "masters", Kind: StageSync, Hosts: b.comasters(), Origin: true,
+		Why: "every master holds what the fleet is about to get"})
+	proxies := b.names(RoleProxy)
+	pooled := slices.DeleteFunc(slices.Clone(proxies), func(name string) bool { return !b.pooled(name) })
+	p.stage(Stage{Name: "depool", Kind: StageDepool, Hosts: pooled,
+		Why: "a host that serves the fleet serves no users meanwhile"})
+	p.stage(Stage{Name: "proxies", Kind: StageSync, Hosts: proxies, Origin: true,
+		Why: "from the origin; only a proxy whose own sync is verified serves"})
+	p.batches(fleet, settings.Batches.Ramp)
+	p.stage(Stage{Name: "repool", Kind: StageRepool, Hosts: pooled,
+		Why: "every object back as it was"})
+	return p, nil
+}
+
+// stage adds a stage, unless it would be empty.
+func (p *Plan) stage(s Stage) {
+	if len(s.Hosts) > 0 {
+		p.Stages = append(p.Stages, s)
+	}
+}
+
+// batches adds the stages that proxies serve: the sizes of the ramp in turn, the last one repeated.
+func (p *Plan) batches(hosts []string, ramp []inventory.Amount) {
+	var sizes []int
+	for left := len(hosts); left > 0; {
+		size := left
+		if len(ramp) > 0 {
+			a := ramp[min(len(sizes), len(ramp)-1)]
+			size = min(left, max(1, a.Of(len(hosts))))
+		}
+		sizes = append(sizes, size)
+		left -= size
+	}
+	for i, size := range sizes {
+		why := "the rest, now that smaller batches went well"
+		if i < len(sizes)-1 {
+			why = "small first: a bad tree that passed the gate is seen here"
+		}
+		p.stage(Stage{Name: fmt.Sprintf("batch %d of %d", i+1, len(sizes)), Kind: StageSync, Hosts: hosts[:size:size], Why: why})
+		hosts = hosts[size:]
+	}
+}
+
+// builder gives each host of the fleet its part in one plan.
+type builder struct {
+	fleet   *inventory.Fleet
+	request Request
+	origin  string
+	roles   map[string]Role
+	slots   map[string]int
+	left    map[string]bool
+	leftOut []Left
+	proxies map[string]inventory.Proxy
+}
+
+// cast decides who plays which part.
+func (b *builder) cast() error {
+	if err := b.castMasters(); err != nil {
+		return err
+	}
+	for _, name := range b.selected() {
+		if b.roles[name] == "" {
+			b.roles[name] = RoleHost
+		}
+	}
+	b.castCanaries()
+	if len(b.names(RoleCanary)) == 0 {
+		return errors.New("the selection holds masters only: there is no host to sync")
+	}
+	return b.castProxies()
+}
+
+// selected returns the hosts that the run is about, in the fleet's order.
+func (b *builder) selected() []string {
+	in := map[string]bool{}
+	for _, name := range b.request.Selection {
+		in[name] = true
+	}
+	var names []string
+	for _, h := range b.fleet.Hosts {
+		if b.request.Selection == nil || in[h.Name] {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+func (b *builder) castMasters() error {
+	b.slots = map[string]int{}
+	for _, m := range b.fleet.Masters {
+		if b.origin == "" && m.Serve && (b.request.Origin == "" || b.request.Origin == m.Host) {
+			b.origin = m.Host
+		}
+		b.roles[m.Host] = RoleMaster
+		if m.Serve {
+			b.slots[m.Host] = m.Slots
+		}
+	}
+	switch {
+	case b.origin != "":
+		return nil
+	case b.request.Origin == "":
+		return errors.New("no master may be synced from: one must have serve: true")
+	case b.roles[b.request.Origin] == RoleMaster:
+		return fmt.Errorf("master %s may not be synced from: it has serve: false", b.request.Origin)
+	default:
+		return fmt.Errorf("%s is not a master", b.request.Origin)
+	}
+}
+
+// castCanaries takes the fleet's canaries or, where the selection has none of them, as many of its
+// first hosts: there is no run without a gate.
+func (b *builder) castCanaries() {
+	found := false
+	for _, name := range b.fleet.Canaries {
+		if b.roles[name] == RoleHost {
+			b.roles[name] = RoleCanary
+			found = true
+		}
+	}
+	if found {
+		return
+	}
+	proxy := map[string]bool{}
+	for _, p := range b.fleet.Proxies {
+		proxy[p.Host] = true
+	}
+	hosts := b.names(RoleHost)
+	stand := slices.DeleteFunc(slices.Clone(hosts), func(name string) bool { return proxy[name] })
+	if len(stand) == 0 {
+		stand = hosts // a proxy stands in only where there is nobody else
+	}
+	for _, name := range stand[:min(len(stand), max(1, len(b.fleet.Canaries)))] {
+		b.roles[name] = RoleCanary
+	}
+}
+
+// castProxies decides which proxies serve. The others are ordinary hosts.
+func (b *builder) castProxies() error {
+	b.proxies = map[string]inventory.Proxy{}
+	if b.request.Mode == inventory.ModeCanary {
+		return nil
+	}
+	spared := map[string]string{}
+	for _, l := range b.request.Left {
+		spared[l.Host] = l.Reason
+	}
+	fleet := len(b.names(RoleHost))
+	var serving, candidates int
+	for _, p := range b.fleet.Proxies {
+		reason, spare := spared[p.Host]
+		switch {
+		case b.roles[p.Host] == "":
+			b.leaveOut(p.Host, "outside the selection, and not known to hold the tree")
+			continue
+		case b.roles[p.Host] == RoleCanary:
+			b.leaveOut(p.Host, "stands in for a canary")
+			continue
+		case spare:
+			b.leaveOut(p.Host, reason)
+			candidates++
+			continue
+		}
+		candidates++
+		serving++
+		b.roles[p.Host] = RoleProxy
+		b.proxies[p.Host] = p
+		b.slots[p.Host] = p.Slots
+	}
+	switch {
+	case fleet == candidates:
+		// Nobody is left whom they would serve: to take them out would be for nothing.
+		for name := range b.proxies {
+			b.roles[name] = RoleHost
+			delete(b.slots, name)
+		}
+	case candidates > 0 && serving == 0:
+		return fmt.Errorf("%w: %s: %s", ErrNoProxyFits, b.leftOut[0].Host, b.leftOut[0].Reason)
+	}
+	return nil
+}
+
+func (b *builder) leaveOut(host, reason string) {
+	b.leftOut = append(b.leftOut, Left{Host: host, Reason: reason})
+}
+
+func (b *builder) pooled(name string) bool { return b.request.Pools && b.proxies[name].Pooled }
+
+// names returns the hosts of a role, in the fleet's order.
+func (b *builder) names(r Role) []string {
+	var names []string
+	for _, h := range b.fleet.Hosts {
+		if b.roles[h.Name] == r {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// comasters returns the masters to be synced: all but the origin, and only selected ones.
+func (b *builder) comasters() []string {
+	var names []string
+	for _, name := range b.names(RoleMaster) {
+		if name != b.origin && (b.request.Selection == nil || slices.Contains(b.request.Selection, name)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// hosts lists those that the plan is about: the origin and all that a stage syncs.
+func (b *builder) hosts(p *Plan) {
+	comasters := b.comasters()
+	for _, h := range b.fleet.Hosts {
+		role := b.roles[h.Name]
+		switch {
+		case role == "":
+			continue
+		case role == RoleMaster && h.Name != b.origin:
+			if b.request.Mode == inventory.ModeCanary || !slices.Contains(comasters, h.Name) {
+				continue
+			}
+		case role != RoleCanary && role != RoleMaster && b.request.Mode == inventory.ModeCanary:
+			continue
+		}
+		p.Hosts = append(p.Hosts, Host{
+			Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack,
+			Slots: b.slots[h.Name], Pooled: role == RoleProxy && b.pooled(h.Name),
+		})
+	}
+}

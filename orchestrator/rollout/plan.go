@@ -1,0 +1,95 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
+)
+
+// Plan is what a run will do, as data. It is made once, by NewPlan, written to the journal with the
+// run's first event, and never changes.
+type Plan struct {
+	Run       string         `json:"run"`
+	Fleet     string         `json:"fleet"`
+	Mode      inventory.Mode `json:"mode"`
+	Made      time.Time      `json:"made"`
+	Inventory string         `json:"inventory"`       // digest of the inventory it was made from
+	Origin    string         `json:"origin"`          // the master that the tree is taken from
+	Paths     []string       `json:"paths,omitempty"` // the subset of the tree; none is the whole tree
+	Force     string         `json:"force,omitempty"` // why a gate that does not pass is overridden; empty: it is not
+
+	Hosts  []Host  `json:"hosts"`  // all that are synced or may serve, in the fleet's order
+	Stages []Stage `json:"stages"` // in order; a stage begins when the one before is complete
+	Limits Limits  `json:"limits"`
+	Gate   Gate    `json:"gate"`
+	Left   []Left  `json:"left,omitempty"` // proxies that will not serve, and why
+}
+
+// Role is the part a host plays in a run.
+type Role string
+
+// The roles.
+const (
+	RoleMaster Role = "master"
+	RoleCanary Role = "canary"
+	RoleProxy  Role = "proxy" // will serve, out of its pools
+	RoleHost   Role = "host"
+)
+
+// Host is a host as the scheduler sees it.
+type Host struct {
+	Name       string `json:"name"`
+	Role       Role   `json:"role"`
+	Datacenter string `json:"datacenter,omitempty"`
+	Rack       string `json:"rack,omitempty"`
+	Slots      int    `json:"slots,omitempty"`  // how many hosts it may serve at once; 0 serves none
+	Pooled     bool   `json:"pooled,omitempty"` // has pool objects that must be out while it serves
+}
+
+// StageKind is what the steps of a stage do.
+type StageKind string
+
+// The kinds of stages.
+const (
+	StageSync   StageKind = "sync"
+	StageCheck  StageKind = "check"  // the gate
+	StageDepool StageKind = "depool" // observe, depool and drain
+	StageRepool StageKind = "repool"
+)
+
+// Stage is a part of a plan that is complete before the next one begins.
+type Stage struct {
+	Name   string    `json:"name"`
+	Kind   StageKind `json:"kind"`
+	Hosts  []string  `json:"hosts"`
+	Origin bool      `json:"origin,omitempty"` // synced straight from the origin, not from proxies
+	Why    string    `json:"why"`              // why it is at this place
+}
+
+// Limits bounds a run.
+type Limits struct {
+	Parallel    int      `json:"parallel"`     // hosts synced at once
+	MaxFailures int      `json:"max_failures"` // hosts that may fail for good; one more halts the run
+	Attempts    int      `json:"attempts"`     // failures of one step before it has failed for good
+	Timeout     Duration `json:"timeout"`      // of one attempt
+	RetryDelay  Duration `json:"retry_delay"`  // before the second attempt; doubles with each
+	Drain       Duration `json:"drain"`        // between a depool and the proxy's first use
+	Restore     Duration `json:"restore"`      // how long a failing repool is tried again before it is given up and named
+}
+
+// Gate says how the canaries are judged.
+type Gate struct {
+	Soak     Duration `json:"soak"`     // how long checks are repeated; a check must pass a round begun after it
+	Interval Duration `json:"interval"` // between the starts of two rounds of one check
+	Unknowns int      `json:"unknowns"` // rounds in succession that may be unknown; with one more the gate is unknown
+	Checks   []string `json:"checks"`   // names; never empty where there is a gate
+}
+
+// SoakCheck is the check of a gate for which none is configured: it passes, once the soak is over.
+const SoakCheck = "soak"
+
+// Left is a proxy that will not serve. It is synced as an ordinary host.
+type Left struct {
+	Host   string `json:"host"`
+	Reason string `json:"reason"`
+}

@@ -1,0 +1,105 @@
+package rollout
+
+import "time"
+
+// tier orders sources: masters serve the fleet only when no proxy is left.
+type tier int
+
+const (
+	proxyTier tier = iota
+	masterTier
+	tiers
+)
+
+// suspicion is how many transfers in succession must fail, with the source a possible culprit,
+// before the source is left for another. One would leave a good proxy because of one bad host; many
+// would cost every host an attempt.
+const suspicion = 3
+
+// source is a host's part as a source.
+type source struct {
+	tier  tier
+	slots int
+	load  int // transfers in flight from it
+	fails int // in succession that it may be the culprit of
+
+	serving bool      // may be given hosts; kept by State.reconsider
+	from    time.Time // not before: a proxy drains first
+	dropped bool      // left, because transfers from it failed
+	lost    bool      // must not serve any more: what it serves is ended
+}
+
+// roster is the sources of one tier that serve, and those of them with a free slot.
+type roster struct {
+	serving []int
+	free    []int
+}
+
+func (r *roster) update(host int, src *source) {
+	r.serving = member(r.serving, host, src.serving)
+	r.free = member(r.free, host, src.serving && src.load < src.slots)
+}
+
+// member puts host in or takes it out of a short list that is kept in order, so that what is
+// decided over it does not depend on how it came about.
+func member(hosts []int, host int, in bool) []int {
+	at := 0
+	for at < len(hosts) && hosts[at] < host {
+		at++
+	}
+	present := at < len(hosts) && hosts[at] == host
+	switch {
+	case in && !present:
+		hosts = append(hosts, 0)
+		copy(hosts[at+1:], hosts[at:])
+		hosts[at] = host
+	case !in && present:
+		hosts = append(hosts[:at], hosts[at+1:]...)
+	}
+	return hosts
+}
+
+// reconsider keeps whether a host serves, after anything that bears on it has changed: the one place
+// that says when a source is good.
+func (s *State) reconsider(i int) {
+	h := &s.hosts[i]
+	if h.source == nil {
+		return
+	}
+	h.source.serving = !h.source.lost && !h.source.dropped &&
+		h.sync == synced && (h.pool == nil || h.pool.status == poolOut)
+	s.rosters[h.source.tier].update(i, h.source)
+}
+
+// roster returns the sources that the current stage may use: the origin alone where the stage says
+// so and it still has the tree; else the proxies; else the masters. No proxy is still to come when a
+// stage asks: the stages that make them sources are complete before those that they serve.
+func (s *State) roster() *roster {
+	if s.Plan.Stages[s.stage].Origin && s.hosts[s.origin].source.serving {
+		return &s.originRoster
+	}
+	if r := &s.rosters[proxyTier]; len(r.serving) > 0 {
+		return r
+	}
+	return &s.rosters[masterTier]
+}
+
+// sourceless says whether the current stage has hosts left and nothing to take the tree from.
+func (s *State) sourceless() bool {
+	if s.stage == len(s.Plan.Stages) || s.Plan.Stages[s.stage].Kind != StageSync || s.stageLeft == 0 {
+		return false
+	}
+	return len(s.roster().serving) == 0
+}
+
+// blame counts a failed transfer against its source and leaves the source when too many failed in
+// succession; never the last one that serves.
+func (s *State) blame(i int) {
+	src := s.hosts[i].source
+	src.fails++
+	serving := len(s.rosters[proxyTier].serving) + len(s.rosters[masterTier].serving)
+	if src.fails >= suspicion && src.serving && serving > 1 && i != s.origin {
+		src.dropped = true
+		s.reconsider(i)
+	}
+}

@@ -1,0 +1,264 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+)
+
+// syncStatus is where a host stands.
+type syncStatus string
+
+const (
+	waiting syncStatus = "waiting" // for its first attempt or the next one
+	syncing syncStatus = "syncing"
+	synced  syncStatus = "synced"
+	failed  syncStatus = "failed" // for good
+)
+
+// HaltKind is why a run stopped by itself.
+type HaltKind string
+
+// The kinds of halts.
+const (
+	HaltGate   HaltKind = "gate"   // the gate did not pass
+	HaltBudget HaltKind = "budget" // more hosts failed than may
+	HaltSource HaltKind = "source" // nothing is left to take the tree from
+	HaltLock   HaltKind = "lock"   // the lock was lost
+)
+
+// State is where a run stands: the fold of its events over its plan. It belongs to one goroutine;
+// others may read it only while that one waits. Make one with NewState.
+type State struct {
+	Plan *Plan
+	Seq  int64     // of the last event
+	At   time.Time // of the last event
+
+	index  map[string]int // host → its place in Plan.Hosts and hosts
+	origin int
+	hosts  []host
+	pooled []int // proxies that must be out of their pools while they serve
+
+	rosters      [tiers]roster
+	originRoster roster // the origin alone
+
+	stage     int // in Plan.Stages, of the first that is not complete
+	stageLeft int // hosts of a sync stage that are not settled
+	fleetLeft int // hosts of all stages served by proxies that are not settled
+	ready     *queue
+	delayed   *delayed
+
+	flights  map[StepID]flight // steps that were started and did not end
+	syncing  int               // of which syncs
+	depools  int               // of which depools
+	failures int               // hosts that failed for good
+
+	gate     gate
+	halt     HaltKind
+	haltWhy  string
+	abort    int
+	abortWhy string
+	anyLost  bool // some source was lost: transfers from it may have to be ended
+	started  time.Time
+	outcome  *Outcome
+}
+
+// host is what a run knows of one host.
+type host struct {
+	sync      syncStatus
+	fleet     bool // in a stage that proxies serve
+	attempts  int  // syncs started
+	failures  int  // of those, failed in a way that counts
+	tried     []int
+	busySince time.Time
+	last      string // the source of the last attempt
+	err       string
+	class     Class
+	stats     *Stats
+	at        time.Time // of the last sync event
+	source    *source   // nil: serves nobody
+	pool      *pool     // nil: has nothing in a pool that must be out
+}
+
+type flight struct {
+	kind    StepKind
+	host    int // none for checks
+	source  int // none but for syncs
+	check   *check
+	attempt int
+}
+
+// NewState returns the state of a run in which nothing has happened yet. The plan must be one that
+// NewPlan made, or that was read back from a journal.
+func NewState(p *Plan) (*State, error) {
+	s := &State{
+		Plan:    p,
+		index:   make(map[string]int, len(p.Hosts)),
+		hosts:   make([]host, len(p.Hosts)),
+		ready:   newQueue(p.Hosts),
+		delayed: newDelayed(),
+		flights: map[StepID]flight{},
+	}
+	for i, h := range p.Hosts {
+		if _, twice := s.index[h.Name]; twice {
+			return nil, fmt.Errorf("plan %s: host %s is listed twice", p.Run, h.Name)
+		}
+		s.index[h.Name] = i
+		if h.Slots > 0 {
+			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
+		}
+		if h.Role == RoleProxy && h.Pooled {
+			s.hosts[i].pool = &pool{status: poolIdle, attempts: map[StepKind]int{}}
+			s.pooled = append(s.pooled, i)
+		}
+	}
+	origin, ok := s.index[p.Origin]
+	if !ok || s.hosts[origin].source == nil {
+		return nil, fmt.Errorf("plan %s: origin %q is not a host with slots", p.Run, p.Origin)
+	}
+	s.origin = origin
+	for _, stage := range p.Stages {
+		if stage.Kind != StageSync {
+			continue
+		}
+		for _, name := range stage.Hosts {
+			i, ok := s.index[name]
+			if !ok {
+				return nil, fmt.Errorf("plan %s: stage %s names host %q, which the plan does not list", p.Run, stage.Name, name)
+			}
+			if s.hosts[i].sync == waiting || i == origin {
+				return nil, fmt.Errorf("plan %s: stage %s syncs host %s, which is the origin or in another stage too", p.Run, stage.Name, name)
+			}
+			s.hosts[i].sync = waiting
+			if !stage.Origin {
+				s.hosts[i].fleet = true
+				s.fleetLeft++
+			}
+		}
+	}
+	s.hosts[origin].sync = synced
+	for i, h := range s.hosts {
+		if h.sync == "" {
+			return nil, fmt.Errorf("plan %s: host %s is in no stage and not the origin", p.Run, p.Hosts[i].Name)
+		}
+	}
+	for _, name := range p.Gate.Checks {
+		s.gate.checks = append(s.gate.checks, check{name: name})
+	}
+	for i := range s.hosts {
+		s.reconsider(i)
+	}
+	s.updateOrigin()
+	return s, nil
+}
+
+func tierOf(r Role) tier {
+	if r == RoleProxy {
+		return proxyTier
+	}
+	return masterTier
+}
+
+// stopping says whether nothing may start but what puts pools back.
+func (s *State) stopping() bool { return s.halt != "" || s.abort > 0 }
+
+func (s *State) stop(kind HaltKind, why string) {
+	if s.halt == "" {
+		s.halt, s.haltWhy = kind, why
+	}
+}
+
+// advance moves on to the first stage that is not complete.
+func (s *State) advance(at time.Time) {
+	for s.stage < len(s.Plan.Stages) && s.complete() {
+		s.stage++
+		s.enter(at)
+	}
+}
+
+// complete says whether the current stage is.
+func (s *State) complete() bool {
+	switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
+	case StageSync:
+		return s.stageLeft == 0
+	case StageCheck:
+		return s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
+	case StageDepool:
+		if s.fleetLeft == 0 {
+			return true // nobody is left whom the proxies would serve
+		}
+		for _, i := range s.pooled {
+			if s.needed(i) && !s.hosts[i].pool.settled() {
+				return false
+			}
+		}
+		return true
+	case StageRepool:
+		for _, i := range s.pooled {
+			if s.hosts[i].pool.held && s.hosts[i].pool.status != poolStuck {
+				return false
+			}
+		}
+		return true
+	default:
+		return true
+	}
+}
+
+// enter begins the current stage.
+func (s *State) enter(at time.Time) {
+	s.stageLeft = 0
+	if s.stage == len(s.Plan.Stages) {
+		return
+	}
+	switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
+	case StageSync:
+		for _, name := range stage.Hosts {
+			i := s.index[name]
+			switch s.hosts[i].sync {
+			case waiting:
+				s.stageLeft++
+				s.wait(i, s.drained(i))
+			case syncing:
+				s.stageLeft++
+			case synced, failed:
+			}
+		}
+	case StageCheck:
+		if s.gate.opened.IsZero() {
+			s.gate.opened = at
+		}
+	case StageDepool, StageRepool:
+	}
+}
+
+// wait puts a host among those to be synced, not before due.
+func (s *State) wait(i int, due time.Time) {
+	if due.IsZero() {
+		s.ready.push(i)
+	} else {
+		s.delayed.add(i, due)
+	}
+}
+
+// drained is when a proxy that was taken out of its pools is quiet; zero for any other host.
+func (s *State) drained(i int) time.Time {
+	p := s.hosts[i].pool
+	if p == nil || p.status != poolOut {
+		return time.Time{}
+	}
+	return p.outAt.Add(time.Duration(s.Plan.Limits.Drain))
+}
+
+// backoff is how long to wait after the nth failure in succession.
+func (s *State) backoff(n int) time.Duration {
+	const most = time.Minute
+	d := time.Duration(s.Plan.Limits.RetryDelay)
+	for ; n > 1 && d < most; n-- {
+		d *= 2
+	}
+	return min(d, most)
+}
+
+func (s *State) updateOrigin() {
+	s.originRoster.update(s.origin, s.hosts[s.origin].source)
+}

@@ -1,0 +1,43 @@
+package rollout
+
+import "strings"
+
+// StepKind is what a step does.
+type StepKind string
+
+// The kinds of steps.
+const (
+	StepObserve StepKind = "observe" // read and record a proxy's pool objects
+	StepDepool  StepKind = "depool"  // take them out
+	StepSync    StepKind = "sync"    // bring a host's tree up to date
+	StepCheck   StepKind = "check"   // one round of one check over the canaries
+	StepRepool  StepKind = "repool"  // put back what we hold, as it was
+)
+
+// StepID names a step: its kind and what it is about, as in sync/mw1312 or check/front-page.
+type StepID string
+
+func stepID(kind StepKind, name string) StepID {
+	return StepID(string(kind) + "/" + strings.ReplaceAll(name, " ", "-"))
+}
+
+// Step is one thing to do, complete with all that doing it needs beyond the plan. The same step may
+// be tried several times; Attempt counts the tries from 1.
+type Step struct {
+	ID      StepID
+	Kind    StepKind
+	Attempt int
+	Host    string   // what it is done to; empty for checks
+	Source  string   // sync: where the tree is taken from
+	Check   string   // check: its name
+	Hosts   []string // check: the canaries that are judged
+	Objects []Object // depool, repool: the objects as they were observed
+}
+
+// Object is a pool object as it was found.
+type Object struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`          // its text, byte for byte
+	Index uint64 `json:"index"`          // the store's modification index
+	Held  bool   `json:"held,omitempty"` // bore this run's marker when it was found
+}
