@@ -79,7 +79,7 @@ func (h HTTP) judge(parent context.Context, start time.Time) (Verdict, string) {
 	if err != nil {
 		return broken(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	connected.Store(true)       // a RoundTripper of another kind tells no trace
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	took := time.Since(start)

@@ -1,0 +1,72 @@
+# What a person or CI runs. Every target that needs a program calls .ci/setup first, which installs
+# what is missing (by apt-get, as root or by sudo without a password) or says how to do it by hand.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+
+GO            ?= go
+PKG           ?= ./...
+BENCH         ?= .
+FUZZTIME      ?= 10s
+ARGS          ?=
+golangci_lint := .cache/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+.PHONY: build
+build: ## build bin/fleetsync
+	@.ci/setup build
+	$(GO) build -o bin/fleetsync ./cmd/fleetsync
+
+.PHONY: demo
+demo: ## set up what is missing, build, run the main job on a fleet of 24 directories (ARGS=... is handed on)
+	@.ci/setup demo
+	@$(MAKE) --no-print-directory build
+	bin/fleetsync demo $(ARGS)
+
+.PHONY: test
+test: ## set up what is missing, run all tests with the race detector; with CI=1 a missing program fails a test
+	@.ci/setup test
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(PKG)
+
+.PHONY: lint
+lint: $(golangci_lint) ## shell syntax, gofmt, go vet, golangci-lint and a test of its rules, go mod tidy
+	@.ci/setup lint
+	@for script in .ci/*; do bash -n "$$script" || exit 1; done
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted, run gofmt -w on:" >&2; echo "$$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(golangci_lint) run ./...
+	@$(MAKE) --no-print-directory lint-selftest
+	$(GO) mod tidy -diff
+
+.PHONY: lint-selftest
+lint-selftest: $(golangci_lint) ## plant a breach of each import rule and see it reported
+	.ci/lint-selftest $(golangci_lint)
+
+# From source, through the module proxy: three minutes on two cores, once per version.
+$(golangci_lint):
+	@.ci/setup lint
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), which takes some minutes the first time"
+	GOBIN=$(CURDIR)/.cache/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv .cache/bin/golangci-lint $@
+
+.PHONY: fuzz
+fuzz: ## fuzz every Fuzz function for FUZZTIME (10s), or those of PKG=./package
+	@.ci/setup build
+	GO="$(GO)" .ci/fuzz $(FUZZTIME) $(PKG)
+
+.PHONY: bench
+bench: ## run the benchmarks (BENCH=pattern, PKG=./package)
+	@.ci/setup test
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+.PHONY: setup
+setup: ## install what build, demo, lint and test need (.ci/setup --dry-run test only says what)
+	@.ci/setup test
+
+.PHONY: clean
+clean: ## remove what was built here, the linter included
+	rm -rf bin .cache
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
+		printf '  make %-14s %s\n' "$$target" "$$text"; done
