@@ -76,14 +76,14 @@ func (d *decider) pools() {
 		}
 		switch {
 		case restore && h.source.load == 0 && h.sync != syncing:
-			d.startPool(StepRepool, i, p.receipts())
+			d.startPool(StepRepool, i, p.receipts)
 		case s.stopping() || s.Plan.Stages[s.stage].Kind != StageDepool || !s.needed(i):
 		case p.status == poolIdle:
 			d.startPool(StepObserve, i, nil)
 		case p.status == poolObserved && !depooling:
 			// One at a time: each is judged by what the one before has left in the pool.
 			depooling = true
-			d.startPool(StepDepool, i, p.receipts())
+			d.startPool(StepDepool, i, p.seen)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -22,16 +23,16 @@ const (
 // pool is what a run knows of the pool objects of one proxy.
 type pool struct {
 	status   poolStatus
-	refused  bool              // its depool was given up: it will not serve
-	held     bool              // a depool was started and no repool is done since
-	objects  map[string]Object // key → the receipt: what it was before we took it out
-	keys     []string          // of objects, in the order observed
-	attempts map[StepKind]int  // started, per kind of step
-	failures int               // in succession
-	since    time.Time         // the first of those failures
-	due      time.Time         // not to be tried before
-	outAt    time.Time         // when the depool was done
-	err      string            // why the last step failed
+	refused  bool             // its depool was given up: it will not serve
+	held     bool             // a depool was started and no repool is done since
+	seen     []Object         // the objects as they were last observed
+	receipts []Object         // the same objects as they were before we took them out
+	attempts map[StepKind]int // started, per kind of step
+	failures int              // in succession
+	since    time.Time        // the first of those failures
+	due      time.Time        // not to be tried before
+	outAt    time.Time        // when the depool was done
+	err      string           // why the last step failed
 }
 
 // settled says whether nothing more will happen to the proxy before it is repooled.
@@ -44,33 +45,22 @@ func (p *pool) settled() bool {
 	}
 }
 
-// receipts returns the objects as they were before we took them out.
-func (p *pool) receipts() []Object {
-	objects := make([]Object, 0, len(p.keys))
-	for _, key := range p.keys {
-		objects = append(objects, p.objects[key])
-	}
-	return objects
-}
-
-// observed records a new look at the objects. One that bears our marker is still as we left it: its
-// receipt stays the older one, which says what it was before.
+// observed records a new look at the objects. The receipt of one that bears our marker stays the
+// older one, which says what it was before; the receipt of one that somebody deleted goes with it.
 func (p *pool) observed(objects []Object) error {
-	before := p.objects
-	p.objects, p.keys = make(map[string]Object, len(objects)), nil
-	for _, o := range objects {
-		if o.Held {
-			was, ok := before[o.Key]
-			if !ok {
-				return fmt.Errorf("pool object %s bears this run's marker, but the journal has no receipt for it", o.Key)
-			}
-			o.Value = was.Value
-			// The index of what we wrote, so that it can be told from a later edit.
+	receipts := make([]Object, len(objects))
+	for i, o := range objects {
+		receipts[i] = o
+		if !o.Held {
+			continue
 		}
-		p.objects[o.Key] = o
-		p.keys = append(p.keys, o.Key)
+		was := slices.IndexFunc(p.receipts, func(r Object) bool { return r.Key == o.Key })
+		if was < 0 {
+			return fmt.Errorf("pool object %s bears this run's marker, but the journal has no receipt for it", o.Key)
+		}
+		receipts[i] = p.receipts[was]
 	}
-	// An object that somebody deleted meanwhile is no longer ours: its receipt goes with it.
+	p.seen, p.receipts = objects, receipts
 	return nil
 }
 
