@@ -9,8 +9,8 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// Hands carry out steps.
-type Hands interface {
+// Doer carries out steps.
+type Doer interface {
 	// Do carries out one step and returns how it ended: an event of kind StepDone or StepFailed with
 	// what the step found out. It returns soon after ctx is done, with class Stopped if that is why.
 	// It is called from many goroutines at once, at most once at a time for one step.
@@ -33,7 +33,7 @@ type Observer interface {
 type Run struct {
 	State     *rollout.State // new, or folded from a journal
 	Journal   Journal
-	Hands     Hands
+	Hands     Doer
 	Observers []Observer
 
 	// World brings what happens outside of steps: AbortAsked, PoolChanged, SourceChanged, LockLost.

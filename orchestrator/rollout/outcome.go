@@ -50,7 +50,7 @@ const (
 	Synced    Standing = "synced"
 	Partial   Standing = "partial" // synced, of a subset of the tree
 	Failed    Standing = "failed"  // tried, and has not the tree: what it has may be mixed
-	Running   Standing = "running" // in flight; of a run that has died: unknown
+	Syncing   Standing = "syncing" // in flight; of a run that has died: unknown
 )
 
 // HostReport is where one host stands.
@@ -97,7 +97,7 @@ func (s *State) standing(h *host) Standing {
 	case failed:
 		return Failed
 	case syncing:
-		return Running
+		return Syncing
 	default:
 		if h.attempts == 0 {
 			return Untouched
@@ -128,7 +128,7 @@ func (s *State) Outcome() Outcome {
 			o.Counts.Failed++
 		case Untouched:
 			o.Counts.Untouched++
-		case Running:
+		case Syncing:
 			o.Counts.Unknown++
 		}
 		if h.stats != nil {

@@ -1,0 +1,127 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/checks"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// Hands is the Doer of real runs: it turns steps into rsyncs, changes of pool objects and checks.
+// Its fields must not change after the first step. It is safe for concurrent use.
+type Hands struct {
+	Plan   *rollout.Plan
+	Fleet  *inventory.Fleet
+	Rsync  inventory.Rsync
+	Checks []inventory.Check
+	Dialer *transport.Dialer
+
+	Pools     Pools // nil: the fleet has none
+	Threshold pooling.Threshold
+	Health    *inventory.HTTPCheck // asked before a repool; nil is none
+
+	// Progress is shown how far a running transfer has come, and Log what a host's programs say. Both
+	// are a side channel: they may drop what they are given, and must not block. Either may be nil.
+	Progress func(host string, p transport.Progress)
+	Log      func(host, line string)
+}
+
+// Pools is what Hands need of the pool API.
+type Pools interface {
+	Observe(ctx context.Context, host string) ([]pooling.Object, error)
+	Depool(ctx context.Context, marker string, objects []pooling.Object, t pooling.Threshold) ([]pooling.Object, error)
+	Restore(ctx context.Context, marker string, receipts []pooling.Object) ([]pooling.Restored, error)
+}
+
+// Do implements Doer.
+func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
+	switch step.Kind {
+	case rollout.StepSync:
+		return h.sync(ctx, step)
+	case rollout.StepCheck:
+		return h.check(ctx, step)
+	case rollout.StepObserve:
+		return h.observe(ctx, step)
+	case rollout.StepDepool:
+		return h.depool(ctx, step)
+	case rollout.StepRepool:
+		return h.repool(ctx, step)
+	default:
+		return failure(rollout.Permanent, fmt.Errorf("internal: no step of kind %q", step.Kind))
+	}
+}
+
+func failure(class rollout.Class, err error) rollout.Event {
+	return rollout.Event{Kind: rollout.StepFailed, Class: class, Error: err.Error()}
+}
+
+// conn returns the connection to a host.
+func (h *Hands) conn(host inventory.Host) (transport.Conn, error) {
+	return h.Dialer.Dial(transport.Host{
+		Name: host.Name, Address: host.Address, Port: host.Port, User: host.User, Become: host.Become,
+		Local: host.Connection == inventory.ConnectionLocal,
+	})
+}
+
+// hosts returns the hosts of those names. A plan may be older than the inventory.
+func (h *Hands) hosts(names ...string) ([]inventory.Host, error) {
+	hosts := make([]inventory.Host, len(names))
+	for i, name := range names {
+		host, ok := h.Fleet.Host(name)
+		if !ok {
+			return nil, fmt.Errorf("%s is in the plan, but not in the inventory any more", name)
+		}
+		hosts[i] = host
+	}
+	return hosts, nil
+}
+
+// eachHost probes canaries at once and returns the results in their order.
+func eachHost(ctx context.Context, hosts []inventory.Host, probe func(context.Context, inventory.Host) checks.Result) []checks.Result {
+	const parallel = 32
+	results := make([]checks.Result, len(hosts))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, host := range hosts {
+		group.Go(func() error {
+			results[i] = probe(ctx, host)
+			return nil
+		})
+	}
+	_ = group.Wait() // a probe has a verdict, never an error
+	return results
+}
+
+// probe returns the probe of a configured HTTP check for one host.
+func probe(c inventory.HTTPCheck, host inventory.Host) (checks.HTTP, error) {
+	p := checks.HTTP{
+		URL: checks.Expand(c.URL, host.Name, host.Destination), Headers: map[string]string{},
+		Status: c.Status, Latency: c.Latency,
+	}
+	for name, value := range c.Headers {
+		p.Headers[name] = checks.Expand(value, host.Name, host.Destination)
+	}
+	if c.Body != "" {
+		body, err := regexp.Compile(c.Body)
+		if err != nil {
+			return p, fmt.Errorf("body pattern: %w", err)
+		}
+		p.Body = body
+	}
+	return p, nil
+}
+
+// stopped says whether an effect ended because its context did.
+func stopped(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), errAttemptTimeout)
+}
+
+var errAttemptTimeout = errors.New("the attempt took too long")

@@ -1,0 +1,146 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fleetsync/fleetsync/orchestrator/checks"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+)
+
+// observe reads the host's pool objects: the receipt of what they were.
+func (h *Hands) observe(ctx context.Context, step rollout.Step) rollout.Event {
+	objects, err := h.look(ctx, step.Host)
+	if err != nil {
+		return poolFailure(ctx, err)
+	}
+	return rollout.Event{Kind: rollout.StepDone, Objects: objects}
+}
+
+// look returns the host's objects, and an error if they are not such that this run may take them out.
+func (h *Hands) look(ctx context.Context, host string) ([]rollout.Object, error) {
+	found, err := h.Pools.Observe(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, pooling.ErrNoObjects
+	}
+	objects := make([]rollout.Object, len(found))
+	for i, o := range found {
+		fields, err := o.Fields()
+		if err != nil {
+			return nil, err
+		}
+		if fields.Marker != "" && fields.Marker != h.Plan.Run {
+			return nil, fmt.Errorf("%s: %w %s", o.Key, errForeign, fields.Marker)
+		}
+		objects[i] = rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index, Held: fields.Marker == h.Plan.Run}
+	}
+	return objects, nil
+}
+
+var errForeign = errors.New("is held by run")
+
+// depool takes the host's objects out, as they were observed.
+func (h *Hands) depool(ctx context.Context, step rollout.Step) rollout.Event {
+	if _, err := h.Pools.Depool(ctx, h.Plan.Run, objects(step.Objects), h.Threshold); err != nil {
+		return poolFailure(ctx, err)
+	}
+	return rollout.Event{Kind: rollout.StepDone}
+}
+
+// repool puts the host's objects back as its receipts say, unless the host is not healthy. A host of
+// which we hold nothing needs no health: nothing will be changed.
+func (h *Hands) repool(ctx context.Context, step rollout.Step) rollout.Event {
+	if h.Health != nil {
+		found, err := h.Pools.Observe(ctx, step.Host)
+		if err != nil {
+			return restoreFailure(ctx, err)
+		}
+		if slices.ContainsFunc(found, h.holds) {
+			if e, healthy := h.healthy(ctx, step.Host); !healthy {
+				return e
+			}
+		}
+	}
+	restored, err := h.Pools.Restore(ctx, h.Plan.Run, objects(step.Objects))
+	if err != nil {
+		return restoreFailure(ctx, err)
+	}
+	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(foreign(restored), "; ")}
+}
+
+func (h *Hands) holds(o pooling.Object) bool {
+	fields, err := o.Fields()
+	return err == nil && fields.Marker == h.Plan.Run
+}
+
+func (h *Hands) healthy(ctx context.Context, name string) (rollout.Event, bool) {
+	hosts, err := h.hosts(name)
+	if err != nil {
+		return failure(rollout.Permanent, err), false
+	}
+	p, err := probe(*h.Health, hosts[0])
+	if err != nil {
+		return failure(rollout.Permanent, err), false
+	}
+	result := p.Probe(ctx)
+	if result.Verdict == checks.Pass {
+		return rollout.Event{}, true
+	}
+	return failure(rollout.Unhealthy, fmt.Errorf("its health check says %s: %s", result.Verdict, result.Detail)), false
+}
+
+// foreign names the objects that were left as somebody else wants them.
+func foreign(restored []pooling.Restored) []string {
+	var lines []string
+	for _, r := range restored {
+		switch r.Outcome {
+		case pooling.Foreign:
+			lines = append(lines, r.Object.Key+" was changed by somebody else and left as it is")
+		case pooling.Deleted:
+			lines = append(lines, r.Object.Key+" was deleted by somebody else")
+		case pooling.Back, pooling.Unchanged, pooling.Unknown:
+		}
+	}
+	return lines
+}
+
+func objects(receipts []rollout.Object) []pooling.Object {
+	objects := make([]pooling.Object, len(receipts))
+	for i, r := range receipts {
+		objects[i] = pooling.Object{Key: r.Key, Value: r.Value, Index: r.Index}
+	}
+	return objects
+}
+
+// poolFailure says what an error of the pool API means for a host that is to be taken out.
+func poolFailure(ctx context.Context, err error) rollout.Event {
+	switch {
+	case stopped(ctx):
+		return failure(rollout.Stopped, err)
+	case errors.Is(err, pooling.ErrConflict), errors.Is(err, pooling.ErrNotFound):
+		return failure(rollout.Conflict, err)
+	case errors.Is(err, pooling.ErrCapacity):
+		return failure(rollout.Capacity, err)
+	case errors.Is(err, pooling.ErrNoObjects), errors.Is(err, pooling.ErrMalformed), errors.Is(err, errForeign),
+		errors.Is(err, pooling.ErrUnauthorized), errors.Is(err, pooling.ErrReadOnly):
+		return failure(rollout.Permanent, err)
+	default:
+		return failure(rollout.Transient, err)
+	}
+}
+
+// restoreFailure says what an error means for a host that is to be put back: whatever it is, it is
+// tried again until the plan's time for that is up.
+func restoreFailure(ctx context.Context, err error) rollout.Event {
+	if stopped(ctx) {
+		return failure(rollout.Stopped, err)
+	}
+	return failure(rollout.Transient, err)
+}
