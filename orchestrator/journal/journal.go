@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -39,21 +41,29 @@ func Create(path string) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syncFolder(filepath.Dir(path)); err != nil {
+	if err := errors.Join(own(file), syncFolder(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &Journal{file: file}, nil
 }
 
+// own marks a journal as being written: by a lock that the system drops when the process ends.
+func own(file *os.File) error {
+	return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+}
+
 // Open opens a journal to go on with it and returns what it holds. A torn last line is cut off.
 func Open(path string) (*Journal, []rollout.Event, error) {
-	events, size, err := read(path)
-	if err != nil {
-		return nil, nil, err
-	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := own(file); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s is being written: %w", path, err), file.Close())
+	}
+	events, size, err := read(path)
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
 	}
 	if err := errors.Join(file.Truncate(size), file.Sync()); err != nil {
 		return nil, nil, errors.Join(err, file.Close())

@@ -74,3 +74,13 @@ func (s *State) Host(name string) (HostReport, bool) {
 	}
 	return s.report(i), true
 }
+
+// Receipts returns what a host's pool objects were before this run took them out; none if it does
+// not hold any.
+func (s *State) Receipts(host string) []Object {
+	i, ok := s.index[host]
+	if !ok || s.hosts[i].pool == nil || !s.hosts[i].pool.held {
+		return nil
+	}
+	return slices.Clone(s.hosts[i].pool.receipts)
+}

@@ -1,0 +1,138 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Store is the folder where the runs of one fleet are kept: a folder a run, with its journal and its
+// log. It needs no other bookkeeping, so nothing in it can be out of date.
+type Store struct {
+	Dir string
+}
+
+const (
+	journalName = "journal.jsonl"
+	logName     = "run.log"
+	lockName    = "lock"
+)
+
+// ErrLocked says that another process of this machine runs something on the fleet.
+var ErrLocked = errors.New("another run of this fleet is under way on this machine")
+
+// ErrNoRun says that a store has no such run.
+var ErrNoRun = errors.New("no such run")
+
+// NewRun returns an identifier for a run that begins now: the time, which sorts, and four random
+// letters, which keep apart what begins in the same second on two machines.
+func NewRun(now time.Time, random [2]byte) string {
+	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102-150405"), random)
+}
+
+// JournalPath returns where the journal of a run is.
+func (s Store) JournalPath(run string) string { return filepath.Join(s.Dir, run, journalName) }
+
+// LogPath returns where the log of a run is.
+func (s Store) LogPath(run string) string { return filepath.Join(s.Dir, run, logName) }
+
+// Create begins the journal of a new run.
+func (s Store) Create(run string) (*Journal, error) {
+	if err := os.MkdirAll(filepath.Join(s.Dir, run), 0o755); err != nil {
+		return nil, err
+	}
+	if err := syncFolder(s.Dir); err != nil {
+		return nil, err
+	}
+	return Create(s.JournalPath(run))
+}
+
+// Runs returns the runs that have a journal, newest first.
+func (s Store) Runs() ([]string, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var runs []string
+	for _, e := range entries {
+		if _, err := os.Stat(s.JournalPath(e.Name())); err == nil {
+			runs = append(runs, e.Name())
+		}
+	}
+	slices.Sort(runs)
+	slices.Reverse(runs)
+	return runs, nil
+}
+
+// Find returns the one run whose identifier is or begins with name. The error is ErrNoRun, or names
+// the runs that it could be.
+func (s Store) Find(name string) (string, error) {
+	runs, err := s.Runs()
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, run := range runs {
+		if run == name {
+			return run, nil
+		}
+		if strings.HasPrefix(run, name) {
+			found = append(found, run)
+		}
+	}
+	switch {
+	case name == "" || len(found) == 0:
+		return "", fmt.Errorf("%w: %q", ErrNoRun, name)
+	case len(found) > 1:
+		return "", fmt.Errorf("%q could be %s", name, strings.Join(found[:min(len(found), 5)], ", "))
+	default:
+		return found[0], nil
+	}
+}
+
+// Alive says whether the process that writes a run's journal still runs.
+func (s Store) Alive(run string) bool {
+	file, err := os.Open(s.JournalPath(run))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }() // only read
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// Lock is the right to run something on a fleet from this machine. It ends with the process,
+// however that comes.
+type Lock struct{ file *os.File }
+
+// Lock takes the store's lock, and makes its folder if need be. The error is ErrLocked if somebody
+// else has it.
+func (s Store) Lock() (*Lock, error) {
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(s.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		err = errors.Join(err, file.Close())
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrLocked
+		}
+		return nil, err
+	}
+	return &Lock{file: file}, nil
+}
+
+// Release gives the lock up.
+func (l *Lock) Release() error { return l.file.Close() }
