@@ -1,0 +1,42 @@
+package inventory
+
+import "time"
+
+// defaults returns the policy of a file that says nothing. Every default of a policy is here, but for
+// those of what a file may hold several times: see defaultPooling, defaultCheck and defaultHTTP.
+func defaults() (Policy, Settings) {
+	return Policy{
+			State: "/var/lib/fleetsync",
+			Rsync: Rsync{Timeout: 60 * time.Second},
+		}, Settings{
+			Batches: Batches{
+				Parallel:    80,
+				Ramp:        []Amount{percent(5), percent(25), percent(100)},
+				MaxFailures: percent(5),
+				Attempts:    3,
+				Timeout:     15 * time.Minute,
+			},
+			Gate: Gate{
+				Soak:     20 * time.Second,
+				Interval: 5 * time.Second,
+			},
+		}
+}
+
+// defaultPooling returns the pooling of a file that only says where the pools are.
+func defaultPooling() Pooling {
+	return Pooling{
+		Prefix:    "/conftool/v1/pools",
+		Threshold: percent(50),
+		Drain:     10 * time.Second,
+		Timeout:   30 * time.Second,
+	}
+}
+
+// defaultCheck returns a check that says nothing but what it asks.
+func defaultCheck() Check { return Check{Timeout: 10 * time.Second} }
+
+// defaultHTTP returns a check over HTTP that only says which URL.
+func defaultHTTP() HTTPCheck { return HTTPCheck{Status: 200} }
+
+func percent(n int) Amount { return Amount{BasisPoints: n * 100, Share: true} }

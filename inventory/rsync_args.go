@@ -1,0 +1,79 @@
+package inventory
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// checkBandwidth says what is wrong with a value of rsync's --bwlimit (man rsync: a number with an
+// optional fraction and suffix; without one it means KiB/s).
+func checkBandwidth(s string) *fault {
+	if !bandwidth.MatchString(s) || strings.Trim(strings.TrimRight(s, "KMGTkmgtiBb"), "0.") == "" {
+		return faultf("write a rate per second, such as 10M or 512K; leave the key out for no limit", "bad bandwidth limit %s", quote(s))
+	}
+	return nil
+}
+
+var bandwidth = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,6})?([KMGTkmgt](i?[Bb])?)?$`)
+
+// What rsync.args may hold. It is a list of what is allowed, not of what is not: rsync has 150
+// options, gets new ones, and one that deletes, redirects or filters would break a promise without
+// a word. An option with a value needs the form --NAME=VALUE: with the value missing, rsync
+// would take the next argument for it, which is the source (man rsync, OPTION SUMMARY).
+var (
+	rsyncFlags = strings.Fields(`
+		--acls --checksum --fsync --fuzzy --hard-links --ignore-times --ipv4 --ipv6 --numeric-ids
+		--omit-dir-times --open-noatime --preallocate --secluded-args --sparse --super --whole-file
+		--xattrs --no-group --no-inc-recursive --no-motd --no-owner --no-whole-file`)
+	rsyncValues = strings.Fields(`
+		--address --block-size --checksum-seed --chown --compress-choice --compress-level --contimeout
+		--groupmap --max-alloc --modify-window --password-file --protocol --skip-compress --sockopts
+		--usermap --zc --zl`)
+	rsyncLetters = "46AHIOSWXcsy" // the short forms of some flags; they may stand together
+)
+
+type rsyncHint struct {
+	argument *regexp.Regexp
+	hint     string
+}
+
+// rsyncHints says what to do instead of giving rsync an argument of some kind.
+var rsyncHints = []rsyncHint{
+	{regexp.MustCompile(`^--bwlimit`), "use the key bandwidth_limit"},
+	{regexp.MustCompile(`^(--(no-)?compress$|-[a-zA-Z0-9]*z)`), "use the key compress"},
+	{regexp.MustCompile(`^--(no-)?timeout`), "use the key timeout"},
+	{regexp.MustCompile(`^(--(exclude|include|filter|cvs-exclude)|-[a-zA-Z0-9]*[fFC])`), "use exclude under tree in the inventory"},
+	{regexp.MustCompile(`^--port`), "use the key endpoint in the inventory"},
+	{regexp.MustCompile(`^--(del|max-delete|force|ignore-errors|remove-|prune-empty)`), "fleetsync decides what is deleted, so that nothing is lost"},
+	{regexp.MustCompile(`^(--(existing|ignore-|update|max-size|min-size|size-only|copy-|safe-|munge-|chmod|no-)|-[a-zA-Z0-9]*[uLkKmx])`),
+		"the hosts would not hold the source's tree"},
+	{regexp.MustCompile(`^`), "fleetsync sets it itself, or could not keep its promises with it"},
+}
+
+// checkRsyncArg says what is wrong with an additional argument of rsync.
+func checkRsyncArg(s string) *fault {
+	if f := checkPrintable(s); f != nil {
+		return f
+	}
+	if !strings.HasPrefix(s, "-") || strings.Trim(s, "-") == "" {
+		return faultf("write each option as one argument: --NAME or --NAME=VALUE", "%s is not an option", quote(s))
+	}
+	name, value, hasValue := strings.Cut(s, "=")
+	letters, short := strings.CutPrefix(s, "-")
+	switch {
+	case !hasValue && slices.Contains(rsyncFlags, name):
+		return nil
+	case hasValue && value != "" && slices.Contains(rsyncValues, name):
+		return nil
+	case slices.Contains(rsyncValues, name):
+		return faultf("write "+name+"=VALUE", "option %s lacks its value", quote(s))
+	case slices.Contains(rsyncFlags, name):
+		return faultf("write "+name, "option %s takes no value", quote(s))
+	case short && strings.Trim(letters, rsyncLetters) == "":
+		return nil
+	}
+	i := slices.IndexFunc(rsyncHints, func(h rsyncHint) bool { return h.argument.MatchString(s) })
+	known := slices.Concat(rsyncFlags, rsyncValues)
+	return faultf(didYouMean(name, known)+rsyncHints[i].hint, "rsync argument %s is not allowed", quote(s))
+}

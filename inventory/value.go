@@ -1,0 +1,280 @@
+package inventory
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// keys says which keys a mapping may hold, and what to do with the value of each. A nil function is
+// a key of later work.
+type keys map[string]func(value *yaml.Node)
+
+// mapping reads a mapping whose keys are fixed. It returns whether it was one.
+func (d *document) mapping(n *yaml.Node, what string, allowed keys, required ...string) bool {
+	if !d.isMapping(n, what) {
+		return false
+	}
+	seen := map[string]bool{}
+	for key, value := range d.pairs(n) {
+		seen[key.Value] = true
+		read, known := allowed[key.Value]
+		switch {
+		case !known:
+			d.reportUnknownKey(key, what, allowed)
+		case read == nil:
+			d.report(key, "remove it; this version of fleetsync would ignore it", "%s is not yet supported", quote(key.Value))
+		default:
+			read(value)
+		}
+	}
+	required = slices.DeleteFunc(slices.Clone(required), func(key string) bool { return seen[key] })
+	if len(required) > 0 {
+		d.report(n, "", "%s lacks %s", what, list(required))
+	}
+	return true
+}
+
+func (d *document) reportUnknownKey(key *yaml.Node, what string, allowed keys) {
+	valid := slices.Collect(maps.Keys(allowed))
+	valid = slices.DeleteFunc(valid, func(key string) bool { return allowed[key] == nil })
+	slices.Sort(valid)
+	d.report(key, didYouMean(key.Value, valid)+what+" may hold "+strings.Join(valid, ", "),
+		"unknown key %s", quote(key.Value))
+}
+
+func (d *document) isMapping(n *yaml.Node, what string) bool {
+	if n.Kind != yaml.MappingNode {
+		d.report(n, "", "%s must be a mapping (KEY: VALUE), not %s", what, kind(n))
+		return false
+	}
+	return true
+}
+
+// pairs yields a mapping's keys and values in the file's order, without those whose key is no text or
+// came before.
+func (d *document) pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(key, value *yaml.Node) bool) {
+		first := make(map[string]int, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			if key.Kind == yaml.AliasNode || key.Tag == "!!merge" {
+				continue // reported as a feature
+			}
+			if key.Kind != yaml.ScalarNode || isNull(key) {
+				d.report(key, "", "a key must be text, not %s", kind(key))
+				continue
+			}
+			if line, again := first[key.Value]; again {
+				d.report(key, fmt.Sprintf("first written on line %d; keep one of them", line), "duplicate key %s", quote(key.Value))
+				continue
+			}
+			first[key.Value] = key.Line
+			if !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+// items returns the elements of a list that must not be empty.
+func (d *document) items(n *yaml.Node, what string) []*yaml.Node {
+	switch {
+	case n.Kind != yaml.SequenceNode:
+		hint := ""
+		if n.Kind == yaml.ScalarNode && !isNull(n) {
+			hint = fmt.Sprintf("write [%s]", quote(n.Value))
+		}
+		d.report(n, hint, "%s must be a list, not %s", what, kind(n))
+	case len(n.Content) == 0:
+		d.report(n, "fill it, or leave the key out", "%s is empty", what)
+	}
+	if n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return n.Content
+}
+
+// text reads a scalar as it is written: a rack called 12 or 1e3 is text too.
+func (d *document) text(n *yaml.Node, check func(string) *fault) (value string, ok bool) {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return "", false // reported as a feature
+	case isNull(n):
+		d.report(n, "write a value, or leave the key out", "the value is missing")
+		return "", false
+	case n.Kind != yaml.ScalarNode:
+		d.report(n, "", "must be text, not %s", kind(n))
+		return "", false
+	}
+	if f := check(n.Value); f != nil {
+		d.reportFault(n, f)
+		return "", false
+	}
+	return n.Value, true
+}
+
+// textInto returns a reader of text for keys.
+func (d *document) textInto(into *string, check func(string) *fault) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if s, ok := d.text(n, check); ok {
+			*into = s
+		}
+	}
+}
+
+// texts reads a list of text.
+func (d *document) texts(n *yaml.Node, what string, check func(string) *fault) []string {
+	var values []string
+	for _, item := range d.items(n, what) {
+		if s, ok := d.text(item, check); ok {
+			values = append(values, s)
+		}
+	}
+	return values
+}
+
+// textsInto returns a reader of a list of text for keys.
+func (d *document) textsInto(into *[]string, what string, check func(string) *fault) func(*yaml.Node) {
+	return func(n *yaml.Node) { *into = d.texts(n, what, check) }
+}
+
+// flagInto returns a reader of true and false for keys.
+func (d *document) flagInto(into *bool) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		// YAML 1.1 took yes, no, on and off for booleans as well, YAML 1.2 takes them for text. A file
+		// that means two things means none.
+		if n.Kind != yaml.ScalarNode || n.Value != "true" && n.Value != "false" || n.ShortTag() != "!!bool" {
+			d.report(n, "write true or false, without quotes", "must be true or false, not %s", kind(n))
+			return
+		}
+		*into = n.Value == "true"
+	}
+}
+
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})$`)
+
+// numberInto returns a reader of a whole number for keys.
+func (d *document) numberInto(into *int, low, high int) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		hint := fmt.Sprintf("write a whole number from %d to %d, without quotes", low, high)
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || !decimal.MatchString(n.Value) {
+			d.report(n, hint, "must be a whole number, not %s", kind(n))
+			return
+		}
+		value, err := strconv.Atoi(n.Value)
+		if err != nil || value < low || value > high {
+			d.report(n, hint, "%s is out of range", n.Value)
+			return
+		}
+		*into = value
+	}
+}
+
+// maxDuration bounds every duration of a policy.
+const maxDuration = 24 * time.Hour
+
+// durationInto returns a reader of a duration for keys. A low of 0 is allowed to be 0.
+func (d *document) durationInto(into *time.Duration, low time.Duration) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		s, ok := d.text(n, anyText)
+		if !ok {
+			return
+		}
+		value, err := time.ParseDuration(s)
+		switch {
+		case err != nil:
+			d.report(n, "write a number and a unit: 500ms, 10s, 15m or 1h30m", "bad duration %s", quote(s))
+		case value < low || value > maxDuration:
+			d.report(n, fmt.Sprintf("write a duration from %v to %v", low, maxDuration), "duration %s is out of range", quote(s))
+		default:
+			*into = value
+		}
+	}
+}
+
+func startsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
+
+// amountHint says how an amount is written.
+const amountHint = "write a count of hosts (8) or a share of them (5% or 2.5%)"
+
+var (
+	percentage = regexp.MustCompile(`^(0|[1-9][0-9]{0,2})(?:\.([0-9]{1,2}))?%$`)
+	count      = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})$`)
+)
+
+// parseAmount returns the amount that a policy writes as s.
+func parseAmount(s string) (Amount, *fault) {
+	if count.MatchString(s) {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return Amount{}, faultf(amountHint, "bad amount %s", quote(s))
+		}
+		return Amount{Count: n}, nil
+	}
+	m := percentage.FindStringSubmatch(s)
+	if m == nil {
+		return Amount{}, faultf(amountHint, "bad amount %s", quote(s))
+	}
+	points, err := strconv.Atoi(m[1] + (m[2] + "00")[:2]) // 2.5 → 2 and 50 hundredths
+	if err != nil || points > 10_000 {
+		return Amount{}, faultf("write a percentage from 0% to 100%", "%s is more than everything", s)
+	}
+	return Amount{BasisPoints: points, Share: true}, nil
+}
+
+// amount reads an amount.
+func (d *document) amount(n *yaml.Node) (Amount, bool) {
+	s, ok := d.text(n, anyText)
+	if !ok {
+		return Amount{}, false
+	}
+	a, f := parseAmount(s)
+	if f != nil {
+		d.reportFault(n, f)
+		return Amount{}, false
+	}
+	return a, true
+}
+
+// shareInto returns a reader of an amount that must be a percentage for keys.
+func (d *document) shareInto(into *Amount) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		a, ok := d.amount(n)
+		switch {
+		case !ok:
+		case !a.Share:
+			d.report(n, fmt.Sprintf("write %d%%", min(a.Count, 100)), "must be a percentage, not %s", quote(n.Value))
+		default:
+			*into = a
+		}
+	}
+}
+
+// anyText is the check of text that its reader goes on to parse.
+func anyText(string) *fault { return nil }
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// kind says what a node is, to somebody who expected something else.
+func kind(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Kind == yaml.AliasNode:
+		return "an alias"
+	case isNull(n):
+		return "nothing"
+	default:
+		return quote(n.Value)
+	}
+}
