@@ -1,0 +1,180 @@
+package pooling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Depool takes out of their pools those of objects that are "yes": each by one write, at the index at
+// which it was observed, of "no" and the marker. It touches no other object; one that is "no" and bears the
+// marker counts as taken, so that Depool can be repeated.
+//
+// It returns what is "no" and bears the marker when it ends, also with an error; Restore puts that back.
+// The error is ErrCapacity if a pool would fall below its threshold, or did because somebody else was
+// quicker: what this call had taken is put back then, as it is if the pools cannot be counted. It is ErrConflict or ErrNotFound
+// if an object is no longer what was observed; what was taken before it stays taken. It is ErrMalformed,
+// before anything is written, if an object is not what conftool writes.
+func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t Threshold) (held []Object, err error) {
+	if err := checkMarker(marker); err != nil {
+		return nil, err
+	}
+	var take []Object
+	for _, o := range objects {
+		f, err := o.Fields()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case f.Pooled == PooledYes:
+			if err := o.writable(); err != nil {
+				return nil, err
+			}
+			take = append(take, o)
+		case f.Pooled == PooledNo && f.Marker == marker:
+			held = append(held, o)
+		}
+	}
+	parent := ctx
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	if err := c.room(ctx, take, t); err != nil {
+		return held, err
+	}
+	before := len(held)
+	for i, o := range take {
+		text, err := with(o.Value, memberPooled, string(PooledNo))
+		if err == nil {
+			text, err = with(text, memberMarker, marker)
+		}
+		if err != nil {
+			return held, err
+		}
+		now, err := c.swap(ctx, o, text)
+		if f, _ := now.Fields(); errors.Is(err, ErrConflict) && f.Pooled == PooledNo && f.Marker == marker {
+			err = nil // our own write, and then somebody changed another field
+		}
+		if err != nil {
+			return held, err
+		}
+		held = append(held, now)
+		if err := c.kept(ctx, o.Pool(), t); err != nil {
+			return append(held[:before:before], c.undo(parent, marker, take[:i+1], &err)...), err
+		}
+	}
+	return held, nil
+}
+
+// undo puts back what a call has just taken, also after its context ended, and returns what it could not.
+func (c *Client) undo(ctx context.Context, marker string, taken []Object, reason *error) (held []Object) {
+	restored, err := c.Restore(context.WithoutCancel(ctx), marker, taken)
+	if err != nil {
+		*reason = fmt.Errorf("%w; and not all that was taken could be put back: %w", *reason, err)
+	}
+	for _, r := range restored {
+		if r.Err != nil {
+			held = append(held, r.Object)
+		}
+	}
+	return held
+}
+
+// room counts the pools of objects and returns ErrCapacity unless all of objects may go out.
+func (c *Client) room(ctx context.Context, objects []Object, t Threshold) error {
+	more := map[string]int{}
+	for _, o := range objects {
+		more[o.Pool()]++
+	}
+	for _, o := range objects { // in their order, each pool once
+		pool := o.Pool()
+		if more[pool] == 0 {
+			continue
+		}
+		n, err := c.count(ctx, pool)
+		if err == nil {
+			err = t.check(pool, n, more[pool])
+		}
+		if err != nil {
+			return err
+		}
+		delete(more, pool)
+	}
+	return nil
+}
+
+// kept counts a pool again after a write and returns ErrCapacity if it is below its threshold.
+func (c *Client) kept(ctx context.Context, pool string, t Threshold) error {
+	n, err := c.count(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if most := t.allowed(pool, n.total); n.out > most {
+		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be", ErrCapacity, clean(pool), n.out, n.total, most)
+	}
+	return nil
+}
+
+func (c *Client) count(ctx context.Context, pool string) (tally, error) {
+	s, err := c.tree(ctx, c.prefix+"/"+pool, Selection{})
+	return count(s.Pools[pool]), err
+}
+
+// Set is a change by hand: it writes "yes" or "no" at the index at which the object was observed and removes any marker, so that
+// whoever held the object finds that it is no longer theirs. An object that says so already is not written.
+// It returns the object as it is then. Errors are those of Depool.
+func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) (Object, error) {
+	if pooled != PooledYes && pooled != PooledNo {
+		return Object{}, fmt.Errorf("cannot write %q: want %q or %q", clean(string(pooled)), PooledYes, PooledNo)
+	}
+	f, err := o.Fields()
+	if err != nil {
+		return Object{}, err
+	}
+	if err := o.writable(); err != nil {
+		return Object{}, err
+	}
+	text, err := without(o.Value, memberMarker)
+	if err == nil {
+		text, err = with(text, memberPooled, string(pooled))
+	}
+	if err != nil {
+		return Object{}, err
+	}
+	parent := ctx
+	ctx, cancel := c.deadline(ctx)
+	defer cancel()
+	if f.Pooled == pooled && f.Marker == "" {
+		now, err := c.read(ctx, o.Key)
+		if err == nil && now.Index != o.Index {
+			err = fmt.Errorf("%s: %w", clean(o.Key), ErrConflict)
+		}
+		return now, err
+	}
+	out := f.Pooled == PooledYes && pooled == PooledNo
+	if out {
+		if err := c.room(ctx, []Object{o}, t); err != nil {
+			return Object{}, err
+		}
+	}
+	now, err := c.swap(ctx, o, text)
+	if err != nil || !out {
+		return now, err
+	}
+	if err := c.kept(ctx, o.Pool(), t); err != nil {
+		ctx, cancel := c.deadline(context.WithoutCancel(parent))
+		defer cancel()
+		back, undoErr := c.swap(ctx, now, o.Value)
+		if undoErr != nil {
+			return now, fmt.Errorf("%w; and it could not be put back: %w", err, undoErr)
+		}
+		return back, err
+	}
+	return now, nil
+}
+
+func checkMarker(marker string) error {
+	if marker == "" || clean(marker) != marker {
+		return fmt.Errorf("marker %q: %w: want a short text without control characters", clean(marker), ErrMalformed)
+	}
+	return nil
+}
