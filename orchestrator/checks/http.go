@@ -80,7 +80,7 @@ func (h HTTP) judge(parent context.Context, start time.Time) (Verdict, string) {
 		return broken(err)
 	}
 	defer response.Body.Close()
-	connected.Store(true)       // a RoundTripper of another kind tells no trace
+	connected.Store(true) // a RoundTripper of another kind tells no trace
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	took := time.Since(start)
 	if err != nil {
@@ -109,7 +109,8 @@ func (h HTTP) request(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
-// client returns a client for one request and what to call after it.
+// client returns a client for one question and what to call after it. Its transport is as new as its
+// connections, and keeps none of them once CloseIdleConnections was called.
 func (h HTTP) client() (*http.Client, func()) {
 	client := http.Client{}
 	if h.Client != nil {
@@ -133,7 +134,6 @@ func (h HTTP) client() (*http.Client, func()) {
 	default:
 		return &client, func() {}
 	}
-	transport.DisableKeepAlives = true
 	transport.MaxResponseHeaderBytes = maxAnswer
 	client.Transport = transport
 	return &client, transport.CloseIdleConnections
