@@ -1,0 +1,55 @@
+// Package transport reaches hosts and runs rsync on them: connections, argument vectors, exit
+// classes, statistics, progress, and an rsync daemon to pull from.
+//
+// It knows nothing of runs, and it never decides: it neither retries nor chooses a source. No host
+// name, path or pattern ever reaches a shell unquoted, and no text of a remote program leaves it
+// before it is neutralised.
+//
+// # Processes
+//
+// Every command runs under a small shell script (wrapper.sh) in a session of its own, so that the
+// terminal's Ctrl-C does not reach it. The script's standard input is a lifeline: when it ends,
+// because the context ended, ssh died or this process was killed, the command's process group gets
+// SIGTERM, and SIGKILL after a grace period. So nothing survives us, here or on a host that can
+// still be reached. What does survive (a host cut off in the middle) holds the lock of its
+// destination, and the next sync is told that it is busy.
+//
+// Hosts need a POSIX sh, coreutils, util-linux's flock and rsync 3.1 or later; sudo for Become.
+//
+// # Exit codes of a sync
+//
+// Seen: what the tests provoke with the real rsync 3.5.0 and flock 2.38. Read: rsync(1), errcode.h.
+//
+//	code  class      source  evidence
+//	0     done
+//	1     permanent          seen: unknown option; also sudo's refusal
+//	2     permanent          read: protocol incompatibility
+//	3     transient          seen: destination, or a parent of it, is a file; scratch cannot be made
+//	4     permanent          read: unsupported action
+//	5     transient  maybe   seen: max connections reached
+//	5     permanent  maybe   seen: unknown module, authentication
+//	10    transient  maybe   seen: connection refused, unknown address
+//	11    transient          seen: file system full or read-only on the host
+//	12    transient  maybe   seen: daemon killed in mid-transfer
+//	13    transient          read: program diagnostics
+//	14    transient          read: inter-process communication
+//	15    transient          read: sibling crashed
+//	16    transient          read: sibling killed
+//	19    stopped            read: SIGUSR1
+//	20    stopped            seen: SIGTERM
+//	21    transient          read: waitpid
+//	22    permanent          read: allocation of memory, by a limit (--max-alloc) that a retry meets again
+//	23    transient  maybe   seen: a file could not be read or written; the source's if the sender says so
+//	24    done               read: files vanished at the source; Stats.Warning
+//	25    permanent          seen: more deletions than --max-delete
+//	30    transient  maybe   seen: timeout, a source that does not answer
+//	35    transient  maybe   seen: timeout while connecting
+//	64-69 permanent          seen: flock cannot start rsync (69); but 66, no lock file: transient
+//	75    busy               seen: another rsync holds the lock
+//	126   permanent          read: sh(1), a program cannot be executed
+//	127   permanent          seen: rsync or flock missing on the host; missing if the host is local
+//	128+n transient          seen: killed by signal n, not by us
+//	255   transient          seen: ssh could not connect, or lost its connection
+//
+// A sync that ends because its context does is stopped, whatever the code.
+package transport

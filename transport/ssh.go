@@ -1,0 +1,108 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SSHConfig is how the ssh program is started. The zero SSHConfig leaves everything but questions to
+// the user's own configuration: host keys are checked as it says, unknown ones are refused because
+// nobody is asked (BatchMode, ssh_config(5)).
+type SSHConfig struct {
+	Program        string        // ssh when empty
+	ConfigFile     string        // instead of the user's and the system's (-F); empty is theirs
+	Options        []string      // keyword=value, as ssh_config(5); they outrank the configuration
+	ConnectTimeout time.Duration // 15s when 0
+}
+
+// ssh runs commands on a host by the OpenSSH program.
+type ssh struct {
+	config SSHConfig
+	host   Host
+	grace  time.Duration
+}
+
+// maxRemote bounds a remote command line: sshd hands it to the login shell as one argument, and
+// Linux refuses one of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
+const maxRemote = 128<<10 - 1024
+
+// Run implements Conn. The login shell of the host must read command lines as POSIX says.
+func (s *ssh) Run(ctx context.Context, c Command) (Result, error) {
+	argv, err := s.command(c)
+	if err != nil {
+		return Result{}, err
+	}
+	r, err := run(ctx, argv, c, s.grace)
+	if err != nil {
+		return r, err
+	}
+	// ssh(1): exits with the exit status of the remote command or with 255 if an error occurred.
+	if r.ExitCode == 255 {
+		return r, &Error{Class: ClassTransient, Program: "ssh", ExitCode: 255, Message: summary(r.Stderr)}
+	}
+	return r, nil
+}
+
+func (s *ssh) command(c Command) ([]string, error) {
+	remote, err := wrapped(c, s.host.Become, s.grace)
+	if err != nil {
+		return nil, err
+	}
+	line := "exec " + Quote(remote...)
+	if len(line) > maxRemote {
+		return nil, &Error{Class: ClassPermanent, Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
+	}
+	program := s.config.Program
+	if program == "" {
+		program = "ssh"
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		return nil, startError(program, exec.ErrNotFound)
+	}
+	timeout := s.config.ConnectTimeout
+	if timeout <= 0 {
+		timeout = 15 * time.Second
+	}
+	argv := []string{program, "-T", "-x"}
+	if s.config.ConfigFile != "" {
+		argv = append(argv, "-F", s.config.ConfigFile)
+	}
+	for _, o := range s.config.Options {
+		argv = append(argv, "-o", o)
+	}
+	for _, o := range []string{
+		"BatchMode=yes",
+		"ConnectTimeout=" + strconv.Itoa(seconds(timeout)),
+		"ServerAliveInterval=15", "ServerAliveCountMax=3", // a host that is gone is noticed within a minute
+		"ClearAllForwardings=yes", "RemoteCommand=none", // what a user's configuration may add for people
+	} {
+		argv = append(argv, "-o", o)
+	}
+	if s.host.User != "" {
+		argv = append(argv, "-l", s.host.User)
+	}
+	if s.host.Port != 0 {
+		argv = append(argv, "-p", strconv.Itoa(s.host.Port))
+	}
+	return append(argv, "--", s.host.Address, line), nil
+}
+
+// seconds returns d in whole seconds, rounded up.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// Quote returns args as a line that a POSIX shell reads back as exactly those words. They must hold
+// no NUL.
+func Quote(args ...string) string {
+	var b strings.Builder
+	for i, a := range args {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString("'" + strings.ReplaceAll(a, "'", `'\''`) + "'")
+	}
+	return b.String()
+}

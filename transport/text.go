@@ -1,0 +1,90 @@
+package transport
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLine bounds a line of what a remote program says.
+const maxLine = 4 << 10
+
+// Neutral returns s without anything that could move a cursor, start an escape sequence or reorder
+// text: control characters (C0, DEL, C1), line and paragraph separators and every invisible format
+// character (bidirectional overrides among them) are dropped, a tab becomes a space, and bytes that
+// are no UTF-8 become U+FFFD.
+func Neutral(s string) string {
+	clean := true
+	for i := 0; i < len(s) && clean; i++ {
+		clean = ' ' <= s[i] && s[i] < 0x7f
+	}
+	if clean {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
+			return -1
+		default:
+			return r
+		}
+	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// lines splits what is written to it into neutralised lines, passes each on and keeps the last ones.
+type lines struct {
+	log  func(string)
+	keep int // lines; never more than maxLine bytes
+
+	part  []byte
+	last  []string
+	bytes int
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		i := bytes.IndexAny(p, "\r\n")
+		end := i >= 0
+		if !end {
+			i = len(p)
+		}
+		l.part = append(l.part, p[:min(i, maxLine-len(l.part))]...)
+		if end {
+			l.flush()
+			i++
+		}
+		p = p[i:]
+	}
+	return n, nil
+}
+
+// flush ends the line.
+func (l *lines) flush() {
+	line := strings.TrimRight(Neutral(string(l.part)), " ")
+	l.part = l.part[:0]
+	if line == "" {
+		return
+	}
+	if l.log != nil {
+		l.log(line)
+	}
+	l.last = append(l.last, line)
+	l.bytes += len(line) + 1
+	for len(l.last) > l.keep || (l.bytes > maxLine && len(l.last) > 1) {
+		l.bytes -= len(l.last[0]) + 1
+		l.last = l.last[1:]
+	}
+}
+
+func (l *lines) String() string {
+	s := strings.Join(l.last, "\n")
+	return strings.ToValidUTF8(s[:min(len(s), maxLine)], "")
+}
