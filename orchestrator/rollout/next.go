@@ -58,6 +58,7 @@ type candidate struct {
 // pools takes proxies out while somebody needs them, and puts back those that nobody needs.
 func (d *decider) pools() {
 	s := d.s
+	depool := !s.stopping() && s.stage < len(s.Plan.Stages) && s.Plan.Stages[s.stage].Kind == StageDepool
 	depooling := s.depools > 0
 	for _, i := range s.pooled {
 		h := &s.hosts[i]
@@ -77,7 +78,7 @@ func (d *decider) pools() {
 		switch {
 		case restore && h.source.load == 0 && h.sync != syncing:
 			d.startPool(StepRepool, i, p.receipts)
-		case s.stopping() || s.Plan.Stages[s.stage].Kind != StageDepool || !s.needed(i):
+		case !depool || !s.needed(i):
 		case p.status == poolIdle:
 			d.startPool(StepObserve, i, nil)
 		case p.status == poolObserved && !depooling:
