@@ -231,9 +231,10 @@ func (s *State) enter(at time.Time) {
 	}
 }
 
-// wait puts a host among those to be synced, not before due.
+// wait puts a host among those to be synced, not before due. One that some source has failed is
+// always among the delayed: only they are kept from that source.
 func (s *State) wait(i int, due time.Time) {
-	if due.IsZero() {
+	if due.IsZero() && len(s.hosts[i].tried) == 0 {
 		s.ready.push(i)
 	} else {
 		s.delayed.add(i, due)
