@@ -1,0 +1,902 @@
+package rollout_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// books are the oracle: its own account of a run, kept from the steps that are started and the
+// events that happen, and held against the promises. Of the State they see nothing but what it
+// tells everybody at its end: Outcome and Report.
+type books struct {
+	t      *rapid.T
+	plan   *rollout.Plan
+	limits rollout.Limits
+	hosts  map[string]*account
+	order  []*account // as in the plan
+	now    time.Time
+
+	open    []int // per stage of the plan: its hosts that are not settled
+	syncing int
+	failed  int
+	halt    string // why nothing may start any more; empty: it may
+	abort   int
+	abortBy string
+	begun   time.Time
+
+	opened  time.Time // when the canaries were all synced
+	verdict rollout.Verdict
+	rounds  map[rollout.StepID]*rounds
+	flights map[rollout.StepID]rollout.StepKind
+	out     map[string]bool // named in the outcome as not restored
+
+	tally map[string]int
+}
+
+// rounds are what is known of one check.
+type rounds struct {
+	running  bool
+	began    time.Time
+	unknowns int
+	passed   bool
+}
+
+// account is what is known of one host.
+type account struct {
+	rollout.Host
+	stage int // its place in Plan.Stages; -1: the origin
+
+	tree      bool // has the run's tree, verified
+	failed    bool // for good
+	syncing   bool
+	starts    int
+	transient int             // failures that may pass
+	tried     map[string]bool // sources that it failed so from
+	last      string          // source
+	notBefore time.Time
+	waits     bool // before another attempt
+	busySince time.Time
+	err       string
+	bytes     int64
+
+	lost    bool // as a source: it no longer has the tree, or is no longer ours
+	left    bool // for another, because of its failures
+	blamed  int  // times in succession
+	serving int  // transfers in flight
+
+	seen     []rollout.Object          // its pool objects as last observed
+	receipts []rollout.Object          // the same as they were first found, before we took them out
+	first    map[string]rollout.Object // by key
+	observed bool                      // since the last failure: it may be taken out
+	held     bool                      // a depool was started, and no repool ended well since
+	took     bool                      // the depool ended well
+	back     bool                      // so did the repool
+	given    bool                      // up: it stays out
+	tookAt   time.Time
+	failures int  // of observes and depools in succession
+	refused  bool // its depool was given up
+
+	repools     int // failures in succession
+	repoolSince time.Time
+	repoolLast  rollout.Event
+}
+
+func newBooks(t *rapid.T, plan *rollout.Plan) *books {
+	b := &books{
+		t: t, plan: plan, limits: plan.Limits, now: epoch, begun: epoch, hosts: map[string]*account{}, open: make([]int, len(plan.Stages)),
+		rounds: map[rollout.StepID]*rounds{}, flights: map[rollout.StepID]rollout.StepKind{}, tally: map[string]int{},
+	}
+	for _, h := range plan.Hosts {
+		a := &account{Host: h, stage: -1, tried: map[string]bool{}, first: map[string]rollout.Object{}, tree: h.Name == plan.Origin}
+		b.hosts[h.Name] = a
+		b.order = append(b.order, a)
+	}
+	for i, stage := range plan.Stages {
+		if stage.Kind != rollout.StageSync {
+			continue
+		}
+		for _, name := range stage.Hosts {
+			b.hosts[name].stage = i
+			b.open[i]++
+		}
+	}
+	for _, name := range plan.Gate.Checks {
+		b.rounds[checkID(name)] = &rounds{}
+	}
+	return b
+}
+
+func checkID(name string) rollout.StepID {
+	return rollout.StepID("check/" + map[string]string{"front page": "front-page"}[name] + map[bool]string{true: name}[name != "front page"])
+}
+
+func (b *books) stopped() bool { return b.halt != "" || b.abort > 0 }
+
+// stage returns the first stage that syncs hosts and has some that are not settled.
+func (b *books) stage() int {
+	for i, n := range b.open {
+		if n > 0 {
+			return i
+		}
+	}
+	return len(b.open)
+}
+
+// fleetOpen counts the hosts that the proxies are for and that are not settled.
+func (b *books) fleetOpen() int {
+	n := 0
+	for i, stage := range b.plan.Stages {
+		if stage.Kind == rollout.StageSync && !stage.Origin {
+			n += b.open[i]
+		}
+	}
+	return n
+}
+
+// serves says whether a host is a good source, drained or about to be.
+func (b *books) serves(a *account) bool {
+	if !a.tree || a.lost || a.left || a.Slots == 0 {
+		return false
+	}
+	switch a.Role {
+	case rollout.RoleMaster:
+		return true
+	case rollout.RoleProxy:
+		return !a.Pooled || a.took
+	case rollout.RoleCanary, rollout.RoleHost:
+		return false
+	default:
+		return false
+	}
+}
+
+// sources returns those that a stage may use.
+func (b *books) sources(stage int) []*account {
+	if origin := b.hosts[b.plan.Origin]; b.plan.Stages[stage].Origin && b.serves(origin) {
+		return []*account{origin}
+	}
+	var proxies, masters []*account
+	for _, a := range b.order {
+		if b.serves(a) {
+			if a.Role == rollout.RoleProxy {
+				proxies = append(proxies, a)
+			} else {
+				masters = append(masters, a)
+			}
+		}
+	}
+	if len(proxies) > 0 {
+		return proxies
+	}
+	return masters
+}
+
+// sourceless says whether the stage that the run has come to has hosts left and nothing to take the
+// tree from.
+func (b *books) sourceless() bool {
+	stage := b.stage()
+	return stage < len(b.open) && b.reached(stage) && len(b.sources(stage)) == 0
+}
+
+// reached says whether what is between a stage and the last hosts before it is over: the gate, and
+// the pools.
+func (b *books) reached(stage int) bool {
+	for _, s := range b.plan.Stages[:stage] {
+		switch s.Kind {
+		case rollout.StageCheck:
+			if b.verdict == "" || b.verdict != rollout.Pass && b.plan.Force == "" {
+				return false
+			}
+		case rollout.StageDepool:
+			for _, name := range s.Hosts {
+				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.failed && !a.given {
+					return false
+				}
+			}
+		case rollout.StageSync, rollout.StageRepool:
+		}
+	}
+	return true
+}
+
+func (b *books) quiet(a *account) bool {
+	return !a.Pooled || a.Role != rollout.RoleProxy || !b.now.Before(a.tookAt.Add(time.Duration(b.limits.Drain)))
+}
+
+// ---- what happens ----
+
+func (b *books) happened(e rollout.Event) {
+	b.now = e.At
+	switch e.Kind {
+	case rollout.RunStarted:
+		b.begun = e.At
+	case rollout.RunResumed:
+		b.resumed()
+	case rollout.StepStarted:
+	case rollout.StepDone, rollout.StepFailed:
+		b.ended(e)
+	case rollout.PoolChanged, rollout.SourceChanged:
+		b.hosts[e.Host].lost = true
+	case rollout.LockLost:
+		b.stop("lock")
+		b.abort = 2
+	case rollout.AbortAsked:
+		b.abort = max(b.abort, e.Level)
+		b.abortBy = e.Detail
+	case rollout.RunFinished:
+	}
+	if b.opened.IsZero() && b.canariesSettled() {
+		b.opened = b.now
+	}
+	if !b.stopped() && b.sourceless() {
+		b.stop("source")
+	}
+}
+
+func (b *books) stop(why string) {
+	if b.halt == "" {
+		b.halt = why
+	}
+}
+
+func (b *books) canariesSettled() bool {
+	for i, stage := range b.plan.Stages {
+		if stage.Kind == rollout.StageCheck {
+			return true
+		}
+		if b.open[i] > 0 {
+			return false
+		}
+	}
+	return false
+}
+
+func (b *books) ended(e rollout.Event) {
+	kind := b.flights[e.Step]
+	if kind == "" {
+		b.t.Fatalf("P9: %s ended without having been started", e.Step)
+	}
+	delete(b.flights, e.Step)
+	a := b.hosts[e.Host]
+	done := e.Kind == rollout.StepDone
+	switch kind {
+	case rollout.StepSync:
+		b.syncEnded(a, e, done)
+	case rollout.StepCheck:
+		b.judged(b.rounds[e.Step], e, done)
+	case rollout.StepObserve:
+		a.observed = done
+		if !done {
+			b.poolFailed(a, e)
+			return
+		}
+		a.seen, a.receipts = e.Objects, nil
+		for _, o := range e.Objects {
+			if !o.Held {
+				a.first[o.Key] = o
+			}
+			a.receipts = append(a.receipts, a.first[o.Key])
+		}
+	case rollout.StepDepool:
+		a.observed = false
+		if !done {
+			b.poolFailed(a, e)
+			return
+		}
+		a.took, a.tookAt, a.failures = true, e.At, 0
+	case rollout.StepRepool:
+		if done {
+			a.held, a.back, a.repools = false, true, 0
+			b.tally["repooled"]++
+			return
+		}
+		if a.repools == 0 {
+			a.repoolSince = e.At
+		}
+		a.repools++
+		a.repoolLast = e
+		a.given = b.givenUp(a)
+	}
+}
+
+func (b *books) poolFailed(a *account, e rollout.Event) {
+	a.failures++
+	if e.Class == rollout.Capacity || e.Class == rollout.Permanent || a.failures >= b.limits.Attempts {
+		a.refused = true
+		b.tally["refused"]++
+	}
+}
+
+func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
+	src := b.hosts[e.Source]
+	src.serving--
+	b.syncing--
+	a.syncing = false
+	if done {
+		a.tree, a.err, a.bytes, src.blamed = true, "", e.Stats.Bytes, 0
+		b.open[a.stage]--
+		return
+	}
+	a.err = e.Error
+	if e.Blame {
+		b.blame(src)
+	}
+	switch e.Class {
+	case rollout.Stopped:
+		a.waits, a.notBefore = len(a.tried) > 0, time.Time{}
+		b.tally["stopped"]++
+		return
+	case rollout.Busy:
+		a.waits = true
+		if a.busySince.IsZero() {
+			a.busySince = e.At
+		}
+		if e.At.Sub(a.busySince) < time.Duration(b.limits.Timeout) {
+			a.notBefore = e.At.Add(b.backoff(1))
+			return
+		}
+	case rollout.Transient:
+		a.waits = true
+		a.busySince = time.Time{}
+		a.transient++
+		a.tried[e.Source] = true
+		if a.transient < b.limits.Attempts {
+			a.notBefore = e.At.Add(b.backoff(a.transient))
+			return
+		}
+	case rollout.Permanent, rollout.Conflict, rollout.Capacity, rollout.Unhealthy:
+	}
+	a.failed = true
+	b.open[a.stage]--
+	b.failed++
+	if b.failed > b.limits.MaxFailures {
+		b.stop("budget")
+	}
+	if a.Role == rollout.RoleCanary {
+		b.decide(rollout.Fail)
+	}
+}
+
+// blame leaves a source after three failures in succession that it may be the reason for; never the
+// origin, and never the last one.
+func (b *books) blame(src *account) {
+	src.blamed++
+	if src.blamed < 3 || !b.serves(src) || src.Name == b.plan.Origin {
+		return
+	}
+	for _, other := range b.order {
+		if other != src && b.serves(other) {
+			src.left = true
+			b.tally["source left"]++
+			return
+		}
+	}
+}
+
+func (b *books) backoff(n int) time.Duration {
+	return min(time.Duration(b.limits.RetryDelay)<<(n-1), time.Minute)
+}
+
+func (b *books) judged(r *rounds, e rollout.Event, done bool) {
+	r.running = false
+	switch {
+	case !done && e.Class == rollout.Stopped:
+		return
+	case done && e.Verdict == rollout.Fail:
+		b.decide(rollout.Fail)
+	case done && e.Verdict == rollout.Pass:
+		r.unknowns = 0
+		r.passed = r.began.Sub(b.opened) >= time.Duration(b.plan.Gate.Soak)
+	default:
+		r.unknowns++
+		r.passed = false
+		if r.unknowns > b.plan.Gate.Unknowns {
+			b.decide(rollout.Unknown)
+		}
+	}
+	for _, r := range b.rounds {
+		if !r.passed {
+			return
+		}
+	}
+	b.decide(rollout.Pass)
+}
+
+func (b *books) decide(v rollout.Verdict) {
+	if b.verdict != "" {
+		return
+	}
+	b.verdict = v
+	b.tally["gate "+string(v)]++
+	if v != rollout.Pass {
+		if b.plan.Force == "" {
+			b.stop("gate")
+		} else {
+			b.tally["forced"]++
+		}
+	}
+}
+
+// resumed is a new beginning. What was in flight may be started again, and no proxy counts as out
+// of its pools before it has been seen and taken out again.
+func (b *books) resumed() {
+	over := b.out != nil // the run was finished: what failed is tried again
+	b.flights, b.syncing = map[rollout.StepID]rollout.StepKind{}, 0
+	b.abort, b.abortBy = 0, ""
+	for _, r := range b.rounds {
+		r.running = false
+	}
+	for _, a := range b.order {
+		a.syncing, a.serving = false, 0
+		a.waits, a.notBefore = len(a.tried) > 0, time.Time{}
+		a.took, a.observed, a.failures, a.repools, a.given = false, false, 0, 0, false
+		if over {
+			a.back = false
+			a.left, a.blamed, a.refused = false, 0, false
+			if a.failed {
+				a.failed, a.transient, a.tried, a.waits, a.busySince = false, 0, map[string]bool{}, false, time.Time{}
+				b.open[a.stage]++
+			}
+		}
+	}
+	if !over {
+		b.tally["crashed"]++
+		return
+	}
+	b.tally["resumed after its end"]++
+	b.out, b.halt, b.failed = nil, "", 0
+	if b.verdict != rollout.Pass {
+		b.verdict, b.opened = "", time.Time{}
+		for _, r := range b.rounds {
+			*r = rounds{}
+		}
+	}
+}
+
+// ---- what is decided ----
+
+// decided holds one decision against the promises.
+func (b *books) decided(d rollout.Decision, now time.Time) {
+	b.now = now
+	b.stops(d)
+	for _, step := range d.Start {
+		if b.flights[step.ID] != "" {
+			b.t.Fatalf("P9: %s is started while it is in flight", step.ID)
+		}
+		if b.stopped() && step.Kind != rollout.StepRepool {
+			b.t.Fatalf("P4 bounds hold: %s starts after the run was stopped (%s, abort %d)", step.ID, b.halt, b.abort)
+		}
+		b.flights[step.ID] = step.Kind
+		a := b.hosts[step.Host]
+		switch step.Kind {
+		case rollout.StepSync:
+			b.syncStarts(step, a)
+		case rollout.StepCheck:
+			b.checkStarts(step)
+		case rollout.StepObserve:
+			b.observeStarts(step, a)
+		case rollout.StepDepool:
+			b.depoolStarts(step, a)
+		case rollout.StepRepool:
+			b.repoolStarts(step, a)
+		}
+	}
+	b.placed(d)
+}
+
+func (b *books) syncStarts(step rollout.Step, a *account) {
+	src, stage := b.hosts[step.Source], b.plan.Stages[a.stage]
+	switch {
+	case a.syncing || a.tree || a.failed:
+		b.t.Fatalf("P9: %s is started again, in flight %v, synced %v, failed %v", step.ID, a.syncing, a.tree, a.failed)
+	case a.transient >= b.limits.Attempts:
+		b.t.Fatalf("P4 bounds hold: %s is tried again after %d failures", step.ID, a.transient)
+	case a.starts+1 != step.Attempt:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, a.starts)
+	case b.now.Before(a.notBefore):
+		b.t.Fatalf("P4 bounds hold: %s is tried again before %v", step.ID, a.notBefore)
+	}
+	// P3
+	if a.Role != rollout.RoleCanary {
+		b.pastGate(string(step.ID))
+	}
+	if a.Role == rollout.RoleCanary && step.Source != b.plan.Origin && b.serves(b.hosts[b.plan.Origin]) {
+		b.t.Fatalf("P3 the gate holds: canary %s is synced from %s, not the origin", a.Name, step.Source)
+	}
+	// P4
+	for i, n := range b.open[:a.stage] {
+		if n > 0 {
+			b.t.Fatalf("P4 bounds hold: %s of stage %q starts while %d hosts of %q are not settled", step.ID, stage.Name, n, b.plan.Stages[i].Name)
+		}
+	}
+	if b.syncing++; b.syncing > b.limits.Parallel {
+		b.t.Fatalf("P4 bounds hold: %d in flight with %s, parallel is %d", b.syncing, step.ID, b.limits.Parallel)
+	}
+	if src.serving++; src.serving > src.Slots {
+		b.t.Fatalf("P4 bounds hold: %d from %s with %s, it has %d slots", src.serving, src.Name, step.ID, src.Slots)
+	}
+	// P5
+	possible := b.sources(a.stage)
+	switch {
+	case !b.serves(src):
+		b.t.Fatalf("P5 only a good source serves: %s from %s: tree %v, lost %v, left %v, slots %d, pooled %v, taken out %v",
+			step.ID, src.Name, src.tree, src.lost, src.left, src.Slots, src.Pooled, src.took)
+	case !b.quiet(src):
+		b.t.Fatalf("P5 only a good source serves: %s from %s, which drains until %v", step.ID, src.Name, src.tookAt.Add(time.Duration(b.limits.Drain)))
+	case !slices.Contains(possible, src):
+		b.t.Fatalf("P5 only a good source serves: %s from %s (%s), not from one of %s", step.ID, src.Name, src.Role, names(possible))
+	case a.Role == rollout.RoleProxy && a.took && !b.quiet(a):
+		b.t.Fatalf("P5: %s starts while the proxy still drains", step.ID)
+	}
+	if src.Role == rollout.RoleMaster && !stage.Origin {
+		b.tally["served by a master"]++
+	}
+	// P4: another source, if there is one
+	if a.tried[src.Name] {
+		for _, other := range possible {
+			if !a.tried[other.Name] {
+				b.t.Fatalf("P4 bounds hold: %s is tried again from %s, which it failed from, while %s serves", step.ID, src.Name, other.Name)
+			}
+		}
+	}
+	if step.Attempt > 1 {
+		b.tally["retries"]++
+	}
+	b.tally["syncs"]++
+	a.syncing, a.starts, a.last = true, step.Attempt, step.Source
+}
+
+// pastGate sees that the gate has passed, or was overridden.
+func (b *books) pastGate(what string) {
+	for _, a := range b.order {
+		if a.Role == rollout.RoleCanary && !a.tree && b.plan.Force == "" {
+			b.t.Fatalf("P3 the gate holds: %s starts, and canary %s has not the tree", what, a.Name)
+		}
+	}
+	if b.verdict != rollout.Pass && (b.plan.Force == "" || b.verdict == "") {
+		b.t.Fatalf("P3 the gate holds: %s starts, and the gate says %q", what, b.verdict)
+	}
+}
+
+func (b *books) checkStarts(step rollout.Step) {
+	r := b.rounds[step.ID]
+	switch {
+	case r == nil:
+		b.t.Fatalf("P3: %s is no check of the plan", step.ID)
+	case b.opened.IsZero() || !b.canariesSettled():
+		b.t.Fatalf("P3 the gate holds: %s starts before the canaries are synced", step.ID)
+	case r.running:
+		b.t.Fatalf("P3: two rounds of %s at once", step.ID)
+	case b.verdict != "":
+		b.t.Fatalf("P3: %s starts, and the gate says %s already", step.ID, b.verdict)
+	case step.Check == rollout.SoakCheck && b.now.Sub(b.opened) < time.Duration(b.plan.Gate.Soak):
+		b.t.Fatalf("P3 the gate holds: the soak ends before its time")
+	}
+	for _, stage := range b.plan.Stages {
+		if stage.Kind == rollout.StageCheck && !reflect.DeepEqual(step.Hosts, stage.Hosts) {
+			b.t.Fatalf("P3 the gate holds: %s judges %v, the canaries are %v", step.ID, step.Hosts, stage.Hosts)
+		}
+	}
+	r.running, r.began = true, b.now
+}
+
+func (b *books) observeStarts(step rollout.Step, a *account) {
+	if a.Role != rollout.RoleProxy || !a.Pooled {
+		b.t.Fatalf("P1 pools come back: %s of a host that has nothing to do with pools", step.ID)
+	}
+}
+
+func (b *books) depoolStarts(step rollout.Step, a *account) {
+	b.pastGate(string(step.ID))
+	switch {
+	case a.Role != rollout.RoleProxy || !a.Pooled:
+		b.t.Fatalf("P1 pools come back: %s of a host that is not to be taken out", step.ID)
+	case !a.observed:
+		b.t.Fatalf("P1 pools come back: %s without a receipt", step.ID)
+	case !reflect.DeepEqual(step.Objects, a.seen):
+		b.t.Fatalf("P1 pools come back: %s with %+v, observed was %+v", step.ID, step.Objects, a.seen)
+	case b.fleetOpen() == 0 || a.lost || a.refused || a.failed || a.left:
+		b.t.Fatalf("P1 pools come back: %s for nothing: nobody needs it", step.ID)
+	}
+	for id, kind := range b.flights {
+		if kind == rollout.StepDepool && id != step.ID {
+			b.t.Fatalf("P2 capacity holds: %s while %s is in flight", step.ID, id)
+		}
+	}
+	for i, stage := range b.plan.Stages {
+		if stage.Kind == rollout.StageDepool {
+			break
+		}
+		if b.open[i] > 0 {
+			b.t.Fatalf("P1 pools come back: %s before stage %q is complete", step.ID, stage.Name)
+		}
+	}
+	a.held, a.back, a.repools = true, false, 0
+	b.tally["depooled"]++
+}
+
+func (b *books) repoolStarts(step rollout.Step, a *account) {
+	switch {
+	case !a.held:
+		b.t.Fatalf("P1 pools come back: %s of a host that was not taken out", step.ID)
+	case a.serving > 0:
+		b.t.Fatalf("P1 pools come back: %s while %d transfers from it are in flight", step.ID, a.serving)
+	case a.syncing:
+		b.t.Fatalf("P1 pools come back: %s while it is being synced", step.ID)
+	case !reflect.DeepEqual(step.Objects, a.receipts):
+		b.t.Fatalf("P1 pools come back: %s with %+v, first found was %+v", step.ID, step.Objects, a.receipts)
+	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.failed && !a.refused:
+		b.t.Fatalf("P5: %s while hosts are left that it could serve", step.ID)
+	}
+	a.took, a.observed = false, false
+}
+
+// stops sees that what must end is ended, and nothing else.
+func (b *books) stops(d rollout.Decision) {
+	for _, a := range b.order {
+		if !a.syncing {
+			continue
+		}
+		must := b.hosts[a.last].lost || b.abort >= rollout.AbortNow
+		if does := slices.Contains(d.Stop, rollout.StepID("sync/"+a.Name)); does != must {
+			b.t.Fatalf("P5 only a good source serves: the transfer of %s from %s is to be ended: %v, is: %v", a.Name, a.last, must, does)
+		}
+	}
+	for _, id := range d.Stop {
+		switch kind := b.flights[id]; {
+		case kind == rollout.StepSync:
+		case kind == rollout.StepCheck && (b.verdict != "" || b.abort >= rollout.AbortNow):
+		default:
+			b.t.Fatalf("P4: %s (%q) is ended without a reason", id, kind)
+		}
+	}
+}
+
+// placed sees that no slot is idle while a host waits that may use it, and that nearness decides
+// who gets it. It is called with the decision in the books.
+func (b *books) placed(d rollout.Decision) {
+	stage := b.stage()
+	if b.stopped() || stage == len(b.open) || !b.reached(stage) {
+		return
+	}
+	var free []*account
+	for _, src := range b.sources(stage) {
+		if b.quiet(src) && src.serving < src.Slots {
+			free = append(free, src)
+		}
+	}
+	var waiting []*account
+	for _, name := range b.plan.Stages[stage].Hosts {
+		if a := b.hosts[name]; !a.syncing && !a.tree && !a.failed && !a.waits && b.quiet(a) {
+			waiting = append(waiting, a)
+		}
+	}
+	if len(free) > 0 && len(waiting) > 0 && b.syncing < b.limits.Parallel {
+		b.t.Fatalf("P9: %s waits, and %s has a free slot", waiting[0].Name, free[0].Name)
+	}
+	b.nearness(d, free, waiting)
+}
+
+// nearness looks at hosts that got a source for the first time: none of them may be farther from it
+// than a source or a host that was there to choose instead.
+func (b *books) nearness(d rollout.Decision, free, waiting []*account) {
+	type pair struct {
+		host, src *account
+		level     int
+	}
+	var pairs []pair
+	for _, step := range d.Start {
+		if step.Kind != rollout.StepSync {
+			continue
+		}
+		if a := b.hosts[step.Host]; !a.waits && a.Role != rollout.RoleProxy {
+			src := b.hosts[step.Source]
+			pairs = append(pairs, pair{a, src, far(a, src)})
+		}
+	}
+	for _, p := range pairs {
+		for _, src := range free {
+			if far(p.host, src) < p.level {
+				b.t.Fatalf("locality: %s got %s, and %s is nearer and free", p.host.Name, p.src.Name, src.Name)
+			}
+		}
+		for _, a := range waiting {
+			if far(a, p.src) < p.level {
+				b.t.Fatalf("locality: %s got %s, and %s is nearer and waits", p.src.Name, p.host.Name, a.Name)
+			}
+		}
+		for _, q := range pairs {
+			if near := far(p.host, q.src); near < p.level && near < q.level {
+				b.t.Fatalf("locality: %s got %s and %s got %s, which is nearer to %s", p.host.Name, p.src.Name, q.host.Name, q.src.Name, p.host.Name)
+			}
+		}
+		b.tally[fmt.Sprintf("distance %d", p.level)]++
+	}
+}
+
+// far is 0 within a rack, 1 within a datacenter, else 2.
+func far(a, b *account) int {
+	switch {
+	case a.Datacenter == b.Datacenter && a.Rack == b.Rack && a.Rack != "":
+		return 0
+	case a.Datacenter == b.Datacenter && a.Datacenter != "":
+		return 1
+	default:
+		return 2
+	}
+}
+
+func names(accounts []*account) []string {
+	var names []string
+	for _, a := range accounts {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// ---- how it ends ----
+
+// finished holds the end of a run against the books.
+func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
+	b.report(report)
+	b.outs(o)
+	want := rollout.Counts{}
+	var bytes int64
+	for _, r := range b.order {
+		if r.stage < 0 {
+			continue
+		}
+		want.Hosts++
+		bytes += r.bytes
+		switch b.standing(r) {
+		case rollout.Synced:
+			want.Synced++
+		case rollout.Partial:
+			want.Partial++
+		case rollout.Failed:
+			want.Failed++
+		case rollout.Untouched:
+			want.Untouched++
+		case rollout.Syncing:
+			b.t.Fatalf("P9: done, and %s is in flight", r.Name)
+		}
+	}
+	if o.Counts != want || o.Bytes != bytes {
+		b.t.Fatalf("P8 truth: counts are %+v and %d bytes, should be %+v and %d", o.Counts, o.Bytes, want, bytes)
+	}
+	if o.Gate != b.verdict {
+		b.t.Fatalf("P8 truth: the gate says %q, should say %q", o.Gate, b.verdict)
+	}
+	if o.Took != rollout.Duration(b.now.Sub(b.begun)) {
+		b.t.Fatalf("P8 truth: took %v, should be %v", o.Took, b.now.Sub(b.begun))
+	}
+	b.result(o)
+	for what, n := range b.tally {
+		tally[what] += n
+	}
+	tally["runs"]++
+	tally["result "+string(o.Result)+" "+b.halt]++
+}
+
+// outs sees that what was taken out is back, or that it was tried as long as promised, and is named.
+func (b *books) outs(o rollout.Outcome) {
+	b.out = map[string]bool{}
+	var before string
+	for _, out := range o.Out {
+		b.out[out.Host] = true
+		if out.Host <= before {
+			b.t.Fatalf("P8 truth: what is out is not sorted: %+v", o.Out)
+		}
+		before = out.Host
+		a := b.hosts[out.Host]
+		last := a.repoolLast
+		switch {
+		case !a.held:
+			b.t.Fatalf("P8 truth: %s is named as out, and is not", out.Host)
+		case a.repools == 0:
+			b.t.Fatalf("P1 pools come back: %s was not put back, without a try", out.Host)
+		case out.Error != last.Error:
+			b.t.Fatalf("P8 truth: %s is out because of %q, not %q", out.Host, last.Error, out.Error)
+		case !b.givenUp(a):
+			b.t.Fatalf("P1 pools come back: %s was given up after %d tries in %v", out.Host, a.repools, last.At.Sub(a.repoolSince))
+		}
+		b.tally["out"]++
+	}
+	for _, a := range b.order {
+		if a.held && !b.out[a.Name] {
+			b.t.Fatalf("P1 pools come back: %s is out at the end, and not named", a.Name)
+		}
+	}
+}
+
+// givenUp says whether the last failed repool was one too many: one that no other try would mend, or
+// the last of all attempts, and of all the time that an API which is away is waited for.
+func (b *books) givenUp(a *account) bool {
+	switch last := a.repoolLast; {
+	case last.Class == rollout.Permanent:
+		return true
+	case last.Class == rollout.Transient && last.At.Sub(a.repoolSince) < time.Duration(b.limits.Restore):
+		return false
+	default:
+		return a.repools >= b.limits.Attempts
+	}
+}
+
+// result sees that the run ended for a reason, and says which.
+func (b *books) result(o rollout.Outcome) {
+	want := rollout.ResultDone
+	switch {
+	case b.halt != "":
+		want = rollout.ResultHalted
+	case b.abort > 0:
+		want = rollout.ResultAborted
+		if o.Why != b.abortBy {
+			b.t.Fatalf("P8 truth: aborted because of %q, not %q", b.abortBy, o.Why)
+		}
+	default:
+		if stage := b.stage(); stage < len(b.open) {
+			b.t.Fatalf("P9: done, and %d hosts of stage %q are not settled", b.open[stage], b.plan.Stages[stage].Name)
+		}
+		if b.verdict != rollout.Pass && b.plan.Force == "" {
+			b.t.Fatalf("P3: done, and the gate says %q", b.verdict)
+		}
+		if b.failed > 0 {
+			want = rollout.ResultFailed
+		}
+	}
+	if o.Result != want {
+		b.t.Fatalf("P8 truth: the result is %s (%s), should be %s (%s)", o.Result, o.Why, want, b.halt)
+	}
+	if b.halt != "" && o.Why == "" {
+		b.t.Fatalf("P8 truth: halted without a reason")
+	}
+}
+
+func (b *books) standing(a *account) rollout.Standing {
+	switch {
+	case a.tree && len(b.plan.Paths) > 0:
+		return rollout.Partial
+	case a.tree:
+		return rollout.Synced
+	case a.syncing:
+		return rollout.Syncing
+	case a.starts > 0:
+		return rollout.Failed
+	default:
+		return rollout.Untouched
+	}
+}
+
+// report holds what is said of every host against the books.
+func (b *books) report(report []rollout.HostReport) {
+	var want []rollout.HostReport
+	for _, a := range b.order {
+		if a.stage < 0 {
+			continue
+		}
+		w := rollout.HostReport{
+			Host: a.Name, Role: a.Role, Standing: b.standing(a), Source: a.last, Attempts: a.starts, Error: a.err, Held: a.held,
+		}
+		if at := len(want); at < len(report) {
+			w.Stats = report[at].Stats
+			if (w.Stats != nil) != a.tree || a.tree && w.Stats.Bytes != a.bytes {
+				b.t.Fatalf("P8 truth: %s moved %+v, should be %d bytes", a.Name, w.Stats, a.bytes)
+			}
+		}
+		want = append(want, w)
+	}
+	if !slices.Equal(report, want) {
+		for i := range min(len(report), len(want)) {
+			if report[i] != want[i] {
+				b.t.Fatalf("P8 truth: the report says %+v, should say %+v", report[i], want[i])
+			}
+		}
+		b.t.Fatalf("P8 truth: the report has %d hosts, should have %d", len(report), len(want))
+	}
+}

@@ -1,0 +1,519 @@
+package rollout_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// sim runs a plan in virtual time: it is the loop and the hands of a run, without goroutines. What
+// happens to each step, and how long it takes, is drawn when it starts; the books watch.
+type sim struct {
+	t       *rapid.T
+	plan    *rollout.Plan
+	state   *rollout.State
+	now     time.Time
+	journal []rollout.Event
+	flights []*flight       // in the order started
+	agenda  []rollout.Event // what the world does, by time
+	pools   pools
+	luck    luck
+	books   *books
+	turns   int
+	foldAt  int // the turn at which the state is compared with a fresh fold
+	crashAt int // the turn at which the machine that runs it dies; -1: never
+	again   bool
+}
+
+// flight is a step in the air.
+type flight struct {
+	step rollout.Step
+	end  time.Time
+	does ending
+}
+
+// ending is how a step is going to end.
+type ending struct {
+	class   rollout.Class // empty: done
+	blame   bool
+	verdict rollout.Verdict
+	partly  bool // a failed change of pool objects reached the first of them
+}
+
+// luck is how much goes wrong in one run, in percent.
+type luck struct {
+	sync, pool, check int
+	bad               map[string]bool // hosts that never can be synced
+	broken            map[string]bool // sources that every transfer from fails
+	slow              int             // seconds that a step takes at most
+}
+
+const (
+	mostTurns = 20_000
+	mostTime  = 24 * time.Hour
+)
+
+func newSim(t *rapid.T, plan *rollout.Plan) *sim {
+	s := &sim{t: t, plan: plan, now: epoch, pools: pools{}, foldAt: upTo(t, 60, "fold at"), crashAt: -1}
+	s.state = s.newState(plan)
+	s.books = newBooks(t, plan)
+	s.drawLuck()
+	s.drawAgenda()
+	for _, h := range plan.Hosts {
+		if h.Role == rollout.RoleProxy && h.Pooled {
+			s.pools.add(h.Name, 1+upTo(t, 1, "services"))
+		}
+	}
+	if dice(t, 25, "crash") {
+		s.crashAt = upTo(t, 60, "crash at")
+	}
+	s.again = dice(t, 15, "resumed after its end")
+	return s
+}
+
+func (s *sim) drawLuck() {
+	percent := []int{0, 3, 15, 40, 80}
+	s.luck = luck{
+		sync: percent[upTo(s.t, 4, "bad syncs")], pool: percent[upTo(s.t, 4, "bad pools")], check: percent[upTo(s.t, 4, "bad checks")],
+		bad: map[string]bool{}, broken: map[string]bool{}, slow: upTo(s.t, 20, "slow"),
+	}
+	if dice(s.t, 50, "bad hosts") {
+		for range 1 + upTo(s.t, 3, "bad hosts") {
+			h := s.plan.Hosts[upTo(s.t, len(s.plan.Hosts)-1, "bad host")]
+			s.luck.bad[h.Name] = true
+		}
+	}
+	if dice(s.t, 25, "broken source") {
+		if sources := s.sources(); len(sources) > 0 {
+			s.luck.broken[sources[upTo(s.t, len(sources)-1, "broken source")]] = true
+		}
+	}
+}
+
+func (s *sim) sources() []string {
+	var names []string
+	for _, h := range s.plan.Hosts {
+		if h.Slots > 0 {
+			names = append(names, h.Name)
+		}
+	}
+	slices.Reverse(names) // proxies before masters, in most fleets
+	return names
+}
+
+func (s *sim) drawAgenda() {
+	if !dice(s.t, 40, "eventful") {
+		return
+	}
+	sources := s.sources()
+	for range 1 + upTo(s.t, 2, "events") {
+		e := rollout.Event{At: epoch.Add(seconds(upTo(s.t, 30, "minutes")*10 + upTo(s.t, 10, "seconds")))}
+		switch die(s.t, "event") % 6 {
+		case 0, 1:
+			e.Kind, e.Host = rollout.PoolChanged, sources[upTo(s.t, len(sources)-1, "pool of")]
+		case 2, 3:
+			e.Kind, e.Host = rollout.SourceChanged, sources[upTo(s.t, len(sources)-1, "source")]
+		case 4:
+			e.Kind, e.Level, e.Detail = rollout.AbortAsked, 1+upTo(s.t, 1, "level"), "interrupted"
+		default:
+			e.Kind, e.Error = rollout.LockLost, "the store is away"
+		}
+		s.agenda = append(s.agenda, e)
+	}
+	slices.SortStableFunc(s.agenda, func(a, b rollout.Event) int { return a.At.Compare(b.At) })
+}
+
+func (s *sim) newState(p *rollout.Plan) *rollout.State {
+	state, err := rollout.NewState(p)
+	if err != nil {
+		s.t.Fatalf("a plan that NewPlan made: %v", err)
+	}
+	return state
+}
+
+// run takes the run to its end.
+func (s *sim) run() {
+	s.happen(rollout.Event{Kind: rollout.RunStarted, Plan: s.plan})
+	for {
+		d := s.turn()
+		switch {
+		case d.Done && s.again:
+			s.again = false
+			s.restart()
+		case d.Done:
+			return
+		case s.turns == s.crashAt:
+			s.crash()
+		default:
+			s.elapse(d.Wake)
+		}
+	}
+}
+
+// turn decides and starts, as the loop does.
+func (s *sim) turn() rollout.Decision {
+	s.turns++
+	d := rollout.Next(s.state, s.now)
+	if twice := rollout.Next(s.state, s.now); !reflect.DeepEqual(d, twice) {
+		s.t.Fatalf("P9 purity: Next gives two answers to one question:\n%+v\n%+v", d, twice)
+	}
+	if s.turns == s.foldAt {
+		s.compare(d)
+	}
+	s.books.decided(d, s.now)
+	for _, step := range d.Start {
+		s.happen(rollout.Event{Kind: rollout.StepStarted, Step: step.ID, Host: step.Host, Source: step.Source, Attempt: step.Attempt})
+		s.flights = append(s.flights, s.fly(step))
+	}
+	for _, id := range d.Stop {
+		s.stop(id)
+	}
+	if d.Done {
+		if len(d.Start)+len(s.flights) > 0 || !d.Wake.IsZero() {
+			s.t.Fatalf("P9: done with steps in flight or a time to wake: %+v", d)
+		}
+		outcome := s.state.Outcome()
+		s.happen(rollout.Event{Kind: rollout.RunFinished, Outcome: &outcome})
+		if !rollout.Next(s.state, s.now).Done || s.state.Finished() == nil {
+			s.t.Fatalf("P9: a run that is finished is not done")
+		}
+		s.books.finished(outcome, s.state.Report())
+		s.pools.finished(s.t, s.books)
+		s.compare(rollout.Next(s.state, s.now))
+	}
+	if len(d.Start)+len(s.flights) == 0 && !d.Done && d.Wake.IsZero() {
+		s.t.Fatalf("P9 stall: nothing in flight, nothing to start, not done, and no time to wake")
+	}
+	if !d.Wake.IsZero() && !d.Wake.After(s.now) {
+		s.t.Fatalf("P9: to be woken at %v, which is over", d.Wake)
+	}
+	if s.turns > mostTurns || s.now.Sub(epoch) > mostTime {
+		s.t.Fatalf("P9: no end after %d turns and %v", s.turns, s.now.Sub(epoch))
+	}
+	return d
+}
+
+// elapse goes on to the next moment at which anything happens, and lets it happen.
+func (s *sim) elapse(wake time.Time) {
+	next := wake
+	for _, f := range s.flights {
+		if next.IsZero() || f.end.Before(next) {
+			next = f.end
+		}
+	}
+	if len(s.agenda) > 0 && s.agenda[0].At.Before(next) {
+		next = s.agenda[0].At
+	}
+	if next.After(s.now) {
+		s.now = next
+	}
+	var landed []*flight
+	s.flights = slices.DeleteFunc(s.flights, func(f *flight) bool {
+		if f.end.After(s.now) {
+			return false
+		}
+		landed = append(landed, f)
+		return true
+	})
+	for _, f := range landed {
+		s.happen(s.land(f))
+	}
+	for len(s.agenda) > 0 && !s.agenda[0].At.After(s.now) {
+		e := s.agenda[0]
+		s.agenda = s.agenda[1:]
+		if e.Kind == rollout.PoolChanged {
+			s.pools.edit(e.Host)
+		}
+		s.happen(e)
+	}
+	if len(s.pools) > 0 && dice(s.t, 1, "edited unseen") {
+		if hosts := s.pools.hosts(); len(hosts) > 0 {
+			s.pools.edit(hosts[upTo(s.t, len(hosts)-1, "edited")])
+		}
+	}
+}
+
+// happen makes an event part of the run.
+func (s *sim) happen(e rollout.Event) {
+	e.Seq, e.At, e.Run = s.state.Seq+1, s.now, s.plan.Run
+	if err := s.state.Apply(e); err != nil {
+		s.t.Fatalf("P9: %v", err)
+	}
+	s.journal = append(s.journal, e)
+	s.books.happened(e)
+}
+
+// fly draws how a step will end, and when.
+func (s *sim) fly(step rollout.Step) *flight {
+	f := &flight{step: step, end: s.now.Add(seconds(upTo(s.t, s.luck.slow, "takes")))}
+	switch step.Kind {
+	case rollout.StepSync:
+		f.does = s.syncEnding(step)
+	case rollout.StepCheck:
+		f.does.verdict = rollout.Pass
+		if dice(s.t, s.luck.check, "check") {
+			switch die(s.t, "verdict") % 6 {
+			case 0, 1:
+				f.does.verdict = rollout.Fail
+			case 2, 3:
+				f.does.verdict = rollout.Unknown
+			case 4:
+				f.does.class = rollout.Transient
+			default:
+				f.does.verdict = ""
+			}
+		}
+	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
+		if dice(s.t, s.luck.pool, "pool") {
+			f.does.partly = dice(s.t, 30, "partly")
+			f.does.class = []rollout.Class{
+				rollout.Transient, rollout.Transient, rollout.Unhealthy, rollout.Conflict, rollout.Capacity, rollout.Permanent,
+			}[die(s.t, "class")%6]
+		}
+	}
+	return f
+}
+
+func (s *sim) syncEnding(step rollout.Step) ending {
+	switch {
+	case s.luck.broken[step.Source]:
+		return ending{class: rollout.Transient, blame: true}
+	case s.luck.bad[step.Host]:
+		if len(step.Host)%2 == 0 || dice(s.t, 50, "permanent") {
+			return ending{class: rollout.Permanent}
+		}
+		return ending{class: rollout.Transient}
+	case dice(s.t, s.luck.sync, "sync"):
+		switch die(s.t, "class") % 10 {
+		case 0:
+			return ending{class: rollout.Permanent}
+		case 1, 2:
+			return ending{class: rollout.Busy}
+		case 3, 4, 5:
+			return ending{class: rollout.Transient, blame: true}
+		default:
+			return ending{class: rollout.Transient}
+		}
+	}
+	return ending{}
+}
+
+// stop ends a step soon, unless it ends by itself before.
+func (s *sim) stop(id rollout.StepID) {
+	for _, f := range s.flights {
+		if f.step.ID != id || f.does.class == rollout.Stopped {
+			continue
+		}
+		if soon := s.now.Add(seconds(upTo(s.t, 2, "stops after"))); soon.Before(f.end) {
+			f.end, f.does = soon, ending{class: rollout.Stopped}
+		}
+		return
+	}
+}
+
+// land returns the event that a step ends with, after its effect.
+func (s *sim) land(f *flight) rollout.Event {
+	e := rollout.Event{Kind: rollout.StepDone, Step: f.step.ID, Host: f.step.Host, Source: f.step.Source, Attempt: f.step.Attempt}
+	class := f.does.class
+	switch f.step.Kind {
+	case rollout.StepSync:
+		e.Stats = &rollout.Stats{Bytes: int64(100 + s.turns)}
+	case rollout.StepCheck:
+		e.Verdict = f.does.verdict
+	case rollout.StepObserve:
+		if class == "" {
+			e.Objects = s.pools.observe(f.step.Host)
+		}
+	case rollout.StepDepool:
+		class = s.pools.depool(f.step, class, f.does.partly)
+	case rollout.StepRepool:
+		s.pools.repool(f.step, class, f.does.partly)
+	}
+	if class != "" {
+		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats = rollout.StepFailed, class, f.does.blame, "", nil
+		e.Error = fmt.Sprintf("%s: %s", f.step.ID, class)
+	}
+	return e
+}
+
+// crash loses all that is not in the journal. What was in flight may have had its effect.
+func (s *sim) crash() {
+	for _, f := range s.flights {
+		if dice(s.t, 50, "had its effect") {
+			s.land(f)
+		}
+	}
+	s.flights = nil
+	s.now = s.now.Add(seconds(upTo(s.t, 60, "dead")))
+	s.restart()
+}
+
+// restart goes on from the journal.
+func (s *sim) restart() {
+	s.state = s.fold()
+	s.happen(rollout.Event{Kind: rollout.RunResumed})
+}
+
+// fold returns the state that the journal leads to, as it would be read back from disk.
+func (s *sim) fold() *rollout.State {
+	lines, err := json.Marshal(s.journal)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var events []rollout.Event
+	if err := json.Unmarshal(lines, &events); err != nil {
+		s.t.Fatal(err)
+	}
+	state := s.newState(events[0].Plan)
+	for _, e := range events {
+		if err := state.Apply(e); err != nil {
+			s.t.Fatalf("P9: what was applied once cannot be folded: %v", err)
+		}
+	}
+	return state
+}
+
+// compare sees that the state is what the journal leads to: that neither asking nor the way through
+// JSON has changed what will be decided.
+func (s *sim) compare(d rollout.Decision) {
+	again := s.fold()
+	if fresh := rollout.Next(again, s.now); !reflect.DeepEqual(d, fresh) {
+		s.t.Fatalf("P9 purity: a fresh fold decides otherwise:\nlive  %+v\nfresh %+v", d, fresh)
+	}
+	if live, fresh := s.state.Outcome(), again.Outcome(); !reflect.DeepEqual(live, fresh) {
+		s.t.Fatalf("P9 purity: a fresh fold comes to another outcome:\nlive  %+v\nfresh %+v", live, fresh)
+	}
+	if live, fresh := s.state.Report(), again.Report(); !reflect.DeepEqual(live, fresh) {
+		s.t.Fatalf("P9 purity: a fresh fold reports otherwise:\nlive  %+v\nfresh %+v", live, fresh)
+	}
+	s.books.report(s.state.Report())
+}
+
+// story tells the run for who reads a failure.
+func (s *sim) story() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "limits %+v\ngate %+v\norigin %s, force %q\n", s.plan.Limits, s.plan.Gate, s.plan.Origin, s.plan.Force)
+	for _, h := range s.plan.Hosts {
+		fmt.Fprintf(&b, "%+v\n", h)
+	}
+	for _, stage := range s.plan.Stages {
+		fmt.Fprintf(&b, "%s (%s): %v\n", stage.Name, stage.Kind, stage.Hosts)
+	}
+	for _, e := range s.journal {
+		fmt.Fprintf(&b, "%4d %6.0fs %-14s %s %s %s %s %s\n", e.Seq, e.At.Sub(epoch).Seconds(), e.Kind, e.Step, e.Source, e.Class, e.Verdict, e.Detail)
+	}
+	return b.String()
+}
+
+// pools is the store of pool objects: what depool and repool really do, and what others do meanwhile.
+type pools map[string][]*object
+
+type object struct {
+	key    string
+	value  string
+	index  uint64
+	marked bool
+	before string // what it was when it was marked; while it is not, what it should be
+}
+
+func (p pools) add(host string, n int) {
+	for i := range n {
+		value := fmt.Sprintf(`{"weight": 10, "pooled": "yes", "unknown": "<%s&%d>"}`, host, i)
+		p[host] = append(p[host], &object{key: fmt.Sprintf("dc/cluster/service%d/%s", i, host), value: value, before: value, index: 7})
+	}
+}
+
+func (p pools) hosts() []string {
+	var names []string
+	for name := range p {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// edit is somebody else, who writes an object without our marker.
+func (p pools) edit(host string) {
+	for _, o := range p[host] {
+		o.index++
+		o.value, o.marked = fmt.Sprintf(`{"weight": %d, "pooled": "inactive"}`, o.index), false
+		o.before = o.value
+		return
+	}
+}
+
+func (p pools) observe(host string) []rollout.Object {
+	var objects []rollout.Object
+	for _, o := range p[host] {
+		objects = append(objects, rollout.Object{Key: o.key, Value: o.value, Index: o.index, Held: o.marked})
+	}
+	return objects
+}
+
+// depool marks each object that is still as it was observed. Where one is not, that is a conflict,
+// and so are not the ones before it.
+func (p pools) depool(step rollout.Step, class rollout.Class, partly bool) rollout.Class {
+	for i, o := range p[step.Host] {
+		if class != "" && (!partly || i > 0) {
+			return class
+		}
+		if step.Objects[i].Index != o.index {
+			return rollout.Conflict
+		}
+		if !o.marked {
+			o.marked, o.before = true, o.value
+			o.index++
+			o.value = `{"weight": 10, "pooled": "no", "fleetsync": "r1"}`
+		}
+	}
+	return class
+}
+
+// repool puts back what bears our marker.
+func (p pools) repool(step rollout.Step, class rollout.Class, partly bool) {
+	for i, o := range p[step.Host] {
+		if class != "" && (!partly || i > 0) {
+			return
+		}
+		if o.marked {
+			o.marked, o.value = false, step.Objects[i].Value
+			o.index++
+		}
+	}
+}
+
+// finished sees that everything is back as it was, or as somebody else has left it.
+func (p pools) finished(t *rapid.T, b *books) {
+	for host, objects := range p {
+		if b.out[host] {
+			continue
+		}
+		for _, o := range objects {
+			if o.marked || o.value != o.before {
+				t.Fatalf("P1 pools come back: %s is %s at the end, was %s", o.key, o.value, o.before)
+			}
+		}
+	}
+}
+
+// planned draws an order that can be planned, and its plan.
+func planned(t *rapid.T) *rollout.Plan {
+	o := anOrder(t, true)
+	plan, err := rollout.NewPlan(o.fleet, o.settings, o.request)
+	if err != nil {
+		// Most of what cannot be planned can without its narrowing.
+		o.request.Selection, o.request.Left, o.request.Origin = nil, nil, ""
+		plan, err = rollout.NewPlan(o.fleet, o.settings, o.request)
+	}
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return plan
+}
