@@ -1,0 +1,276 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// RunReport is a run to be shown, as its journal tells it.
+type RunReport struct {
+	State   *rollout.State
+	Alive   bool   // its process still runs
+	Journal string // paths; empty ones are not shown
+	Log     string
+	Command string // how fleetsync is called in what is suggested; empty is "fleetsync"
+}
+
+// Run prints one screen about a run: how it ended, what is out of its pools, where the hosts stand
+// and what to type next.
+func Run(w io.Writer, r RunReport) {
+	v := examine(r)
+	p := text.NewPrinter(w)
+	v.headline(p)
+	v.out(p)
+	v.where(p)
+	v.failures(p)
+	v.stages(p)
+	v.files(p)
+	v.next(p)
+}
+
+// phase is what became of a run.
+type phase string
+
+const (
+	running  phase = "running"
+	finished phase = "finished"
+	died     phase = "died" // it has not finished, and nobody works on it
+)
+
+// view is a run after one look at its whole fleet.
+type view struct {
+	RunReport
+
+	plan    *rollout.Plan
+	outcome rollout.Outcome
+	phase   phase
+	hosts   []rollout.HostReport
+}
+
+func examine(r RunReport) *view {
+	v := &view{RunReport: r, plan: r.State.Plan, outcome: r.State.Outcome(), hosts: r.State.Report(), phase: died}
+	if done := r.State.Finished(); done != nil {
+		v.outcome, v.phase = *done, finished
+	} else if r.Alive {
+		v.phase = running
+	}
+	if v.Command == "" {
+		v.Command = "fleetsync"
+	}
+	return v
+}
+
+// title names the run and its mode.
+func (v *view) title() string {
+	s := fmt.Sprintf("run %s (%s of %s)", text.Short(v.plan.Run, 60), v.plan.Mode, text.Short(v.plan.Fleet, 60))
+	if v.plan.Mode == inventory.ModeCanary {
+		s = fmt.Sprintf("run %s (canaries of %s)", text.Short(v.plan.Run, 60), text.Short(v.plan.Fleet, 60))
+	}
+	return s
+}
+
+// headline says in one line how the run ended.
+func (v *view) headline(p *text.Printer) {
+	o := v.outcome
+	colour, said := text.Green, ""
+	switch {
+	case v.phase == running:
+		colour, said = text.Bold, "RUNNING, "+v.place()
+	case v.phase == died:
+		colour, said = text.Alarm, "DIED, "+v.place()
+	default:
+		switch o.Result {
+		case rollout.ResultDone:
+			said = "done: " + text.Hosts(o.Counts.Synced+o.Counts.Partial) + " of " + text.Count(o.Counts.Hosts) + " synced"
+		case rollout.ResultFailed:
+			colour = text.Amber
+			said = fmt.Sprintf("done, but %s FAILED, of which %s may", text.Hosts(o.Counts.Failed), text.Count(v.plan.Limits.MaxFailures))
+		case rollout.ResultHalted:
+			colour, said = text.Red, "HALTED: "+text.Short(o.Why, maxWhy)
+		case rollout.ResultAborted:
+			colour, said = text.Amber, "ABORTED: "+text.Short(orElse(o.Why, "somebody asked for it"), maxWhy)
+		default:
+			colour, said = text.Red, "ended: "+text.Short(string(o.Result), maxWhy)
+		}
+	}
+	if n := len(v.names()); n > 0 && v.phase != running {
+		colour = text.Alarm
+		said += fmt.Sprintf("; %s STILL OUT OF ITS POOLS", text.Hosts(n))
+		if n > 1 {
+			said = strings.TrimSuffix(said, "ITS POOLS") + "THEIR POOLS"
+		}
+	}
+	p.Parts(text.Part{Colour: text.Plain, Text: v.title() + ": "}, text.Part{Colour: colour, Text: said})
+}
+
+// Bounds of what is shown, in columns and in lines.
+const (
+	maxWhy    = 300
+	maxFold   = 160
+	maxListed = 10
+)
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// place says how far a run has come that has not finished.
+func (v *view) place() string {
+	stage, k, ok := v.State.Stage()
+	switch why := v.State.Stopping(); {
+	case why != "":
+		return "stopping: " + text.Short(why, maxWhy)
+	case !ok:
+		return "every stage complete"
+	default:
+		return fmt.Sprintf("stage %d of %d: %s", k+1, len(v.plan.Stages), text.Short(stage.Name, 40))
+	}
+}
+
+// names returns the hosts that are out of their pools because of the run.
+func (v *view) names() []string {
+	if v.phase != finished {
+		return v.State.Held()
+	}
+	names := make([]string, len(v.outcome.Out))
+	for i, o := range v.outcome.Out {
+		names[i] = o.Host
+	}
+	return names
+}
+
+// out names what is not in its pools, each with the reason.
+func (v *view) out(p *text.Printer) {
+	names := v.names()
+	if len(names) == 0 {
+		return
+	}
+	if v.phase == running {
+		v.field(p, text.Plain, "held", text.Fold(names, maxFold)+" (out of their pools; put back at the end)")
+		return
+	}
+	why := map[string]string{}
+	for _, o := range v.outcome.Out {
+		why[o.Host] = o.Error
+	}
+	for _, name := range names {
+		reason := why[name]
+		if reason == "" {
+			reason = "nothing was tried to put it back"
+			if v.phase == died {
+				reason = "the run ended before it was put back"
+			}
+		}
+		v.field(p, text.Alarm, "OUT", fmt.Sprintf("%s: %s", text.Short(name, 80), text.Short(reason, maxWhy)))
+	}
+}
+
+// field prints a line of the screen's body.
+func (v *view) field(p *text.Printer, c text.Colour, name, value string) {
+	p.Parts(text.Part{Colour: text.Plain, Text: "  "}, text.Part{Colour: text.Dim, Text: text.Pad(name, nameWidth)},
+		text.Part{Colour: c, Text: value})
+}
+
+const nameWidth = 10
+
+// where counts the hosts by where they stand, and what the run cost.
+func (v *view) where(p *text.Printer) {
+	c := v.outcome.Counts
+	parts := []string{}
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, text.Count(n)+" "+what)
+		}
+	}
+	failed := "failed"
+	if v.phase == running {
+		failed = "failed or to be tried again"
+	}
+	add(c.Synced, "synced")
+	add(c.Partial, "synced of the paths only")
+	add(c.Failed, failed)
+	if v.phase == running {
+		add(c.Unknown, "in flight")
+		add(c.Untouched, "still to come")
+	} else {
+		add(c.Unknown, "unknown")
+		add(c.Untouched, "untouched")
+	}
+	v.field(p, text.Plain, "hosts", text.Count(c.Hosts)+": "+strings.Join(parts, ", "))
+	if c.Unknown > 0 && v.phase != running {
+		var names []string
+		for _, h := range v.hosts {
+			if h.Standing == rollout.Syncing {
+				names = append(names, h.Host)
+			}
+		}
+		v.field(p, text.Red, "unknown", text.Fold(names, maxFold)+" (in flight when the run died; the tree there may be mixed)")
+	}
+	v.gate(p)
+	v.field(p, text.Plain, "origin", text.Short(v.plan.Origin, 80))
+	if len(v.plan.Paths) > 0 {
+		v.field(p, text.Plain, "paths", listed(v.plan.Paths))
+	}
+	cost := text.Bytes(v.outcome.Bytes) + " on the wire"
+	if took := time.Duration(v.outcome.Took); took > 0 {
+		cost += ", " + text.Time(took)
+	}
+	v.field(p, text.Plain, "began", v.plan.Made.UTC().Format(time.DateTime)+"Z, "+cost)
+}
+
+// gate says how the canaries were judged.
+func (v *view) gate(p *text.Printer) {
+	verdict, why := v.outcome.Gate, v.outcome.GateWhy
+	if verdict == "" {
+		for _, s := range v.plan.Stages {
+			if s.Kind == rollout.StageCheck {
+				v.field(p, text.Plain, "gate", "not decided")
+			}
+		}
+		return
+	}
+	colour, said := text.Red, string(verdict)
+	switch {
+	case verdict == rollout.Pass:
+		colour = text.Green
+	case v.plan.Force != "":
+		colour = text.Amber
+		said += ", overridden: " + text.Short(v.plan.Force, maxWhy)
+	}
+	if why != "" {
+		said += ": " + text.Short(why, maxWhy)
+	}
+	v.field(p, colour, "gate", said)
+}
+
+// listed shows the first of a list that is in an order of its own.
+func listed(all []string) string {
+	short := make([]string, 0, maxListed)
+	for _, s := range all[:min(len(all), maxListed)] {
+		short = append(short, text.Short(s, 60))
+	}
+	s := strings.Join(short, " ")
+	if more := len(all) - len(short); more > 0 {
+		s += fmt.Sprintf(" and %s more", text.Count(more))
+	}
+	return s
+}
+
+// files says where more can be read.
+func (v *view) files(p *text.Printer) {
+	if v.Journal != "" {
+		v.field(p, text.Dim, "journal", text.Short(v.Journal, maxWhy))
+	}
+	if v.Log != "" {
+		v.field(p, text.Dim, "log", text.Short(v.Log, maxWhy))
+	}
+}

@@ -1,0 +1,77 @@
+package report
+
+import (
+	"fmt"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// span is stages that are shown as one line: a single one, or many batches alike.
+type span struct{ from, to int }
+
+// Of a long row of batches, the first ones and the last are shown each.
+const shownBatches = 3
+
+// spans returns the stages as they are shown: a fleet in a thousand batches still fits a screen.
+func spans(stages []rollout.Stage) []span {
+	var spans []span
+	for i := 0; i < len(stages); {
+		n := i
+		for n < len(stages) && stages[n].Kind == rollout.StageSync && !stages[n].Origin {
+			n++
+		}
+		if n == i {
+			n = i + 1
+		}
+		for j := i; j < n; {
+			to := j + 1
+			if j == i+shownBatches && n-j > 2 {
+				to = n - 1
+			}
+			spans = append(spans, span{j, to})
+			j = to
+		}
+		i = n
+	}
+	return spans
+}
+
+// stages says for each stage how many of its hosts stand where.
+func (v *view) stages(p *text.Printer) {
+	standing := make(map[string]rollout.Standing, len(v.hosts))
+	for _, h := range v.hosts {
+		standing[h.Host] = h.Standing
+	}
+	head := "stages"
+	for _, s := range spans(v.plan.Stages) {
+		first := v.plan.Stages[s.from]
+		if first.Kind != rollout.StageSync {
+			continue // the gate and the pools have lines of their own
+		}
+		name := text.Short(first.Name, 30)
+		if s.to-s.from > 1 {
+			name = fmt.Sprintf("%s more batches", text.Count(s.to-s.from))
+		}
+		hosts, tally := 0, map[rollout.Standing]int{}
+		for _, stage := range v.plan.Stages[s.from:s.to] {
+			for _, host := range stage.Hosts {
+				hosts++
+				tally[standing[host]]++
+			}
+		}
+		synced, failed := tally[rollout.Synced]+tally[rollout.Partial], tally[rollout.Failed]
+		colour, said := text.Plain, fmt.Sprintf("%s of %s synced", text.Count(synced), text.Count(hosts))
+		if failed > 0 {
+			colour = text.Red
+			said += fmt.Sprintf(", %s failed", text.Count(failed))
+		}
+		if n := tally[rollout.Syncing]; n > 0 && v.phase == running {
+			said += fmt.Sprintf(", %s in flight", text.Count(n))
+		} else if n > 0 {
+			said += fmt.Sprintf(", %s unknown", text.Count(n))
+		}
+		v.field(p, colour, head, text.Pad(name, 20)+"  "+said)
+		head = ""
+	}
+}

@@ -1,0 +1,396 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// story is what a person wants to know of a run: books kept from the events, and the messages they
+// give rise to. Each event costs the same whatever the size of the fleet.
+type story struct {
+	plan    *rollout.Plan
+	stages  []chapter
+	stageOf map[string]int // host → the place of its sync stage
+
+	told []message // by the last event
+
+	at       time.Time // of the last event
+	began    time.Time
+	place    int // of the current stage; -1 before the first event
+	synced   int
+	failed   map[string]bool // for good, as far as the events tell
+	bytes    int64
+	flights  map[string]*flight // syncs, by host
+	failures map[string]int     // that count, of hosts which are not synced
+	busy     map[string]time.Time
+	rounds   map[string]*round         // by check
+	pools    map[string]rollout.StepID // pool steps in flight, by host
+	held     []string
+	stopping string
+	stopTold bool // the abort that it stops for has been told
+	gated    bool // the verdict has been told
+	reported time.Time
+
+	again limiter // of failures that are tried again
+	final limiter // of failures for good
+}
+
+// chapter is the books of a stage.
+type chapter struct {
+	total, done, failed int
+	began               time.Time
+}
+
+// flight is a transfer that goes on.
+type flight struct {
+	source  string
+	attempt int
+	since   time.Time
+	bytes   int64
+	percent int
+	known   bool // bytes and percent are
+}
+
+// round is the last round of a check.
+type round struct {
+	number  int
+	running bool
+	verdict rollout.Verdict // of the last one that ended
+}
+
+func newStory(p *rollout.Plan) *story {
+	s := &story{
+		plan: p, stages: make([]chapter, len(p.Stages)), stageOf: make(map[string]int, len(p.Hosts)), place: -1,
+		failed: map[string]bool{}, flights: map[string]*flight{}, failures: map[string]int{},
+		busy: map[string]time.Time{}, rounds: map[string]*round{}, pools: map[string]rollout.StepID{},
+		again: newLimiter(5, 100), final: newLimiter(10, 200),
+	}
+	for i, stage := range p.Stages {
+		s.stages[i].total = len(stage.Hosts)
+		if stage.Kind == rollout.StageSync {
+			for _, host := range stage.Hosts {
+				s.stageOf[host] = i
+			}
+		}
+	}
+	for _, name := range p.Gate.Checks {
+		s.rounds[checkStep(name)] = &round{}
+	}
+	return s
+}
+
+// checkStep returns what the steps of a check are called by: a step's name has no spaces.
+func checkStep(name string) string { return strings.ReplaceAll(name, " ", "-") }
+
+func (s *story) tell(k kind, format string, args ...any) {
+	s.told = append(s.told, message{at: s.at, kind: k, text: text.Clean(fmt.Sprintf(format, args...))})
+}
+
+// tellPlain tells what live bars show anyway.
+func (s *story) tellPlain(format string, args ...any) {
+	s.tell(note, format, args...)
+	s.told[len(s.told)-1].plain = true
+}
+
+func name(s string) string   { return text.Short(s, maxName) }
+func reason(s string) string { return text.Short(s, maxReason) }
+
+// observe folds an event into the books. The state may be ahead of it: all events of a turn are
+// applied before the first of them is shown.
+func (s *story) observe(e rollout.Event, state *rollout.State) {
+	s.at = e.At
+	switch e.Kind {
+	case rollout.RunStarted:
+		s.began = e.At
+		s.tellPlain("run %s (%s of %s) begins: %s from %s", name(s.plan.Run), s.plan.Mode, name(s.plan.Fleet),
+			text.Hosts(len(s.stageOf)), name(s.plan.Origin))
+	case rollout.RunResumed:
+		s.resumed(e, state)
+	case rollout.StepStarted, rollout.StepDone, rollout.StepFailed:
+		s.step(e, state)
+	case rollout.PoolChanged:
+		s.tell(bad, "%s: somebody changed its pool objects%s; nothing more is taken from it", name(e.Host), detail(e))
+	case rollout.SourceChanged:
+		s.tell(bad, "%s: its tree changed during the run%s; nothing more is taken from it", name(e.Host), detail(e))
+	case rollout.LockLost:
+		s.tell(bad, "the lock was lost%s; nothing new starts, and running transfers are stopped%s", detail(e), s.andPools())
+		s.stopping, s.stopTold = "the lock was lost", true
+	case rollout.AbortAsked:
+		s.abort(e)
+	case rollout.RunFinished:
+		s.finished(e)
+	}
+	if e.Seq == state.Seq { // the end of a turn: the state is where the events are
+		s.turn(state)
+	}
+}
+
+func detail(e rollout.Event) string {
+	for _, said := range []string{e.Detail, e.Error} {
+		if said != "" {
+			return ": " + reason(said)
+		}
+	}
+	return ""
+}
+
+// resumed takes over where the journal ends. It looks at the whole fleet, once.
+func (s *story) resumed(e rollout.Event, state *rollout.State) {
+	s.began, s.synced, s.bytes, s.place = e.At, 0, 0, -1
+	for i := range s.stages {
+		s.stages[i].done, s.stages[i].failed = 0, 0
+	}
+	clear(s.failed)
+	for _, h := range state.Report() {
+		stage := &s.stages[s.stageOf[h.Host]]
+		switch h.Standing {
+		case rollout.Synced, rollout.Partial:
+			s.synced++
+			stage.done++
+			if h.Stats != nil {
+				s.bytes += h.Stats.Bytes
+			}
+		case rollout.Failed:
+			s.failed[h.Host] = true
+			stage.failed++
+		case rollout.Untouched, rollout.Syncing:
+		}
+	}
+	s.held = state.Held()
+	s.tell(note, "run %s goes on: %d of %s synced", name(s.plan.Run), s.synced, text.Hosts(len(s.stageOf)))
+}
+
+// step folds the beginning or the end of a step.
+func (s *story) step(e rollout.Event, state *rollout.State) {
+	kind, about, _ := strings.Cut(string(e.Step), "/")
+	switch rollout.StepKind(kind) {
+	case rollout.StepSync:
+		s.sync(e)
+	case rollout.StepCheck:
+		s.check(e, about)
+	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
+		s.pool(e, rollout.StepKind(kind))
+		s.held = state.Held()
+	}
+}
+
+func (s *story) sync(e rollout.Event) {
+	stage := &s.stages[s.stageOf[e.Host]]
+	if e.Kind == rollout.StepStarted {
+		if s.failed[e.Host] { // not for good, then
+			delete(s.failed, e.Host)
+			stage.failed--
+		}
+		s.flights[e.Host] = &flight{source: e.Source, attempt: e.Attempt, since: e.At}
+		return
+	}
+	delete(s.flights, e.Host)
+	if e.Kind == rollout.StepDone {
+		delete(s.failures, e.Host)
+		delete(s.busy, e.Host)
+		s.synced++
+		stage.done++
+		if e.Stats != nil {
+			s.bytes += e.Stats.Bytes
+		}
+		if e.Detail != "" {
+			if suffix, show := s.again.admit(e.Host, e.Detail); show {
+				s.tell(warn, "%s: synced, with a warning: %s%s", name(e.Host), reason(e.Detail), suffix)
+			}
+		}
+		return
+	}
+	again, how := s.fate(e)
+	if !again && e.Class != rollout.Stopped {
+		s.failed[e.Host] = true
+		stage.failed++
+	}
+	s.tellFailure(e, again, how)
+}
+
+// fate says whether a sync that failed will be tried again, by the rules of rollout, and how a person
+// is told.
+func (s *story) fate(e rollout.Event) (again bool, how string) {
+	attempts := s.plan.Limits.Attempts
+	stopping := s.stopping != ""
+	switch e.Class {
+	case rollout.Stopped:
+		return !stopping, "stopped"
+	case rollout.Busy:
+		if s.busy[e.Host].IsZero() {
+			s.busy[e.Host] = e.At
+		}
+		again = e.At.Before(s.busy[e.Host].Add(time.Duration(s.plan.Limits.Timeout)))
+		how = "busy since " + s.busy[e.Host].UTC().Format("15:04:05Z")
+	case rollout.Transient:
+		delete(s.busy, e.Host)
+		s.failures[e.Host]++
+		n := s.failures[e.Host]
+		again = n < attempts
+		how = fmt.Sprintf("attempt %d of %d", min(n, attempts), attempts)
+	default: // permanent, and what no sync should end with
+		how = fmt.Sprintf("attempt %d", e.Attempt)
+	}
+	return again && !stopping, how
+}
+
+// tellFailure tells of a sync that failed, as long as there are not too many.
+func (s *story) tellFailure(e rollout.Event, again bool, how string) {
+	limit, kind, then := &s.final, bad, "not tried again"
+	if again {
+		limit, kind, then = &s.again, warn, "will be tried again"
+	}
+	said := orElse(e.Error, "no reason is known")
+	suffix, show := limit.admit(e.Host, string(e.Class)+said)
+	if !show {
+		return
+	}
+	if e.Class == rollout.Stopped {
+		s.tell(note, "%s: its sync was stopped (%s)%s", name(e.Host), then, suffix)
+		return
+	}
+	s.tell(kind, "%s: cannot sync: %s (%s from %s, %s)%s", name(e.Host), reason(said), how, name(e.Source), then, suffix)
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func (s *story) check(e rollout.Event, about string) {
+	r := s.rounds[about]
+	if r == nil {
+		return
+	}
+	if e.Kind == rollout.StepStarted {
+		r.number, r.running = e.Attempt, true
+		return
+	}
+	r.running = false
+	verdict, said := e.Verdict, e.Detail
+	if e.Kind == rollout.StepFailed {
+		if e.Class == rollout.Stopped {
+			return
+		}
+		verdict, said = rollout.Unknown, e.Error
+	}
+	r.verdict = verdict
+	if verdict == rollout.Pass {
+		return
+	}
+	kind := warn
+	if verdict == rollout.Fail {
+		kind = bad
+	}
+	s.tell(kind, "gate: %s, round %d: %s: %s", name(about), e.Attempt, name(string(verdict)), reason(orElse(said, "no reason is known")))
+}
+
+// pool folds the steps on a proxy's pool objects.
+func (s *story) pool(e rollout.Event, kind rollout.StepKind) {
+	switch e.Kind {
+	case rollout.StepStarted:
+		s.pools[e.Host] = e.Step
+		return
+	case rollout.StepDone:
+		delete(s.pools, e.Host)
+		switch kind {
+		case rollout.StepDepool:
+			s.tell(note, "%s: depooled", name(e.Host))
+		case rollout.StepRepool:
+			if e.Detail != "" {
+				s.tell(warn, "%s: repooled: %s", name(e.Host), reason(e.Detail))
+			} else {
+				s.tell(note, "%s: repooled", name(e.Host))
+			}
+		default:
+		}
+	default:
+		delete(s.pools, e.Host)
+		s.poolFailed(e, kind)
+	}
+}
+
+func (s *story) poolFailed(e rollout.Event, kind rollout.StepKind) {
+	if e.Class == rollout.Stopped {
+		return
+	}
+	k, then := warn, fmt.Sprintf("attempt %d, will be tried again", e.Attempt)
+	switch {
+	case kind == rollout.StepRepool && e.Class == rollout.Permanent:
+		k, then = bad, "it STAYS OUT"
+	case kind == rollout.StepRepool:
+		k, then = bad, fmt.Sprintf("attempt %d, tried again for at most %s", e.Attempt, text.Time(time.Duration(s.plan.Limits.Restore)))
+	case e.Class == rollout.Capacity, e.Class == rollout.Permanent:
+		then = "it will not serve"
+	}
+	s.tell(k, "%s: cannot %s: %s (%s)", name(e.Host), kind, reason(orElse(e.Error, "no reason is known")), then)
+}
+
+// interrupted is what main calls the first Ctrl-C in an event.
+const interrupted = "interrupted"
+
+func (s *story) abort(e rollout.Event) {
+	who := "^C"
+	if e.Detail != "" && e.Detail != interrupted {
+		who = reason(e.Detail)
+	}
+	if s.stopping == "" {
+		s.stopping = who
+	}
+	s.stopTold = true
+	pools := s.andPools()
+	if e.Level >= rollout.AbortNow {
+		s.tell(bad, "%s: running transfers are stopped%s. ^C again to leave at once, with everything as it is", who, pools)
+		return
+	}
+	again := "Again"
+	if who != "^C" {
+		again = "^C"
+	}
+	s.tell(bad, "%s: nothing new starts; running syncs end%s. %s to stop running transfers", who, pools, again)
+}
+
+// andPools promises what a run with pools does when it stops.
+func (s *story) andPools() string {
+	for _, stage := range s.plan.Stages {
+		if stage.Kind == rollout.StageDepool {
+			return "; pools will be put back"
+		}
+	}
+	return ""
+}
+
+func (s *story) finished(e rollout.Event) {
+	o := e.Outcome
+	if o == nil {
+		return
+	}
+	for i, out := range o.Out {
+		if i == 20 {
+			s.tell(bad, "and %d more are STILL OUT of their pools", len(o.Out)-i)
+			break
+		}
+		s.tell(bad, "%s: STILL OUT of its pools: %s", name(out.Host), reason(orElse(out.Error, "nothing was tried")))
+	}
+	said := fmt.Sprintf("run %s ends: %s", name(s.plan.Run), o.Result)
+	if o.Why != "" {
+		said += ": " + reason(o.Why)
+	}
+	s.tellPlain("%s; %s of %s synced, %s failed, %s untouched, %s in %s", said,
+		text.Count(o.Counts.Synced+o.Counts.Partial), text.Hosts(o.Counts.Hosts), text.Count(o.Counts.Failed),
+		text.Count(o.Counts.Untouched), text.Bytes(o.Bytes), text.Time(time.Duration(o.Took)))
+}
+
+// progress takes note of a running transfer; what belongs to none is dropped.
+func (s *story) progress(host string, p transport.Progress) {
+	if f := s.flights[host]; f != nil {
+		f.bytes, f.percent, f.known = p.Bytes, p.Percent, true
+	}
+}

@@ -1,0 +1,126 @@
+package ui
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// reportEvery is the least time between two lines of progress. They are driven by events: where
+// nothing happens, nothing is said.
+const reportEvery = 5 * time.Second
+
+// turn tells what a turn of the loop changed in the run as a whole.
+func (s *story) turn(state *rollout.State) {
+	s.gate(state)
+	_, place, _ := state.Stage()
+	if s.place < 0 {
+		s.place = place
+		s.begin()
+	}
+	for s.place < place {
+		s.end()
+		s.place++
+		s.begin()
+	}
+	if why := state.Stopping(); why != "" && s.stopping == "" {
+		s.stop(why)
+	}
+	if s.at.Sub(s.reported) >= reportEvery {
+		s.report()
+	}
+}
+
+// gate tells the verdict, once.
+func (s *story) gate(state *rollout.State) {
+	verdict, why := state.Gate()
+	if s.gated || verdict == "" {
+		return
+	}
+	s.gated = true
+	took := ""
+	if s.place >= 0 && s.place < len(s.stages) && s.plan.Stages[s.place].Kind == rollout.StageCheck {
+		took = " after " + text.Time(s.at.Sub(s.stages[s.place].began))
+	}
+	switch {
+	case verdict == rollout.Pass:
+		s.tell(good, "gate: pass%s", took)
+	case s.plan.Force != "":
+		s.tell(warn, "gate: %s%s, overridden (%s): %s", name(string(verdict)), took, reason(s.plan.Force), reason(why))
+	default:
+		s.tell(bad, "gate: %s%s: %s", name(string(verdict)), took, reason(why))
+	}
+}
+
+// begin tells that the current stage begins.
+func (s *story) begin() {
+	s.reported = s.at
+	if s.place == len(s.stages) {
+		return
+	}
+	stage, c := s.plan.Stages[s.place], &s.stages[s.place]
+	c.began = s.at
+	switch stage.Kind {
+	case rollout.StageSync:
+		s.tellPlain("%s: begins with %s", name(stage.Name), text.Hosts(c.total-c.done))
+	case rollout.StageCheck:
+		s.tellPlain("%s: %s of %s, soak %s", name(stage.Name), text.Plural(len(s.plan.Gate.Checks), "check"),
+			text.Fold(stage.Hosts, maxFold), text.Time(time.Duration(s.plan.Gate.Soak)))
+	case rollout.StageDepool, rollout.StageRepool:
+		s.tellPlain("%s: begins with %s", name(stage.Name), text.Fold(stage.Hosts, maxFold))
+	}
+}
+
+// end tells that the current stage is complete.
+func (s *story) end() {
+	stage, c := s.plan.Stages[s.place], &s.stages[s.place]
+	took := text.Time(s.at.Sub(c.began))
+	switch stage.Kind {
+	case rollout.StageSync:
+		failed := max(0, c.total-c.done) // whoever of a complete stage is not synced
+		if failed == 0 {
+			s.tell(good, "%s: %s synced in %s", name(stage.Name), text.Hosts(c.done), took)
+		} else {
+			s.tell(warn, "%s: %s of %s synced in %s, %s failed", name(stage.Name), text.Count(c.done), text.Hosts(c.total), took, text.Count(failed))
+		}
+	case rollout.StageDepool:
+		if len(s.held) > 0 {
+			s.tell(good, "%s: %s out of the pools in %s", name(stage.Name), text.Hosts(len(s.held)), took)
+		}
+	case rollout.StageRepool:
+		if len(s.held) == 0 {
+			s.tell(good, "%s: all are back in the pools in %s", name(stage.Name), took)
+		}
+	case rollout.StageCheck: // its verdict has been told
+	}
+}
+
+// stop tells why nothing new starts, unless somebody asked for it, which has been told.
+func (s *story) stop(why string) {
+	s.stopping = why
+	if s.stopTold {
+		return
+	}
+	ending := ""
+	if n := len(s.flights); n > 0 {
+		ending = fmt.Sprintf("; %s in flight may end", text.Plural(n, "sync"))
+	}
+	s.tell(bad, "halted: %s; nothing new starts%s", reason(why), ending)
+}
+
+// report tells how far the current stage has come.
+func (s *story) report() {
+	if s.place < 0 || s.place == len(s.stages) || s.plan.Stages[s.place].Kind != rollout.StageSync {
+		return
+	}
+	s.reported = s.at
+	c := s.stages[s.place]
+	failed := ""
+	if c.failed > 0 {
+		failed = fmt.Sprintf(", %s failed", text.Count(c.failed))
+	}
+	s.tellPlain("%s: %s of %s synced%s, %s in flight, %s", name(s.plan.Stages[s.place].Name), text.Count(c.done),
+		text.Hosts(c.total), failed, text.Count(len(s.flights)), text.Bytes(s.bytes))
+}

@@ -1,0 +1,129 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// UI shows one run. It implements orchestrator.Observer. Make one with New, and Close it after the
+// run.
+type UI struct {
+	w    io.Writer
+	live bool
+
+	mu      sync.Mutex
+	story   *story
+	pending []message // to be printed
+	dropped int       // messages for which there was no room
+	closed  bool
+
+	wake chan struct{} // has room for one: there is something to print
+	done chan struct{} // closed when the goroutine has ended; nil before it is started
+}
+
+// New returns a UI that shows a run of the plan on w: with live bars if w is a terminal, else with
+// plain lines. It writes nothing before the first event.
+func New(w io.Writer, terminal bool, p *rollout.Plan) *UI {
+	return &UI{w: w, live: terminal && !text.Dumb(), story: newStory(p), wake: make(chan struct{}, 1)}
+}
+
+// maxPending bounds the messages that wait for a terminal which does not take them.
+const maxPending = 2000
+
+// Observe takes note of an event. It is for the goroutine of the run, and does not keep s.
+func (u *UI) Observe(e rollout.Event, s *rollout.State) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return
+	}
+	u.story.observe(e, s)
+	for _, m := range u.story.told {
+		if u.live && m.plain {
+			continue
+		}
+		if len(u.pending) == maxPending {
+			u.dropped++
+			continue
+		}
+		u.pending = append(u.pending, m)
+	}
+	u.story.told = u.story.told[:0]
+	if u.done == nil {
+		u.done = make(chan struct{})
+		go u.show()
+	}
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Progress takes note of how far the transfer to a host has come. It may be called from many
+// goroutines at once and waits for nothing but the lock on the books.
+func (u *UI) Progress(host string, p transport.Progress) {
+	if !u.live {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.story.progress(host, p)
+}
+
+// Close prints what is still to be printed, ends the drawing and waits for that. It may be called
+// twice; events that come later are not shown.
+func (u *UI) Close() {
+	u.mu.Lock()
+	done := u.done
+	if !u.closed {
+		u.closed = true
+		close(u.wake)
+	}
+	u.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
+// show is the goroutine that owns the terminal.
+func (u *UI) show() {
+	defer close(u.done)
+	print, end := u.plain()
+	if u.live {
+		print, end = u.bars()
+	}
+	defer end()
+	for range u.wake {
+		print(u.take())
+	}
+	print(u.take())
+}
+
+// take returns what is to be printed.
+func (u *UI) take() []message {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	messages := u.pending
+	u.pending = nil
+	if u.dropped > 0 {
+		messages = append(messages, message{
+			at: u.story.at, kind: warn, text: fmt.Sprintf("%s could not be shown in time", text.Plural(u.dropped, "message")),
+		})
+		u.dropped = 0
+	}
+	return messages
+}
+
+// plain prints messages as lines with the time, in UTC as everywhere in a run.
+func (u *UI) plain() (print func([]message), end func()) {
+	return func(messages []message) {
+		for _, m := range messages {
+			_, _ = io.WriteString(u.w, m.at.UTC().Format("15:04:05Z ")+m.text+"\n") // nobody is left to be told
+		}
+	}, func() {}
+}
