@@ -28,7 +28,8 @@ type pool struct {
 	seen     []Object         // the objects as they were last observed
 	receipts []Object         // the same objects as they were before we took them out
 	attempts map[StepKind]int // started, per kind of step
-	failures int              // in succession
+	failures int              // in succession, of repools or of what comes before them
+	failed   StepKind         // the last of those
 	since    time.Time        // the first of those failures
 	due      time.Time        // not to be tried before
 	outAt    time.Time        // when the depool was done
@@ -85,6 +86,10 @@ func (s *State) poolFailed(i int, kind StepKind, e Event) {
 		p.status = poolIdle
 		return
 	}
+	if (p.failed == StepRepool) != (kind == StepRepool) {
+		p.failures = 0 // a repool has attempts of its own
+	}
+	p.failed = kind
 	if p.failures == 0 {
 		p.since = e.At
 	}
