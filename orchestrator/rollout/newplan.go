@@ -227,6 +227,7 @@ func (b *builder) castProxies() error {
 	}
 	fleet := len(b.names(RoleHost))
 	var serving, candidates int
+	var full Left // the first that the pools cannot spare
 	for _, p := range b.fleet.Proxies {
 		reason, spare := spared[p.Host]
 		switch {
@@ -238,7 +239,9 @@ func (b *builder) castProxies() error {
 			continue
 		case spare:
 			b.leaveOut(p.Host, reason)
-			candidates++
+			if candidates++; full.Host == "" {
+				full = Left{Host: p.Host, Reason: reason}
+			}
 			continue
 		}
 		candidates++
@@ -255,7 +258,7 @@ func (b *builder) castProxies() error {
 			delete(b.slots, name)
 		}
 	case candidates > 0 && serving == 0:
-		return fmt.Errorf("%w: %s: %s", ErrNoProxyFits, b.leftOut[0].Host, b.leftOut[0].Reason)
+		return fmt.Errorf("%w: %s: %s", ErrNoProxyFits, full.Host, full.Reason)
 	}
 	return nil
 }

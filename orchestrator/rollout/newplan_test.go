@@ -1,0 +1,330 @@
+package rollout_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// TestNewPlanProperties plans generated orders, those that make no sense among them, and works out
+// on its own who plays which part.
+func TestNewPlanProperties(t *testing.T) {
+	seen := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		o := anOrder(t, false)
+		want := cast(o)
+		plan, err := rollout.NewPlan(o.fleet, o.settings, o.request)
+		if want.err != "" {
+			seen[want.err]++
+			if err == nil || !strings.Contains(err.Error(), want.err) {
+				t.Fatalf("the error is %v, should say %q", err, want.err)
+			}
+			if noFit := want.err == rollout.ErrNoProxyFits.Error(); errors.Is(err, rollout.ErrNoProxyFits) != noFit {
+				t.Fatalf("ErrNoProxyFits for %v", err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen["planned"]++
+		want.compare(t, o, plan)
+	})
+	t.Log(seen)
+}
+
+// casting is who plays which part, worked out without the plan.
+type casting struct {
+	err                                 string
+	origin                              string
+	canaries, comasters, proxies, fleet []string
+	slots                               map[string]int
+	pooled                              []string
+	left                                []string
+}
+
+func cast(o order) casting {
+	c := casting{slots: map[string]int{}}
+	var masters []string
+	serve := map[string]int{}
+	for _, m := range o.fleet.Masters {
+		masters = append(masters, m.Host)
+		if m.Serve {
+			serve[m.Host] = m.Slots
+			if c.origin == "" {
+				c.origin = m.Host
+			}
+		}
+	}
+	if asked := o.request.Origin; asked != "" {
+		c.origin = asked
+		if serve[asked] == 0 {
+			c.err = "may not be synced from"
+			return c
+		}
+	}
+	if c.origin == "" {
+		c.err = "no master may be synced from"
+		return c
+	}
+	var hosts []string // the selection, without masters
+	for _, h := range o.fleet.Hosts {
+		if o.request.Selection != nil && !slices.Contains(o.request.Selection, h.Name) {
+			continue
+		}
+		switch {
+		case !slices.Contains(masters, h.Name):
+			hosts = append(hosts, h.Name)
+		case h.Name != c.origin:
+			c.comasters = append(c.comasters, h.Name)
+			c.slots[h.Name] = serve[h.Name]
+		}
+	}
+	c.slots[c.origin] = serve[c.origin]
+	if len(hosts) == 0 {
+		c.err = "there is no host to sync"
+		return c
+	}
+	proxies := map[string]inventory.Proxy{}
+	for _, p := range o.fleet.Proxies {
+		proxies[p.Host] = p
+	}
+	isProxy := func(name string) bool { _, ok := proxies[name]; return ok }
+	c.canaries = keep(hosts, func(name string) bool { return slices.Contains(o.fleet.Canaries, name) })
+	if len(c.canaries) == 0 {
+		c.canaries = keep(hosts, func(name string) bool { return !isProxy(name) })
+		if len(c.canaries) == 0 {
+			c.canaries = hosts
+		}
+		c.canaries = c.canaries[:min(len(c.canaries), max(1, len(o.fleet.Canaries)))]
+	}
+	rest := keep(hosts, func(name string) bool { return !slices.Contains(c.canaries, name) })
+	if o.request.Mode == inventory.ModeCanary {
+		c.comasters = nil
+		return c
+	}
+	could := keep(rest, isProxy)
+	c.proxies = keep(could, func(name string) bool {
+		return !slices.ContainsFunc(o.request.Left, func(l rollout.Left) bool { return l.Host == name })
+	})
+	if len(could) == len(rest) {
+		c.proxies = nil // there is nobody they would serve
+	} else if len(could) > 0 && len(c.proxies) == 0 {
+		c.err = rollout.ErrNoProxyFits.Error()
+		return c
+	}
+	c.fleet = keep(rest, func(name string) bool { return !slices.Contains(c.proxies, name) })
+	for _, name := range c.proxies {
+		c.slots[name] = proxies[name].Slots
+		if o.request.Pools && proxies[name].Pooled {
+			c.pooled = append(c.pooled, name)
+		}
+	}
+	return c
+}
+
+func keep(names []string, good func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !good(name) })
+}
+
+func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
+	var want []string
+	add := func(name string, kind rollout.StageKind, hosts []string) {
+		if len(hosts) > 0 {
+			want = append(want, fmt.Sprintf("%s/%s %v", kind, name, hosts))
+		}
+	}
+	add("canaries", rollout.StageSync, c.canaries)
+	add("gate", rollout.StageCheck, c.canaries)
+	add("masters", rollout.StageSync, c.comasters)
+	add("depool", rollout.StageDepool, c.pooled)
+	add("proxies", rollout.StageSync, c.proxies)
+	sizes := batchSizes(len(c.fleet), o.settings.Batches.Ramp)
+	at := 0
+	for i, size := range sizes {
+		add(fmt.Sprintf("batch %d of %d", i+1, len(sizes)), rollout.StageSync, c.fleet[at:at+size])
+		at += size
+	}
+	add("repool", rollout.StageRepool, c.pooled)
+	var got []string
+	for _, s := range plan.Stages {
+		got = append(got, fmt.Sprintf("%s/%s %v", s.Kind, s.Name, s.Hosts))
+		fromOrigin := s.Kind == rollout.StageSync && !strings.HasPrefix(s.Name, "batch")
+		if s.Origin != fromOrigin || s.Why == "" {
+			t.Fatalf("stage %+v: straight from the origin: %v, should be %v", s, s.Origin, fromOrigin)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the stages are\n%s\nshould be\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	c.compareHosts(t, o, plan)
+	synced := len(c.canaries) + len(c.comasters) + len(c.proxies) + len(c.fleet)
+	most := o.settings.Batches.MaxFailures.Count
+	if o.settings.Batches.MaxFailures.Share {
+		for most = 0; (most+1)*10_000 <= synced*o.settings.Batches.MaxFailures.BasisPoints; most++ {
+		}
+	}
+	b := o.settings.Batches
+	limits := rollout.Limits{
+		Parallel: b.Parallel, MaxFailures: most, Attempts: b.Attempts, Timeout: rollout.Duration(b.Timeout), Drain: rollout.Duration(o.request.Drain),
+		RetryDelay: rollout.Duration(2 * time.Second), Restore: rollout.Duration(2 * time.Minute),
+	}
+	if plan.Limits != limits {
+		t.Fatalf("the limits are %+v, should be %+v", plan.Limits, limits)
+	}
+	if len(plan.Gate.Checks) == 0 || len(o.settings.Gate.Checks) > 0 && len(plan.Gate.Checks) != len(o.settings.Gate.Checks) {
+		t.Fatalf("the gate has %d checks of %d", len(plan.Gate.Checks), len(o.settings.Gate.Checks))
+	}
+	if plan.Gate.Soak != rollout.Duration(o.settings.Gate.Soak) || plan.Gate.Interval != rollout.Duration(o.settings.Gate.Interval) {
+		t.Fatalf("the gate is %+v", plan.Gate)
+	}
+	if plan.Run != "r1" || plan.Mode != o.request.Mode || plan.Origin != c.origin || plan.Force != o.request.Force || !slices.Equal(plan.Paths, o.request.Paths) {
+		t.Fatalf("the head of the plan is %+v", plan)
+	}
+	if _, err := rollout.NewState(plan); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again rollout.Plan
+	if err := json.Unmarshal(text, &again); err != nil || !reflect.DeepEqual(&again, plan) {
+		t.Fatalf("the plan does not survive JSON (%v):\n%+v\n%+v", err, again, plan)
+	}
+}
+
+// compareHosts sees that the plan lists the origin and those in its sync stages, each once, in the
+// fleet's order and with the part it plays; and that the proxies which do not serve are named.
+func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
+	roles := map[string]rollout.Role{c.origin: rollout.RoleMaster}
+	for role, names := range map[rollout.Role][]string{
+		rollout.RoleMaster: c.comasters, rollout.RoleCanary: c.canaries, rollout.RoleProxy: c.proxies, rollout.RoleHost: c.fleet,
+	} {
+		for _, name := range names {
+			roles[name] = role
+		}
+	}
+	var want []rollout.Host
+	for _, h := range o.fleet.Hosts {
+		if role := roles[h.Name]; role != "" {
+			want = append(want, rollout.Host{
+				Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Slots: c.slots[h.Name], Pooled: slices.Contains(c.pooled, h.Name),
+			})
+		}
+	}
+	if !slices.Equal(plan.Hosts, want) {
+		t.Fatalf("the hosts are\n%+v\nshould be\n%+v", plan.Hosts, want)
+	}
+	for _, l := range plan.Left {
+		if slices.Contains(c.proxies, l.Host) || l.Reason == "" {
+			t.Fatalf("%+v serves, or is left out without a reason", l)
+		}
+	}
+	if len(c.proxies) == 0 {
+		return
+	}
+	for _, p := range o.fleet.Proxies {
+		named := slices.ContainsFunc(plan.Left, func(l rollout.Left) bool { return l.Host == p.Host })
+		if named == slices.Contains(c.proxies, p.Host) {
+			t.Fatalf("proxy %s serves or is left out with a reason: %v and %v", p.Host, !named, named)
+		}
+	}
+}
+
+// batchSizes gives each host in turn its batch: a batch is full when it has its count, or when one
+// more host would be more than its share of all.
+func batchSizes(hosts int, ramp []inventory.Amount) []int {
+	var sizes []int
+	for range hosts {
+		if n := len(sizes); n > 0 && !full(sizes[n-1], n-1, hosts, ramp) {
+			sizes[n-1]++
+		} else {
+			sizes = append(sizes, 1)
+		}
+	}
+	return sizes
+}
+
+func full(size, batch, hosts int, ramp []inventory.Amount) bool {
+	if len(ramp) == 0 {
+		return false
+	}
+	a := ramp[min(batch, len(ramp)-1)]
+	if a.Share {
+		return (size+1)*10_000 > hosts*a.BasisPoints
+	}
+	return size >= a.Count
+}
+
+func TestNewPlanLimit(t *testing.T) {
+	f := &inventory.Fleet{Name: "test"}
+	for _, name := range []string{"m1", "m2", "c1", "c2", "p1", "p2", "h1", "h2", "h3"} {
+		f.Hosts = append(f.Hosts, inventory.Host{Name: name})
+	}
+	f.Masters = []inventory.Master{{Host: "m1", Serve: true, Slots: 10}, {Host: "m2", Slots: 10}}
+	f.Canaries = []string{"c1", "c2"}
+	f.Proxies = []inventory.Proxy{{Host: "p1", Slots: 10, Pooled: true}, {Host: "p2", Slots: 10, Pooled: true}}
+	for _, test := range []struct {
+		name, selection string
+		left            []rollout.Left
+		want            string
+		err             string
+	}{
+		{name: "all", want: "canaries[c1 c2] gate[c1 c2] masters[m2] depool[p1 p2] proxies[p1 p2] batch 1 of 1[h1 h2 h3] repool[p1 p2]"},
+		{name: "canaries in it", selection: "c2 h1", want: "canaries[c2] gate[c2] batch 1 of 1[h1]"},
+		{name: "canaries outside are replaced by its first hosts", selection: "h1 h2 h3", want: "canaries[h1 h2] gate[h1 h2] batch 1 of 1[h3]"},
+		{name: "one host is its own canary", selection: "h3", want: "canaries[h3] gate[h3]"},
+		{name: "a proxy stands in for a canary only where there is nobody else", selection: "p1 h1", want: "canaries[h1] gate[h1] batch 1 of 1[p1]"},
+		{name: "proxies alone", selection: "p1 p2", want: "canaries[p1 p2] gate[p1 p2]"},
+		{name: "a proxy in it serves", selection: "c1 p2 h1", want: "canaries[c1] gate[c1] depool[p2] proxies[p2] batch 1 of 1[h1] repool[p2]"},
+		{name: "a co-master in it", selection: "m2 c1", want: "canaries[c1] gate[c1] masters[m2]"},
+		{name: "masters only", selection: "m1 m2", err: "the selection holds masters only: there is no host to sync"},
+		{
+			name: "proxies that the pools cannot spare are hosts", left: []rollout.Left{{Host: "p1", Reason: "full"}},
+			want: "canaries[c1 c2] gate[c1 c2] masters[m2] depool[p2] proxies[p2] batch 1 of 1[p1 h1 h2 h3] repool[p2]",
+		},
+		{
+			name: "no proxy fits", left: []rollout.Left{{Host: "p1", Reason: "full"}, {Host: "p2", Reason: "full"}},
+			err: "no proxy can be taken out of its pools: p1: full",
+		},
+		{
+			name: "no proxy of the selection fits", selection: "c1 p2 h1", left: []rollout.Left{{Host: "p2", Reason: "full"}},
+			err: "no proxy can be taken out of its pools: p2: full",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true, Left: test.left}
+			if test.selection != "" {
+				r.Selection = strings.Fields(test.selection)
+			}
+			plan, err := rollout.NewPlan(f, inventory.Settings{}, r)
+			if test.err != "" {
+				if err == nil || err.Error() != test.err {
+					t.Errorf("the error is %v, should be %s", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range plan.Stages {
+				got = append(got, fmt.Sprintf("%s%v", s.Name, s.Hosts))
+			}
+			if line := strings.Join(got, " "); line != test.want {
+				t.Errorf("the stages are\n%s\nshould be\n%s", line, test.want)
+			}
+		})
+	}
+}
