@@ -29,6 +29,9 @@ func dice(t *rapid.T, percent int, label string) bool {
 	return percent > 0 && die(t, label) >= 100-percent
 }
 
+// pick draws a number below n, all as likely.
+func pick(t *rapid.T, n int, label string) int { return die(t, label) % n }
+
 func die(t *rapid.T, label string) int {
 	x := rapid.Uint64Range(0, 1<<16).Draw(t, label) * 0x9E3779B97F4A7C15
 	return int(x >> 40 % 100)
@@ -45,7 +48,7 @@ func anOrder(t *rapid.T, sound bool) order {
 		Run: "r1", Made: epoch, Mode: inventory.ModeSync,
 		Pools: !dice(t, 15, "no pools"), Drain: seconds(upTo(t, 15, "drain")),
 	}
-	switch die(t, "mode") % 10 {
+	switch pick(t, 10, "mode") {
 	case 8:
 		o.request.Mode = inventory.ModeResync
 	case 9:
@@ -79,8 +82,8 @@ func anOrder(t *rapid.T, sound bool) order {
 
 func aFleet(t *rapid.T, sound bool) *inventory.Fleet {
 	f := &inventory.Fleet{Name: "test", Digest: "d"}
-	datacenters, racks := 1+upTo(t, 2, "datacenters"), upTo(t, 3, "racks")
-	masters, proxies, canaries := 1+upTo(t, 2, "masters"), upTo(t, 6, "proxies"), upTo(t, 4, "canaries")
+	datacenters, racks := 1+pick(t, 3, "datacenters"), pick(t, 4, "racks")
+	masters, proxies, canaries := 1+pick(t, 3, "masters"), pick(t, 7, "proxies"), pick(t, 5, "canaries")
 	last := dice(t, 30, "masters last")
 	place := func(h inventory.Host, n int) inventory.Host {
 		if n%7 != 6 { // some hosts name no datacenter
@@ -96,13 +99,12 @@ func aFleet(t *rapid.T, sound bool) *inventory.Fleet {
 		name := fmt.Sprintf("m%d", i)
 		serve := !dice(t, 25, "serve: false") || sound && i == masters-1
 		ms = append(ms, place(inventory.Host{Name: name}, i))
-		f.Masters = append(f.Masters, inventory.Master{Host: name, Serve: serve, Slots: 1 + upTo(t, 4, "slots")})
+		f.Masters = append(f.Masters, inventory.Master{Host: name, Serve: serve, Slots: 1 + pick(t, 5, "slots")})
 	}
 	if !last {
 		f.Hosts = append(f.Hosts, ms...)
 	}
-	n := upTo(t, 60, "hosts") ^ upTo(t, 3, "hosts'")
-	n = min(n, 60)
+	n := min(60, upTo(t, 60, "hosts")+upTo(t, 9, "and more"))
 	if sound {
 		n = max(n, 1)
 	}
@@ -117,7 +119,7 @@ func aFleet(t *rapid.T, sound bool) *inventory.Fleet {
 		case part < canaries:
 			f.Canaries = append(f.Canaries, name)
 		case part < canaries+proxies:
-			f.Proxies = append(f.Proxies, inventory.Proxy{Host: name, Slots: 1 + upTo(t, 4, "slots"), Pooled: !dice(t, 15, "unpooled")})
+			f.Proxies = append(f.Proxies, inventory.Proxy{Host: name, Slots: 1 + pick(t, 5, "slots"), Pooled: !dice(t, 15, "unpooled")})
 		}
 	}
 	if last {
@@ -130,7 +132,7 @@ func aPolicy(t *rapid.T) inventory.Settings {
 	s := inventory.Settings{
 		Batches: inventory.Batches{
 			Parallel: 1 + upTo(t, 19, "parallel"), MaxFailures: anAmount(t, 12, "max_failures"),
-			Attempts: 1 + upTo(t, 3, "attempts"), Timeout: seconds(5 + upTo(t, 55, "timeout")),
+			Attempts: 1 + pick(t, 4, "attempts"), Timeout: seconds(5 + upTo(t, 55, "timeout")),
 		},
 		Gate: inventory.Gate{Soak: seconds(upTo(t, 30, "soak")), Interval: seconds(1 + upTo(t, 9, "interval"))},
 	}
@@ -145,7 +147,7 @@ func aPolicy(t *rapid.T) inventory.Settings {
 
 func anAmount(t *rapid.T, most int, label string) inventory.Amount {
 	if dice(t, 50, label+" share") {
-		return inventory.Amount{Share: true, BasisPoints: rapid.IntRange(0, 10_000).Draw(t, label)}
+		return inventory.Amount{Share: true, BasisPoints: 100 * die(t, label)}
 	}
 	return inventory.Amount{Count: upTo(t, most, label)}
 }

@@ -72,19 +72,19 @@ func newSim(t *rapid.T, plan *rollout.Plan) *sim {
 		}
 	}
 	if dice(t, 25, "crash") {
-		s.crashAt = upTo(t, 60, "crash at")
+		s.crashAt = pick(t, 60, "crash at")
 	}
 	s.again = dice(t, 15, "resumed after its end")
 	return s
 }
 
 func (s *sim) drawLuck() {
-	percent := []int{0, 3, 15, 40, 80}
+	percent := []int{0, 1, 4, 15, 50}
 	s.luck = luck{
-		sync: percent[upTo(s.t, 4, "bad syncs")], pool: percent[upTo(s.t, 4, "bad pools")], check: percent[upTo(s.t, 4, "bad checks")],
+		sync: percent[pick(s.t, 5, "bad syncs")], pool: percent[pick(s.t, 5, "bad pools")], check: percent[pick(s.t, 5, "bad checks")],
 		bad: map[string]bool{}, broken: map[string]bool{}, slow: upTo(s.t, 20, "slow"),
 	}
-	if dice(s.t, 50, "bad hosts") {
+	if dice(s.t, 30, "bad hosts") {
 		for range 1 + upTo(s.t, 3, "bad hosts") {
 			h := s.plan.Hosts[upTo(s.t, len(s.plan.Hosts)-1, "bad host")]
 			s.luck.bad[h.Name] = true
@@ -115,11 +115,11 @@ func (s *sim) drawAgenda() {
 	sources := s.sources()
 	for range 1 + upTo(s.t, 2, "events") {
 		e := rollout.Event{At: epoch.Add(seconds(upTo(s.t, 30, "minutes")*10 + upTo(s.t, 10, "seconds")))}
-		switch die(s.t, "event") % 6 {
+		switch pick(s.t, 6, "event") {
 		case 0, 1:
 			e.Kind, e.Host = rollout.PoolChanged, sources[upTo(s.t, len(sources)-1, "pool of")]
 		case 2, 3:
-			e.Kind, e.Host = rollout.SourceChanged, sources[upTo(s.t, len(sources)-1, "source")]
+			e.Kind, e.Host = rollout.SourceChanged, sources[upTo(s.t, len(sources)-1, "changed source")]
 		case 4:
 			e.Kind, e.Level, e.Detail = rollout.AbortAsked, 1+upTo(s.t, 1, "level"), "interrupted"
 		default:
@@ -186,7 +186,9 @@ func (s *sim) turn() rollout.Decision {
 		}
 		s.books.finished(outcome, s.state.Report())
 		s.pools.finished(s.t, s.books)
-		s.compare(rollout.Next(s.state, s.now))
+		if dice(s.t, 30, "fold at the end") {
+			s.compare(rollout.Next(s.state, s.now))
+		}
 	}
 	if len(d.Start)+len(s.flights) == 0 && !d.Done && d.Wake.IsZero() {
 		s.t.Fatalf("P9 stall: nothing in flight, nothing to start, not done, and no time to wake")
@@ -259,7 +261,7 @@ func (s *sim) fly(step rollout.Step) *flight {
 	case rollout.StepCheck:
 		f.does.verdict = rollout.Pass
 		if dice(s.t, s.luck.check, "check") {
-			switch die(s.t, "verdict") % 6 {
+			switch pick(s.t, 6, "verdict") {
 			case 0, 1:
 				f.does.verdict = rollout.Fail
 			case 2, 3:
@@ -275,7 +277,7 @@ func (s *sim) fly(step rollout.Step) *flight {
 			f.does.partly = dice(s.t, 30, "partly")
 			f.does.class = []rollout.Class{
 				rollout.Transient, rollout.Transient, rollout.Unhealthy, rollout.Conflict, rollout.Capacity, rollout.Permanent,
-			}[die(s.t, "class")%6]
+			}[pick(s.t, 6, "class")]
 		}
 	}
 	return f
@@ -291,7 +293,7 @@ func (s *sim) syncEnding(step rollout.Step) ending {
 		}
 		return ending{class: rollout.Transient}
 	case dice(s.t, s.luck.sync, "sync"):
-		switch die(s.t, "class") % 10 {
+		switch pick(s.t, 10, "class") {
 		case 0:
 			return ending{class: rollout.Permanent}
 		case 1, 2:
