@@ -17,11 +17,18 @@ import (
 // maxFile is the size of a file that is still read, in bytes: a hundred thousand hosts, a line each.
 const maxFile = 8 << 20
 
+// maxProblems bounds what is reported of one file.
+const maxProblems = 10_000
+
+// secret matches lines that no error may repeat: errors end up in terminals, tickets and logs.
+var secret = regexp.MustCompile(`(?i)(password|authorization|cookie|token)["']?\s*:|://[^/]*@`)
+
 // document is one YAML file while it is read: its text, and what was found wrong with it so far.
 type document struct {
 	name     string
 	lines    []string
 	problems Problems
+	sources  map[int]string // what problems show of a line, by its number
 
 	names    int // made from patterns so far; see maxWork
 	searches int // for a host to suggest so far; see maxSearches
@@ -68,9 +75,6 @@ func parse(name string, data []byte) (*document, *yaml.Node) {
 	return d, root
 }
 
-// errSeveral is decode's error when a second document follows.
-var errSeveral = errors.New("yaml: the file holds several documents")
-
 // decode returns the root node of a text's only document, nil if it has none.
 func decode(text string) (root *yaml.Node, err error) {
 	defer func() {
@@ -90,7 +94,7 @@ func decode(text string) (root *yaml.Node, err error) {
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		return nil, errSeveral
+		return nil, fmt.Errorf("yaml: line %d: a second document begins", second.Line)
 	case !errors.Is(err, io.EOF):
 		return nil, err
 	}
@@ -130,7 +134,8 @@ var syntaxHints = []struct{ message, hint string }{
 	{"did not find expected", "look at the indentation and the quotes from this line on"},
 	{"mapping values are not allowed", "look at the indentation here, and put quotes around a value that holds a colon and a space"},
 	{"could not find expected ':'", "each line of a mapping is KEY: VALUE"},
-	{"several documents", "remove what follows the line ---"},
+	{"unexpected end of stream", "close the quote or bracket that is still open"},
+	{"second document", "keep one, and put others into files of their own"},
 }
 
 var syntaxMessage = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?((?s).*)$`)
@@ -202,16 +207,32 @@ func (d *document) reportFault(n *yaml.Node, f *fault) {
 }
 
 func (d *document) reportAt(line, column int, hint, format string, args ...any) {
-	source := ""
-	if line >= 1 && line <= len(d.lines) {
-		source = d.lines[line-1]
+	if len(d.problems) == maxProblems {
+		return
 	}
 	d.problems = append(d.problems, Problem{
 		File:    d.name,
 		Line:    line,
 		Column:  column,
-		Source:  source,
+		Source:  d.source(line),
 		Message: fmt.Sprintf(format, args...),
 		Hint:    hint,
 	})
+}
+
+// source returns what a problem shows of a line. Each line is searched for secrets once: a file may be
+// a single line with a thousand mistakes.
+func (d *document) source(line int) string {
+	if s, known := d.sources[line]; known {
+		return s
+	}
+	if d.sources == nil {
+		d.sources = map[int]string{}
+	}
+	s := ""
+	if line <= len(d.lines) && !secret.MatchString(d.lines[line-1]) {
+		s = d.lines[line-1]
+	}
+	d.sources[line] = s
+	return s
 }

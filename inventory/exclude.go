@@ -12,8 +12,8 @@ const excludeHint = "allowed are /a/b (anchored, no wildcards), NAME and **/NAME
 	"each with a / at the end for folders only"
 
 // rulePrefix matches what rsync reads as a rule of another kind instead of as a pattern (man rsync,
-// FILTER RULES: the short names of rules, followed by a space or an underscore).
-var rulePrefix = regexp.MustCompile(`^([-+:.HSPRDCM],?|merge|dir-merge|include|exclude|hide|show|protect|risk|clear)[ _]|^!`)
+// FILTER RULES).
+var rulePrefix = regexp.MustCompile(`^(!|[-+:.HSPRDCM](,\S*)? |(merge|dir-merge|include|exclude|hide|show|protect|risk|clear) )`)
 
 // checkExclude says what is wrong with an exclude pattern.
 func checkExclude(s string) *fault {

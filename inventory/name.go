@@ -13,10 +13,12 @@ import (
 const hostHint = "a host name has labels of letters, digits, - and _, joined by dots; no label begins or ends with -, or is longer than 63"
 
 // A DNS name has at most 253 characters, and a label 63 (RFC 1035, 2.3.4).
-const maxName = 253
+const (
+	maxName  = 253
+	maxLabel = 63
+)
 
 var (
-	label   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 	account = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
 	wordly  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
 )
@@ -39,7 +41,7 @@ func checkHost(name string) *fault {
 	}
 	offset := 0
 	for l := range strings.SplitSeq(name, ".") {
-		if !label.MatchString(l) {
+		if l == "" || len(l) > maxLabel || l[0] == '-' || l[len(l)-1] == '-' {
 			return faultf(hostHint, "host name %s has the bad label %s", quote(name), quote(l)).at(offset)
 		}
 		offset += len(l) + 1
@@ -106,6 +108,10 @@ const endpointHint = "write rsync://HOST or rsync://HOST:PORT, an IPv6 address i
 
 // checkEndpoint says what is wrong with the address of an rsyncd. It may hold {host}.
 func checkEndpoint(s string) *fault {
+	if strings.Contains(s, "@") {
+		// Not quoted: what is before it may be a password.
+		return faultf("rsyncd serves the tree to hosts without a user; "+endpointHint, "the endpoint holds a user")
+	}
 	bad := faultf(endpointHint, "bad endpoint %s", quote(s))
 	rest, ok := strings.CutPrefix(s, "rsync://")
 	if !ok {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -118,7 +117,8 @@ func (p *fleetParser) readHosts(n *yaml.Node) {
 		return
 	}
 	if len(n.Content) == 0 {
-		p.report(n, "name a host: mw1017.eqiad.wmnet:", "hosts is empty")
+		p.report(n, "name a host, such as mw1017.eqiad.wmnet:", "hosts is empty")
+		p.hostsBroken = true
 	}
 	folded := map[string]int{} // lower-case name → index: DNS knows no case (RFC 4343)
 	for key, value := range p.pairs(n) {
@@ -129,6 +129,11 @@ func (p *fleetParser) readHosts(n *yaml.Node) {
 		own = own.or(p.defaults).or(p.tree)
 		names, ok := p.expandNames(key)
 		p.hostsBroken = p.hostsBroken || !ok
+		if len(p.fleet.Hosts)+len(names) > maxHosts {
+			p.report(key, "make it several fleets", "a fleet has at most %d hosts", maxHosts)
+			p.hostsBroken = true
+			break
+		}
 
 		var again []string
 		first, hint := 0, ""
@@ -154,7 +159,8 @@ func (p *fleetParser) readHosts(n *yaml.Node) {
 
 // Limits of the work for one file: a reader of a mistyped or hostile file must end.
 const (
-	maxWork     = 2_000_000 // names that patterns and groups stand for
+	maxHosts    = 100_000   // in a fleet
+	maxWork     = 1_000_000 // names that patterns and groups stand for
 	maxSearches = 20        // for a host that somebody may have meant
 )
 
@@ -187,11 +193,8 @@ func (p *fleetParser) charge(names int) *fault {
 
 // knownNames expands a pattern to names of hosts of the fleet.
 func (p *fleetParser) knownNames(n *yaml.Node) []string {
-	if n.Kind == yaml.AliasNode {
-		return nil // reported as a feature
-	}
 	if n.Kind != yaml.ScalarNode || isNull(n) {
-		p.report(n, "", "must be a host, a range or an @group, not %s", kind(n))
+		p.reportKind(n, "must be a host, a range or an @group", `write names in quotes, such as "mw[1017-1018].eqiad.wmnet" or "@jobrunners"`)
 		return nil
 	}
 	names, ok := p.expandNames(n)
@@ -218,7 +221,22 @@ func (p *fleetParser) knownNames(n *yaml.Node) []string {
 	return slices.DeleteFunc(names, isStranger)
 }
 
-// inFleetOrder returns the names in a set in the fleet's order.
-func (p *fleetParser) inFleetOrder(set map[string]bool) []string {
-	return slices.SortedFunc(maps.Keys(set), func(a, b string) int { return p.fleet.byName[a] - p.fleet.byName[b] })
+// indices returns where hosts are in the fleet, of those that are in it.
+func (p *fleetParser) indices(names []string) []int {
+	indices := make([]int, 0, len(names))
+	for _, name := range names {
+		if i, known := p.fleet.byName[name]; known {
+			indices = append(indices, i)
+		}
+	}
+	return indices
+}
+
+// hostNames returns the names of hosts by where they are in the fleet.
+func (p *fleetParser) hostNames(indices []int) []string {
+	names := make([]string, len(indices))
+	for i, host := range indices {
+		names[i] = p.fleet.Hosts[host].Name
+	}
+	return names
 }

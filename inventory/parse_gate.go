@@ -88,6 +88,8 @@ func (p *policyParser) readHTTP(n *yaml.Node) *HTTPCheck {
 	return &h
 }
 
+var hasUser = regexp.MustCompile(`^[^/]*//[^/?#]*@`)
+
 // checkURL says what is wrong with the URL of a check. It may hold {host}.
 func checkURL(s string) *fault {
 	const hint = "write http://{host}/PATH or https://{host}/PATH; {host} is the host's name"
@@ -100,12 +102,13 @@ func checkURL(s string) *fault {
 	}
 	u, err := url.Parse(expand(s, sampleHost))
 	switch {
+	case hasUser.MatchString(s):
+		// Not quoted: what is before the @ may be a password.
+		return faultf("send an Authorization header", "the URL holds a user")
 	case err != nil || u.Hostname() == "" || u.Opaque != "" || strings.ContainsAny(s, ` "<>\`):
 		return faultf(hint, "bad URL %s", quote(s))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return faultf(hint, "URL %s is neither http nor https", quote(s))
-	case u.User != nil:
-		return faultf("send an Authorization header", "URL %s holds a user", quote(s))
 	case u.Fragment != "" || strings.HasSuffix(s, "#"):
 		return faultf("remove what follows the #", "URL %s holds a fragment, which is never sent", quote(s))
 	}

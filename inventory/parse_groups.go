@@ -9,9 +9,9 @@ import (
 
 // group is a group while the file is read.
 type group struct {
-	at      *yaml.Node // its key
-	members []*yaml.Node
-	names   map[string]bool // nil until it was expanded
+	members  []*yaml.Node
+	hosts    []int // where they are in the fleet, sorted
+	expanded bool
 }
 
 func (p *fleetParser) readGroups(n *yaml.Node) {
@@ -25,11 +25,11 @@ func (p *fleetParser) readGroups(n *yaml.Node) {
 		if f := checkGroup(key.Value); f != nil {
 			p.reportFault(key, f)
 		}
-		p.groups[key.Value] = group{at: key, members: p.items(value, "group "+quote(key.Value))}
+		p.groups[key.Value] = group{members: p.items(value, "group "+quote(key.Value))}
 		order = append(order, key.Value)
 	}
 	for _, name := range order {
-		p.fleet.Groups[name] = p.inFleetOrder(p.expandGroup(name, nil))
+		p.fleet.Groups[name] = p.hostNames(p.expandGroup(name, nil))
 	}
 }
 
@@ -37,18 +37,15 @@ func (p *fleetParser) readGroups(n *yaml.Node) {
 const maxChain = 100
 
 // expandGroup returns the hosts of a group that is read from within the groups of a chain.
-func (p *fleetParser) expandGroup(name string, chain []string) map[string]bool {
+func (p *fleetParser) expandGroup(name string, chain []string) []int {
 	g := p.groups[name]
-	if g.names != nil {
-		return g.names
+	if g.expanded {
+		return g.hosts
 	}
-	g.names = map[string]bool{}
 	chain = append(slices.Clip(chain), name)
 	for _, member := range g.members {
 		if !isReference(member) {
-			for _, host := range p.knownNames(member) {
-				g.names[host] = true
-			}
+			g.hosts = append(g.hosts, p.indices(p.knownNames(member))...)
 			continue
 		}
 		other := member.Value[1:]
@@ -61,12 +58,13 @@ func (p *fleetParser) expandGroup(name string, chain []string) map[string]bool {
 			p.report(member, "", "groups are nested more than %d deep", maxChain)
 			continue
 		}
-		for host := range p.referenced(member, chain) {
-			g.names[host] = true
-		}
+		g.hosts = append(g.hosts, p.referenced(member, chain)...)
 	}
+	slices.Sort(g.hosts)
+	g.hosts = slices.Compact(g.hosts)
+	g.expanded = true
 	p.groups[name] = g
-	return g.names
+	return g.hosts
 }
 
 func isReference(n *yaml.Node) bool {
@@ -74,7 +72,7 @@ func isReference(n *yaml.Node) bool {
 }
 
 // referenced returns the hosts of the group that an @reference names.
-func (p *fleetParser) referenced(n *yaml.Node, chain []string) map[string]bool {
+func (p *fleetParser) referenced(n *yaml.Node, chain []string) []int {
 	name := n.Value[1:]
 	if _, ok := p.groups[name]; !ok {
 		var known []string
@@ -84,12 +82,12 @@ func (p *fleetParser) referenced(n *yaml.Node, chain []string) map[string]bool {
 		p.reportFault(n, unknown("group", name, known))
 		return nil
 	}
-	names := p.expandGroup(name, chain)
-	if f := p.charge(len(names)); f != nil {
+	hosts := p.expandGroup(name, chain)
+	if f := p.charge(len(hosts)); f != nil {
 		p.reportFault(n, f)
 		return nil
 	}
-	return names
+	return hosts
 }
 
 // member is a host in a list of patterns and @groups, and the element that names it.
@@ -105,7 +103,7 @@ func (p *fleetParser) members(n *yaml.Node, what string) []member {
 	for _, item := range p.items(n, what) {
 		var names, again []string
 		if isReference(item) {
-			names = p.inFleetOrder(p.referenced(item, nil))
+			names = p.hostNames(p.referenced(item, nil))
 		} else {
 			names = p.knownNames(item)
 		}

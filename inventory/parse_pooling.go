@@ -54,11 +54,11 @@ func checkPoolEndpoint(s string) *fault {
 	const hint = "write https://HOST:PORT; the keys' path is set by prefix"
 	u, err := url.Parse(s)
 	switch {
+	case strings.Contains(s, "@"):
+		// Not quoted: what is before it may be a password.
+		return faultf("use the keys user and password_file", "the endpoint holds a user")
 	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 		return faultf(hint, "bad endpoint %s", quote(s))
-	case u.User != nil:
-		// Not quoted: it holds a password.
-		return faultf("use the keys user and password_file", "the endpoint holds a user")
 	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
 		return faultf(hint, "endpoint %s holds more than a host and a port", quote(s))
 	case checkAddress(u.Hostname()) != nil || strings.ContainsAny(s, "{}"):
@@ -89,9 +89,7 @@ func checkPoolUser(s string) *fault {
 }
 
 func (p *policyParser) refusePassword(n *yaml.Node) {
-	// The problem must not show the line, which holds the password.
 	p.report(n, "write it to a file that only you can read, and name that: password_file: PATH", "a password does not belong into the policy")
-	p.problems[len(p.problems)-1].Source = ""
 }
 
 func (p *policyParser) readSelect(n *yaml.Node) map[string][]string {

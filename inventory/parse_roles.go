@@ -37,19 +37,16 @@ func (p *fleetParser) readMasters(n *yaml.Node, held map[string]string) {
 	for _, entry := range entries {
 		m := Master{Slots: DefaultSlots}
 		var host *yaml.Node
-		known := p.mapping(entry, "a master", keys{
+		before := len(p.problems)
+		readable := p.mapping(entry, "a master", keys{
 			"host":  keep(&host),
 			"serve": p.flagInto(&m.Serve),
 			"slots": p.numberInto(&m.Slots, 1, maxSlots),
 		}, "host")
-		if !known {
-			unclear = true
-			continue
-		}
-		if !hasKey(entry, "serve") {
+		if readable && !hasKey(entry, "serve") {
 			p.report(entry, serveHint, "a master lacks serve")
-			unclear = true
 		}
+		unclear = unclear || len(p.problems) > before
 		if host == nil {
 			continue
 		}
@@ -82,7 +79,7 @@ func hasKey(n *yaml.Node, key string) bool {
 
 func (p *fleetParser) readCanaries(n *yaml.Node, held map[string]string) {
 	for _, c := range p.members(n, "canaries") {
-		if !p.take(held, c, "a canary", "a canary is judged like any other host: it cannot hold the tree before the others do") {
+		if !p.take(held, c, "a canary", "choose an ordinary host: a canary is judged as one that users reach") {
 			continue
 		}
 		p.fleet.Canaries = append(p.fleet.Canaries, c.host)

@@ -55,14 +55,10 @@ func (p *fleetParser) checkPlaces() {
 
 // machine names the machine that a host is on: hosts with a local connection share this one.
 func machine(h Host) string {
-	switch h.Connection {
-	case ConnectionLocal:
+	if h.Connection == ConnectionLocal {
 		return "this machine"
-	case ConnectionSSH:
-		return strings.ToLower(h.Address) + " " + strconv.Itoa(h.Port)
-	default:
-		panic("inventory: unknown connection " + string(h.Connection))
 	}
+	return strings.ToLower(h.Address) + " " + strconv.Itoa(h.Port)
 }
 
 func (p *fleetParser) checkMachine(places []place) {
@@ -94,7 +90,7 @@ func (p *fleetParser) reportOverlap(inner, outer place) {
 	hint := "keep source, destination and scratch apart"
 	if inner.host != outer.host {
 		of = outer.host + "'s"
-		hint = "both are on one machine: give each host folders of its own, such as /srv/{host}/" + outer.role
+		hint = "both are on one machine: give each host folders of its own, with {host} in their paths"
 	}
 	relation := "lies in"
 	if inner.path == outer.path {

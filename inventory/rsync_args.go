@@ -48,7 +48,6 @@ var rsyncHints = []rsyncHint{
 	{regexp.MustCompile(`^--(del|max-delete|force|ignore-errors|remove-|prune-empty)`), "fleetsync decides what is deleted, so that nothing is lost"},
 	{regexp.MustCompile(`^(--(existing|ignore-|update|max-size|min-size|size-only|copy-|safe-|munge-|chmod|no-)|-[a-zA-Z0-9]*[uLkKmx])`),
 		"the hosts would not hold the source's tree"},
-	{regexp.MustCompile(`^`), "fleetsync sets it itself, or could not keep its promises with it"},
 }
 
 // checkRsyncArg says what is wrong with an additional argument of rsync.
@@ -73,7 +72,14 @@ func checkRsyncArg(s string) *fault {
 	case short && strings.Trim(letters, rsyncLetters) == "":
 		return nil
 	}
-	i := slices.IndexFunc(rsyncHints, func(h rsyncHint) bool { return h.argument.MatchString(s) })
-	known := slices.Concat(rsyncFlags, rsyncValues)
-	return faultf(didYouMean(name, known)+rsyncHints[i].hint, "rsync argument %s is not allowed", quote(s))
+	for _, h := range rsyncHints {
+		if h.argument.MatchString(s) {
+			return faultf(h.hint, "rsync argument %s is not allowed", quote(s))
+		}
+	}
+	hint := strings.TrimSpace(didYouMean(name, slices.Concat(rsyncFlags, rsyncValues)))
+	if hint == "" {
+		hint = "fleetsync sets it itself, or could not keep its promises with it"
+	}
+	return faultf(hint, "rsync argument %s is not allowed", quote(s))
 }

@@ -159,7 +159,11 @@ func (p *selection) term(depth int) (hosts, bool) {
 
 func (p *selection) factor(depth int) (hosts, bool) {
 	if depth > maxNesting {
-		p.report(faultf("name a group in the inventory instead", "the selection is nested too deeply").at(len(p.text)))
+		deep := faultf("name a group in the inventory instead", "the selection is nested too deeply").at(len(p.text))
+		if len(p.tokens) > 0 {
+			deep = deep.at(p.tokens[0].offset)
+		}
+		p.report(deep)
 		return nil, false
 	}
 	if p.next("not") {
@@ -196,7 +200,7 @@ func (p *selection) item(selected hosts, depth int) bool {
 		}
 		return true
 	}
-	if len(p.tokens) == 0 || slices.Contains([]string{")", ",", "and", "or"}, p.tokens[0].text) {
+	if len(p.tokens) == 0 || slices.Contains([]string{")", ",", "and", "or", "not"}, p.tokens[0].text) {
 		p.unexpected("a host, a group or a parenthesis")
 		return false
 	}

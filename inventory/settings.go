@@ -91,7 +91,7 @@ func (p *fleetParser) host(name string, s settings) Host {
 		if f := check(value); f != nil {
 			p.checked[g.at] = true
 			f.offset = 0
-			f.message = "for host " + name + ": " + f.message
+			f.message = "for host " + quote(name) + ": " + f.message
 			p.reportFault(g.at, f)
 		}
 		return value

@@ -37,7 +37,7 @@ func (d *document) mapping(n *yaml.Node, what string, allowed keys, required ...
 	}
 	required = slices.DeleteFunc(slices.Clone(required), func(key string) bool { return seen[key] })
 	if len(required) > 0 {
-		d.report(n, "", "%s lacks %s", what, list(required))
+		d.report(n, "add "+strings.Join(required, ": …, ")+": …", "%s lacks %s", what, list(required))
 	}
 	return true
 }
@@ -52,10 +52,18 @@ func (d *document) reportUnknownKey(key *yaml.Node, what string, allowed keys) {
 
 func (d *document) isMapping(n *yaml.Node, what string) bool {
 	if n.Kind != yaml.MappingNode {
-		d.report(n, "", "%s must be a mapping (KEY: VALUE), not %s", what, kind(n))
+		d.reportKind(n, what+" must be a mapping", "write KEY: VALUE for each, or leave it out")
 		return false
 	}
 	return true
+}
+
+// reportKind adds the problem that a node is of another kind than it must be.
+func (d *document) reportKind(n *yaml.Node, must, hint string) {
+	if n.Kind == yaml.AliasNode {
+		return // reported as a feature
+	}
+	d.report(n, hint, "%s, not %s", must, kind(n))
 }
 
 // pairs yields a mapping's keys and values in the file's order, without those whose key is no text or
@@ -69,7 +77,7 @@ func (d *document) pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 				continue // reported as a feature
 			}
 			if key.Kind != yaml.ScalarNode || isNull(key) {
-				d.report(key, "", "a key must be text, not %s", kind(key))
+				d.reportKind(key, "a key must be text", "write KEY: VALUE")
 				continue
 			}
 			if line, again := first[key.Value]; again {
@@ -88,11 +96,11 @@ func (d *document) pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 func (d *document) items(n *yaml.Node, what string) []*yaml.Node {
 	switch {
 	case n.Kind != yaml.SequenceNode:
-		hint := ""
+		hint := "write [A, B, …]"
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			hint = fmt.Sprintf("write [%s]", quote(n.Value))
 		}
-		d.report(n, hint, "%s must be a list, not %s", what, kind(n))
+		d.reportKind(n, what+" must be a list", hint)
 	case len(n.Content) == 0:
 		d.report(n, "fill it, or leave the key out", "%s is empty", what)
 	}
@@ -105,13 +113,11 @@ func (d *document) items(n *yaml.Node, what string) []*yaml.Node {
 // text reads a scalar as it is written: a rack called 12 or 1e3 is text too.
 func (d *document) text(n *yaml.Node, check func(string) *fault) (value string, ok bool) {
 	switch {
-	case n.Kind == yaml.AliasNode:
-		return "", false // reported as a feature
 	case isNull(n):
 		d.report(n, "write a value, or leave the key out", "the value is missing")
 		return "", false
 	case n.Kind != yaml.ScalarNode:
-		d.report(n, "", "must be text, not %s", kind(n))
+		d.reportKind(n, "must be text", "write a single value")
 		return "", false
 	}
 	if f := check(n.Value); f != nil {
@@ -152,7 +158,7 @@ func (d *document) flagInto(into *bool) func(*yaml.Node) {
 		// YAML 1.1 took yes, no, on and off for booleans as well, YAML 1.2 takes them for text. A file
 		// that means two things means none.
 		if n.Kind != yaml.ScalarNode || n.Value != "true" && n.Value != "false" || n.ShortTag() != "!!bool" {
-			d.report(n, "write true or false, without quotes", "must be true or false, not %s", kind(n))
+			d.reportKind(n, "must be true or false", "write true or false, without quotes")
 			return
 		}
 		*into = n.Value == "true"
@@ -166,7 +172,7 @@ func (d *document) numberInto(into *int, low, high int) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		hint := fmt.Sprintf("write a whole number from %d to %d, without quotes", low, high)
 		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || !decimal.MatchString(n.Value) {
-			d.report(n, hint, "must be a whole number, not %s", kind(n))
+			d.reportKind(n, "must be a whole number", hint)
 			return
 		}
 		value, err := strconv.Atoi(n.Value)
@@ -193,7 +199,7 @@ func (d *document) durationInto(into *time.Duration, low time.Duration) func(*ya
 		case err != nil:
 			d.report(n, "write a number and a unit: 500ms, 10s, 15m or 1h30m", "bad duration %s", quote(s))
 		case value < low || value > maxDuration:
-			d.report(n, fmt.Sprintf("write a duration from %v to %v", low, maxDuration), "duration %s is out of range", quote(s))
+			d.report(n, fmt.Sprintf("write a duration from %v to %.0fh", low, maxDuration.Hours()), "duration %s is out of range", quote(s))
 		default:
 			*into = value
 		}
@@ -270,8 +276,6 @@ func kind(n *yaml.Node) string {
 		return "a mapping"
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	case n.Kind == yaml.AliasNode:
-		return "an alias"
 	case isNull(n):
 		return "nothing"
 	default:
