@@ -25,9 +25,9 @@ import (
 // DefaultTimeout is how long an operation may take where Config does not say.
 const DefaultTimeout = 10 * time.Second
 
-// The most that is read of an answer. A tree of 50,000 objects takes about 16 MB.
+// The most that is read of an answer. A tree of 50,000 objects takes about 14 MB.
 const (
-	maxAnswer    = 64 << 20
+	maxAnswer    = 32 << 20
 	maxRejection = 64 << 10
 )
 
@@ -362,7 +362,7 @@ func readAnswer(resp *http.Response) (a answer, refusal, err error) {
 	body := &io.LimitedReader{R: resp.Body, N: maxAnswer}
 	if err := json.NewDecoder(body).Decode(&a); err != nil {
 		if body.N <= 0 {
-			return a, nil, fmt.Errorf("answer of more than %d MB", maxAnswer>>20)
+			return a, fmt.Errorf("%w: an answer of more than %d MB", ErrMalformed, maxAnswer>>20), nil
 		}
 		return a, nil, fmt.Errorf("answer is not etcd's: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Depool takes out of their pools those of objects that are "yes": each by one write, at the index at
@@ -12,8 +13,8 @@ import (
 //
 // It returns what is "no" and bears the marker when it ends, also with an error; Restore puts that back.
 // The error is ErrCapacity if a pool would fall below its threshold, or did because somebody else was
-// quicker: what this call had taken is put back then, as it is if the pools cannot be counted. It is ErrConflict or ErrNotFound
-// if an object is no longer what was observed; what was taken before it stays taken. It is ErrMalformed,
+// quicker: what this call had taken is put back then, as it is if a pool cannot be counted. It is
+// ErrConflict or ErrNotFound if an object is no longer what was observed; what was taken before that was noticed stays taken. It is ErrMalformed,
 // before anything is written, if an object is not what conftool writes.
 func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t Threshold) (held []Object, err error) {
 	if err := checkMarker(marker); err != nil {
@@ -38,7 +39,9 @@ func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t 
 	parent := ctx
 	ctx, cancel := c.deadline(ctx)
 	defer cancel()
-	if err := c.room(ctx, take, t); err != nil {
+	take, ours, err := c.room(ctx, marker, take, t)
+	held = append(held, ours...)
+	if err != nil {
 		return held, err
 	}
 	before := len(held)
@@ -79,44 +82,54 @@ func (c *Client) undo(ctx context.Context, marker string, taken []Object, reason
 	return held
 }
 
-// room counts the pools of objects and returns ErrCapacity unless all of objects may go out.
-func (c *Client) room(ctx context.Context, objects []Object, t Threshold) error {
+// room reads the pools of objects and returns ErrCapacity unless all of objects may go out, and ErrConflict or ErrNotFound
+// if one is not what was observed. It returns apart those that bear the marker by now, from a call like this one before.
+func (c *Client) room(ctx context.Context, marker string, objects []Object, t Threshold) (take, ours []Object, err error) {
+	pools := map[string][]Object{}
 	more := map[string]int{}
 	for _, o := range objects {
-		more[o.Pool()]++
-	}
-	for _, o := range objects { // in their order, each pool once
 		pool := o.Pool()
-		if more[pool] == 0 {
-			continue
+		if pools[pool] == nil {
+			s, err := c.tree(ctx, c.prefix+"/"+pool, Selection{})
+			if err != nil {
+				return nil, ours, err
+			}
+			pools[pool] = s.Pools[pool]
 		}
-		n, err := c.count(ctx, pool)
-		if err == nil {
-			err = t.check(pool, n, more[pool])
+		i := slices.IndexFunc(pools[pool], func(now Object) bool { return now.Key == o.Key })
+		if i < 0 {
+			return nil, ours, fmt.Errorf("%s: %w", clean(o.Key), ErrNotFound)
 		}
-		if err != nil {
-			return err
+		now := pools[pool][i]
+		switch f, err := now.Fields(); {
+		case err == nil && f.Pooled == PooledNo && f.Marker == marker && marker != "":
+			ours = append(ours, now)
+		case now.Index != o.Index:
+			return nil, ours, fmt.Errorf("%s: %w", clean(o.Key), ErrConflict)
+		default:
+			take = append(take, o)
+			more[pool]++
 		}
-		delete(more, pool)
 	}
-	return nil
+	for _, o := range take {
+		if pool := o.Pool(); err == nil {
+			err = t.check(pool, count(pools[pool]), more[pool])
+		}
+	}
+	return take, ours, err
 }
 
 // kept counts a pool again after a write and returns ErrCapacity if it is below its threshold.
 func (c *Client) kept(ctx context.Context, pool string, t Threshold) error {
-	n, err := c.count(ctx, pool)
+	s, err := c.tree(ctx, c.prefix+"/"+pool, Selection{})
 	if err != nil {
 		return err
 	}
+	n := count(s.Pools[pool])
 	if most := t.allowed(pool, n.total); n.out > most {
 		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be", ErrCapacity, clean(pool), n.out, n.total, most)
 	}
 	return nil
-}
-
-func (c *Client) count(ctx context.Context, pool string) (tally, error) {
-	s, err := c.tree(ctx, c.prefix+"/"+pool, Selection{})
-	return count(s.Pools[pool]), err
 }
 
 // Set is a change by hand: it writes "yes" or "no" at the index at which the object was observed and removes any marker, so that
@@ -133,7 +146,7 @@ func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) 
 	if err := o.writable(); err != nil {
 		return Object{}, err
 	}
-	text, err := without(o.Value, memberMarker)
+	text, err := without(o.Value)
 	if err == nil {
 		text, err = with(text, memberPooled, string(pooled))
 	}
@@ -152,7 +165,7 @@ func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) 
 	}
 	out := f.Pooled == PooledYes && pooled == PooledNo
 	if out {
-		if err := c.room(ctx, []Object{o}, t); err != nil {
+		if _, _, err := c.room(ctx, "", []Object{o}, t); err != nil {
 			return Object{}, err
 		}
 	}

@@ -103,7 +103,7 @@ func unmarked(marker string, receipt Object) (text string, err error) {
 	if err != nil || f.Marker != marker {
 		return receipt.Value, err
 	}
-	if text, err = without(receipt.Value, memberMarker); err == nil {
+	if text, err = without(receipt.Value); err == nil {
 		text, err = with(text, memberPooled, string(PooledYes))
 	}
 	return text, err
@@ -125,7 +125,7 @@ func restored(marker, before string, was Fields, now string) (text string, outco
 	}
 	// Both edits are of text that has just been decoded and cannot fail.
 	if was.Marker == "" {
-		text, _ = without(now, memberMarker)
+		text, _ = without(now)
 	} else {
 		text, _ = with(now, memberMarker, was.Marker)
 	}

@@ -126,13 +126,13 @@ func with(text, name, value string) (string, error) {
 	}
 }
 
-// without returns text without the member. It takes back exactly what with appended.
-func without(text, name string) (string, error) {
+// without returns text without the marker. It takes back exactly what with appended.
+func without(text string) (string, error) {
 	members, err := parse(text)
 	if err != nil {
 		return "", err
 	}
-	i, err := only(members, name)
+	i, err := only(members, memberMarker)
 	switch {
 	case err != nil:
 		return "", err
