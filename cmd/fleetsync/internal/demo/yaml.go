@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -11,8 +12,25 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 )
 
+// plain are paths and names that mean the same without quotes, {host} included outside of brackets.
+var (
+	plain      = regexp.MustCompile(`^/[A-Za-z0-9/._-]+$|^[a-z0-9]+\.[a-z]+\.wmnet$`)
+	plainBlock = regexp.MustCompile(`^/[A-Za-z0-9/._{}-]+$`)
+)
+
+// blockPath returns a path as a YAML scalar that is not within brackets.
+func blockPath(s string) string {
+	if plainBlock.MatchString(s) {
+		return s
+	}
+	return quoted(s)
+}
+
 // quoted returns a YAML scalar. Every JSON string is a double-quoted scalar of YAML 1.2 (chapter 1.3).
 func quoted(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -29,7 +47,7 @@ func flow(items []string) string {
 }
 
 func parse(text string) *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{"q": quoted, "flow": flow}).Parse(text))
+	return template.Must(template.New("").Funcs(template.FuncMap{"q": quoted, "path": blockPath, "flow": flow}).Parse(text))
 }
 
 func render(t *template.Template, data any) ([]byte, error) {
@@ -38,14 +56,15 @@ func render(t *template.Template, data any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-var inventoryTemplate = parse(`# What exists: a fleet on one machine. Its hosts are the directories in
-# {{q .Hosts}}
+var inventoryTemplate = parse(`# What exists: a fleet on one machine, whose hosts are folders.
 fleet: demo
 tree:
-  source: {{q .Source}}
-  destination: {{q .Destination}}
-  scratch: {{q .Scratch}}   # locks, on the destination's file system
-  module: {{.Module}}   # what the rsync daemons of masters and proxies call the tree
+  source: {{path .Source}}
+  destination: {{path .Destination}}
+  # For locks; on the destination's file system.
+  scratch: {{path .Scratch}}
+  # What the rsync daemons of masters and proxies call the tree.
+  module: {{.Module}}
 {{- if .Exclude}}
   exclude: {{flow .Exclude}}
 {{- end}}
@@ -87,19 +106,18 @@ type masterHost struct {
 
 // inventoryFile returns the inventory of a fleet.
 func inventoryFile(o Options, hosts []host) ([]byte, error) {
-	any := host{name: "{host}"}
+	every := host{name: "{host}"}
 	data := struct {
-		Hosts, Source, Destination, Scratch, Module string
-		Exclude                                     []string
-		Serving                                     []servingHost
-		Others                                      []otherHosts
-		Masters                                     []masterHost
-		Canaries, Proxies, Jobrunners               []string
+		Source, Destination, Scratch, Module string
+		Exclude                              []string
+		Serving                              []servingHost
+		Others                               []otherHosts
+		Masters                              []masterHost
+		Canaries, Proxies, Jobrunners        []string
 	}{
-		Hosts:       filepath.Join(o.Dir, "hosts"),
 		Source:      host{origin: true}.source(o.Dir),
-		Destination: any.destination(o.Dir),
-		Scratch:     filepath.Join(filepath.Dir(any.destination(o.Dir)), ".fleetsync"),
+		Destination: every.destination(o.Dir),
+		Scratch:     filepath.Join(filepath.Dir(every.destination(o.Dir)), ".fleetsync"),
 		Module:      module,
 		Canaries:    names(hosts, roleCanary),
 		Proxies:     names(hosts, roleProxy),
@@ -139,7 +157,8 @@ func inventoryFile(o Options, hosts []host) ([]byte, error) {
 
 var policyTemplate = parse(`# How to sync the fleet of inventory.yaml.
 inventory: inventory.yaml
-state: {{q .State}}   # journals and logs of runs
+# Journals and logs of runs.
+state: {{path .State}}
 pooling:
   endpoints: {{flow .Pools}}
   prefix: {{.Prefix}}
