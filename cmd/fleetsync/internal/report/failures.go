@@ -13,22 +13,25 @@ import (
 // failures names the failed hosts, those with the same reason together.
 func (v *view) failures(p *text.Printer) {
 	groups := groupFailures(v.hosts)
-	field := "failed"
+	title := "failed"
 	if v.phase == running {
-		field = "trouble" // some of them wait for another attempt
+		title = "trouble" // some of them wait for another attempt
 	}
 	for i, g := range groups {
-		if i == maxListed {
+		if i == maxReasons {
 			left := 0
 			for _, g := range groups[i:] {
 				left += len(g.hosts)
 			}
-			v.field(p, text.Red, field, fmt.Sprintf("and %s for %d more reasons", text.Hosts(left), len(groups)-i))
+			field(p, text.Red, title, fmt.Sprintf("and %s for %d more reasons", text.Hosts(left), len(groups)-i))
 			break
 		}
-		v.field(p, text.Red, field, fmt.Sprintf("%s: %s", text.Fold(g.hosts, maxFold), text.Short(g.reason, maxWhy)))
+		field(p, text.Red, title, fmt.Sprintf("%s: %s", text.Fold(g.hosts, 100), g.reason))
 	}
 }
+
+// maxReasons bounds the reasons that are shown: each may take some lines of a narrow terminal.
+const maxReasons = 6
 
 // failure is why some hosts failed.
 type failure struct {
@@ -38,26 +41,26 @@ type failure struct {
 
 // groupFailures returns the failed hosts by reason, the most frequent first.
 func groupFailures(hosts []rollout.HostReport) []failure {
-	byReason := map[string][]string{}
+	var groups []failure
+	place := map[string]int{} // of a reason in groups
 	for _, h := range hosts {
 		if h.Standing != rollout.Failed {
 			continue
 		}
 		// The same trouble on two hosts differs in their names only.
-		reason := strings.ReplaceAll(text.Clean(orElse(h.Error, "no reason is known")), h.Host, "HOST")
-		byReason[reason] = append(byReason[reason], h.Host)
-	}
-	groups := make([]failure, 0, len(byReason))
-	for reason, names := range byReason {
-		groups = append(groups, failure{reason, names})
+		reason := text.Short(orElse(h.Error, "no reason is known"), 200)
+		alike := strings.ReplaceAll(reason, h.Host, "HOST")
+		i, known := place[alike]
+		if !known {
+			place[alike] = len(groups)
+			groups = append(groups, failure{reason, []string{h.Host}})
+			continue
+		}
+		groups[i].reason = alike
+		groups[i].hosts = append(groups[i].hosts, h.Host)
 	}
 	slices.SortFunc(groups, func(a, b failure) int {
 		return cmp.Or(cmp.Compare(len(b.hosts), len(a.hosts)), strings.Compare(a.reason, b.reason))
 	})
-	for i, g := range groups {
-		if len(g.hosts) == 1 {
-			groups[i].reason = strings.ReplaceAll(g.reason, "HOST", g.hosts[0])
-		}
-	}
 	return groups
 }

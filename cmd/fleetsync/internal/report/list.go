@@ -14,7 +14,7 @@ import (
 
 func dur(d rollout.Duration) time.Duration { return time.Duration(d) }
 
-// RunHosts prints a table of all hosts of a run, those in trouble first.
+// RunHosts prints a blank line and a table of all hosts of a run, those in trouble first.
 func RunHosts(w io.Writer, r RunReport) {
 	v := examine(r)
 	p := text.NewPrinter(w)
@@ -25,6 +25,7 @@ func RunHosts(w io.Writer, r RunReport) {
 	for _, h := range v.hosts {
 		rows = append(rows, v.hostRow(h))
 	}
+	p.Line(text.Plain, "")
 	p.Table([]string{"HOST", "ROLE", "STANDS", "FROM", "TRIES", "FILES", "BYTES", "REASON"}, rows)
 }
 
@@ -112,12 +113,12 @@ func (v *view) inFlight(p *text.Printer) {
 		}
 	}
 	if len(syncs) > 0 {
-		v.field(p, text.Plain, "syncing", text.Fold(syncs, maxFold))
+		field(p, text.Plain, "syncing", text.Fold(syncs, maxFold))
 	}
 	if len(others) > 0 {
-		v.field(p, text.Plain, "doing", listed(others))
+		field(p, text.Plain, "doing", listed(others))
 	}
-	v.field(p, text.Dim, "as of", v.State.At.UTC().Format(time.DateTime)+"Z, when something happened last")
+	field(p, text.Dim, "as of", v.State.At.UTC().Format(time.DateTime)+"Z, when something happened last")
 }
 
 // History prints a line for each run, in the order given.

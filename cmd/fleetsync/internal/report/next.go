@@ -58,12 +58,32 @@ func (v *view) nextRun(say func(command, why string)) {
 		} else {
 			say(v.rerun(mode), "all again, once the reasons above are gone")
 		}
-	case o.Result == rollout.ResultHalted && o.Gate != "" && o.Gate != rollout.Pass && v.plan.Force == "":
-		say(v.rerun(string(inventory.ModeCanary)), "mend the tree on "+text.Short(v.plan.Origin, 80)+" first: the canaries hold the bad one, nobody else does")
+	case v.gated():
+		why := "mend the tree on " + text.Short(v.plan.Origin, 80) + " first: the canaries hold the bad one, nobody else does"
+		if o.Gate != rollout.Fail {
+			why = "see to the checks first: they could not tell whether the tree is good; only the canaries have it"
+		}
+		say(v.rerun(string(inventory.ModeCanary)), why)
+		if v.plan.Mode == inventory.ModeCanary {
+			mode = string(inventory.ModeSync)
+		}
 		say(v.rerun(mode), "then the whole fleet")
-	default: // halted for another reason, aborted
+	case o.Result == rollout.ResultAborted:
+		say(v.rerun(mode), "the rest: what has the tree already costs next to nothing")
+	default: // halted for another reason
 		say(v.rerun(mode), "the rest, once the reason above is gone")
 	}
+}
+
+// gated says whether the canaries have the tree, and the gate kept it from all others.
+func (v *view) gated() bool {
+	for _, h := range v.hosts {
+		if h.Role == rollout.RoleCanary && h.Standing != rollout.Synced && h.Standing != rollout.Partial {
+			return false
+		}
+	}
+	o := v.outcome
+	return o.Result == rollout.ResultHalted && o.Gate != "" && o.Gate != rollout.Pass && v.plan.Force == ""
 }
 
 func (v *view) failed() []string {

@@ -13,25 +13,28 @@ import (
 // Plan prints what a run will do, in order and with the reasons.
 func Plan(w io.Writer, plan *rollout.Plan) {
 	p := text.NewPrinter(w)
-	v := &view{plan: plan}
 	what := string(plan.Mode)
 	if plan.Mode == inventory.ModeCanary {
 		what = "canaries only"
 	}
 	p.Parts(text.Part{Colour: text.Bold, Text: fmt.Sprintf("plan: %s of %s, from %s", what, text.Short(plan.Fleet, 60), text.Short(plan.Origin, 80))})
-	v.field(p, text.Plain, "hosts", cast(plan))
+	field(p, text.Plain, "hosts", cast(plan))
 	if len(plan.Paths) > 0 {
-		v.field(p, text.Plain, "paths", listed(plan.Paths)+" (the rest of the tree is left as it is)")
+		field(p, text.Plain, "paths", listed(plan.Paths)+" (the rest of the tree is left as it is)")
 	}
 	l := plan.Limits
-	v.field(p, text.Plain, "limits", fmt.Sprintf("%s at once; %s each, of at most %s; %s may fail, one more halts the run",
-		text.Hosts(l.Parallel), text.Plural(l.Attempts, "attempt"), text.Time(dur(l.Timeout)), text.Hosts(l.MaxFailures)))
-	if s := slots(plan); s != "" {
-		v.field(p, text.Plain, "slots", s)
+	budget := text.Hosts(l.MaxFailures) + " may fail, one more halts the run"
+	if l.MaxFailures == 0 {
+		budget = "the first host that fails halts the run"
 	}
-	v.field(p, text.Plain, "gate", gateOf(plan))
+	field(p, text.Plain, "limits", fmt.Sprintf("%s at once; %s each, of at most %s; %s",
+		text.Hosts(l.Parallel), text.Plural(l.Attempts, "attempt"), text.Time(dur(l.Timeout)), budget))
+	if s := slots(plan); s != "" {
+		field(p, text.Plain, "slots", s)
+	}
+	field(p, text.Plain, "gate", gateOf(plan))
 	if plan.Force != "" {
-		v.field(p, text.Amber, "forced", "a gate that does not pass is overridden: "+text.Short(plan.Force, maxWhy))
+		field(p, text.Amber, "forced", "a gate that does not pass is overridden: "+text.Short(plan.Force, maxWhy))
 	}
 	for i, s := range spans(plan.Stages) {
 		if i == 0 {
@@ -44,14 +47,14 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 	}
 	for i, left := range plan.Left {
 		if i == maxListed {
-			v.field(p, text.Amber, "", fmt.Sprintf("and %d more", len(plan.Left)-i))
+			field(p, text.Amber, "", fmt.Sprintf("and %d more", len(plan.Left)-i))
 			break
 		}
 		name := "no proxy"
 		if i > 0 {
 			name = ""
 		}
-		v.field(p, text.Amber, name, fmt.Sprintf("%s: %s", text.Short(left.Host, 80), text.Short(left.Reason, maxWhy)))
+		field(p, text.Amber, name, fmt.Sprintf("%s: %s", text.Short(left.Host, 80), text.Short(left.Reason, maxWhy)))
 	}
 }
 
@@ -127,7 +130,7 @@ func gateOf(plan *rollout.Plan) string {
 		s += fmt.Sprintf(" and %d more", more)
 	}
 	if g.Soak > 0 {
-		s += fmt.Sprintf("; repeated every %s, and passed once more after a soak of %s", text.Time(dur(g.Interval)), text.Time(dur(g.Soak)))
+		s += fmt.Sprintf("; repeated every %s, and each must pass after a soak of %s", text.Time(dur(g.Interval)), text.Time(dur(g.Soak)))
 	}
 	return s
 }
@@ -152,7 +155,7 @@ func planStage(p *text.Printer, plan *rollout.Plan, s span) {
 	}
 	p.Parts(
 		text.Part{Colour: text.Dim, Text: fmt.Sprintf("%4s  ", place)},
-		text.Part{Colour: text.Bold, Text: text.Pad(name, 18)},
+		text.Part{Colour: text.Bold, Text: text.Pad(name, stageWidth)},
 		text.Part{Colour: text.Plain, Text: "  " + text.Pad(count, 12) + "  " + text.Fold(hosts, maxFold/2)},
 	)
 	why := text.Short(first.Why, maxWhy)

@@ -68,11 +68,11 @@ func examine(r RunReport) *view {
 
 // title names the run and its mode.
 func (v *view) title() string {
-	s := fmt.Sprintf("run %s (%s of %s)", text.Short(v.plan.Run, 60), v.plan.Mode, text.Short(v.plan.Fleet, 60))
+	mode := text.Short(string(v.plan.Mode), 20)
 	if v.plan.Mode == inventory.ModeCanary {
-		s = fmt.Sprintf("run %s (canaries of %s)", text.Short(v.plan.Run, 60), text.Short(v.plan.Fleet, 60))
+		mode = "canaries"
 	}
-	return s
+	return fmt.Sprintf("run %s (%s of %s)", text.Short(v.plan.Run, 60), mode, text.Short(v.plan.Fleet, 60))
 }
 
 // headline says in one line how the run ended.
@@ -90,7 +90,7 @@ func (v *view) headline(p *text.Printer) {
 			said = "done: " + text.Hosts(o.Counts.Synced+o.Counts.Partial) + " of " + text.Count(o.Counts.Hosts) + " synced"
 		case rollout.ResultFailed:
 			colour = text.Amber
-			said = fmt.Sprintf("done, but %s FAILED, of which %s may", text.Hosts(o.Counts.Failed), text.Count(v.plan.Limits.MaxFailures))
+			said = fmt.Sprintf("done, but %s FAILED (at most %s may)", text.Hosts(o.Counts.Failed), text.Count(v.plan.Limits.MaxFailures))
 		case rollout.ResultHalted:
 			colour, said = text.Red, "HALTED: "+text.Short(o.Why, maxWhy)
 		case rollout.ResultAborted:
@@ -155,7 +155,7 @@ func (v *view) out(p *text.Printer) {
 		return
 	}
 	if v.phase == running {
-		v.field(p, text.Plain, "held", text.Fold(names, maxFold)+" (out of their pools; put back at the end)")
+		field(p, text.Plain, "held", text.Fold(names, maxFold)+" (out of their pools; put back at the end)")
 		return
 	}
 	why := map[string]string{}
@@ -170,12 +170,12 @@ func (v *view) out(p *text.Printer) {
 				reason = "the run ended before it was put back"
 			}
 		}
-		v.field(p, text.Alarm, "OUT", fmt.Sprintf("%s: %s", text.Short(name, 80), text.Short(reason, maxWhy)))
+		field(p, text.Alarm, "OUT", fmt.Sprintf("%s: %s", text.Short(name, 80), text.Short(reason, maxWhy)))
 	}
 }
 
 // field prints a line of the screen's body.
-func (v *view) field(p *text.Printer, c text.Colour, name, value string) {
+func field(p *text.Printer, c text.Colour, name, value string) {
 	p.Parts(text.Part{Colour: text.Plain, Text: "  "}, text.Part{Colour: text.Dim, Text: text.Pad(name, nameWidth)},
 		text.Part{Colour: c, Text: value})
 }
@@ -191,7 +191,7 @@ func (v *view) where(p *text.Printer) {
 			parts = append(parts, text.Count(n)+" "+what)
 		}
 	}
-	failed := "failed"
+	failed := "failed (their trees may be mixed)"
 	if v.phase == running {
 		failed = "failed or to be tried again"
 	}
@@ -205,7 +205,7 @@ func (v *view) where(p *text.Printer) {
 		add(c.Unknown, "unknown")
 		add(c.Untouched, "untouched")
 	}
-	v.field(p, text.Plain, "hosts", text.Count(c.Hosts)+": "+strings.Join(parts, ", "))
+	field(p, text.Plain, "hosts", text.Count(c.Hosts)+": "+strings.Join(parts, ", "))
 	if c.Unknown > 0 && v.phase != running {
 		var names []string
 		for _, h := range v.hosts {
@@ -213,18 +213,18 @@ func (v *view) where(p *text.Printer) {
 				names = append(names, h.Host)
 			}
 		}
-		v.field(p, text.Red, "unknown", text.Fold(names, maxFold)+" (in flight when the run died; the tree there may be mixed)")
+		field(p, text.Red, "unknown", text.Fold(names, maxFold)+" (in flight when the run died; the tree there may be mixed)")
 	}
 	v.gate(p)
-	v.field(p, text.Plain, "origin", text.Short(v.plan.Origin, 80))
+	field(p, text.Plain, "origin", text.Short(v.plan.Origin, 80))
 	if len(v.plan.Paths) > 0 {
-		v.field(p, text.Plain, "paths", listed(v.plan.Paths))
+		field(p, text.Plain, "paths", listed(v.plan.Paths))
 	}
 	cost := text.Bytes(v.outcome.Bytes) + " on the wire"
 	if took := time.Duration(v.outcome.Took); took > 0 {
 		cost += ", " + text.Time(took)
 	}
-	v.field(p, text.Plain, "began", v.plan.Made.UTC().Format(time.DateTime)+"Z, "+cost)
+	field(p, text.Plain, "began", v.plan.Made.UTC().Format(time.DateTime)+"Z, "+cost)
 }
 
 // gate says how the canaries were judged.
@@ -233,7 +233,7 @@ func (v *view) gate(p *text.Printer) {
 	if verdict == "" {
 		for _, s := range v.plan.Stages {
 			if s.Kind == rollout.StageCheck {
-				v.field(p, text.Plain, "gate", "not decided")
+				field(p, text.Plain, "gate", "not decided")
 			}
 		}
 		return
@@ -249,7 +249,7 @@ func (v *view) gate(p *text.Printer) {
 	if why != "" {
 		said += ": " + text.Short(why, maxWhy)
 	}
-	v.field(p, colour, "gate", said)
+	field(p, colour, "gate", said)
 }
 
 // listed shows the first of a list that is in an order of its own.
@@ -268,9 +268,9 @@ func listed(all []string) string {
 // files says where more can be read.
 func (v *view) files(p *text.Printer) {
 	if v.Journal != "" {
-		v.field(p, text.Dim, "journal", text.Short(v.Journal, maxWhy))
+		field(p, text.Dim, "journal", text.Short(v.Journal, maxWhy))
 	}
 	if v.Log != "" {
-		v.field(p, text.Dim, "log", text.Short(v.Log, maxWhy))
+		field(p, text.Dim, "log", text.Short(v.Log, maxWhy))
 	}
 }

@@ -13,6 +13,8 @@ type span struct{ from, to int }
 // Of a long row of batches, the first ones and the last are shown each.
 const shownBatches = 3
 
+const stageWidth = 18 // columns: batch 1001 of 1001
+
 // spans returns the stages as they are shown: a fleet in a thousand batches still fits a screen.
 func spans(stages []rollout.Stage) []span {
 	var spans []span
@@ -71,7 +73,7 @@ func (v *view) stages(p *text.Printer) {
 		} else if n > 0 {
 			said += fmt.Sprintf(", %s unknown", text.Count(n))
 		}
-		v.field(p, colour, head, text.Pad(name, 20)+"  "+said)
+		field(p, colour, head, text.Pad(name, stageWidth)+"  "+said)
 		head = ""
 	}
 }

@@ -21,14 +21,40 @@ func Clean(s string) string {
 // Short returns s clean and at most width columns wide; what was cut off is marked by "…".
 func Short(s string, width int) string {
 	// A column takes a few bytes at most unless somebody stacks marks without width on it.
-	if most := 8 * max(width, 1); len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
+	most := 8 * max(width, 1)
+	if len(s) <= most {
+		return Truncate(Clean(s), width)
 	}
-	return runewidth.Truncate(Clean(s), max(width, 0), "…")
+	s = Clean(strings.ToValidUTF8(s[:most], ""))
+	if Width(s) < width {
+		return s + "…"
+	}
+	return Truncate(s, min(width, Width(s)-1)) // never as if nothing were missing
 }
 
 // Truncate returns s, which must be clean, at most width columns wide.
-func Truncate(s string, width int) string { return runewidth.Truncate(s, width, "…") }
+func Truncate(s string, width int) string {
+	switch {
+	case width <= 0:
+		return ""
+	case !ascii(s):
+		return runewidth.Truncate(s, width, "…")
+	case len(s) <= width:
+		return s
+	default:
+		return s[:width-1] + "…"
+	}
+}
+
+// ascii says whether each byte of s is a column; to look for anything else is slow.
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
 
 // neutral is the last line of defence: a line that is about to be printed keeps its spaces, and
 // nothing else that is not text.
@@ -39,12 +65,15 @@ func neutral(s string) string {
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // Pad returns s with spaces up to width columns; it never shortens.
-func Pad(s string, width int) string {
-	return s + strings.Repeat(" ", max(0, width-runewidth.StringWidth(s)))
-}
+func Pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-Width(s))) }
 
 // Width returns how many columns s takes.
-func Width(s string) int { return runewidth.StringWidth(s) }
+func Width(s string) int {
+	if ascii(s) {
+		return len(s)
+	}
+	return runewidth.StringWidth(s)
+}
 
 // Fold returns hosts as a person would write them, in at most about width columns: as ranges, and
 // with the number of those for which there was no room.

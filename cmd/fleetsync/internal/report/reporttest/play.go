@@ -1,0 +1,183 @@
+// Package reporttest plays runs in virtual time, for the tests of what shows them. Decisions and
+// states are those of package rollout; the effects are scripted, and nothing waits.
+package reporttest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// Began is when every played run begins.
+var Began = time.Date(2016, 2, 2, 19, 6, 1, 0, time.UTC)
+
+// Play is a run to be played.
+type Play struct {
+	Plan    *rollout.Plan
+	Do      func(step rollout.Step) (took time.Duration, end *rollout.Event) // nil, or a nil end: all goes well
+	World   []Happening                                                      // in order
+	Observe func(e rollout.Event, s *rollout.State)                          // may be nil
+	Events  int                                                              // after which the run dies, at the end of a turn; 0: never
+}
+
+// Happening is an event that comes from outside of the run.
+type Happening struct {
+	After time.Duration // since the run began
+	Event rollout.Event
+}
+
+// ending is a step in flight.
+type ending struct {
+	at    time.Time
+	event rollout.Event
+}
+
+// Run plays and returns the last state, or an error if the plan is not one.
+func (p *Play) Run() (*rollout.State, error) {
+	s, err := rollout.NewState(p.Plan)
+	if err != nil {
+		return nil, err
+	}
+	now := Began
+	happened := []rollout.Event{{Kind: rollout.RunStarted, Plan: p.Plan}}
+	var flights []ending
+	world := p.World
+	for {
+		decision, err := p.turn(s, now, happened)
+		if err != nil || s.Finished() != nil || p.Events > 0 && s.Seq >= int64(p.Events) {
+			return s, err
+		}
+		for _, step := range decision.Start {
+			flights = append(flights, p.start(step, now))
+		}
+		for i := range flights {
+			if e := &flights[i]; slices.Contains(decision.Stop, e.event.Step) && e.event.Class != rollout.Stopped {
+				e.at, e.event.Kind, e.event.Class, e.event.Error = now, rollout.StepFailed, rollout.Stopped, "stopped"
+				e.event.Stats = nil
+			}
+		}
+		slices.SortStableFunc(flights, func(a, b ending) int { return a.at.Compare(b.at) })
+		next := decision.Wake
+		if len(flights) > 0 && (next.IsZero() || flights[0].at.Before(next)) {
+			next = flights[0].at
+		}
+		if len(world) > 0 && (next.IsZero() || Began.Add(world[0].After).Before(next)) {
+			next = Began.Add(world[0].After)
+		}
+		if next.IsZero() {
+			return s, fmt.Errorf("after event %d nothing will ever happen", s.Seq)
+		}
+		happened = nil
+		if next.After(now) {
+			now = next
+		}
+		for len(flights) > 0 && !flights[0].at.After(now) {
+			happened, flights = append(happened, flights[0].event), flights[1:]
+		}
+		for len(world) > 0 && !Began.Add(world[0].After).After(now) {
+			happened, world = append(happened, world[0].Event), world[1:]
+		}
+	}
+}
+
+// turn is a turn of the loop, as orchestrator.Run has it.
+func (p *Play) turn(s *rollout.State, now time.Time, happened []rollout.Event) (rollout.Decision, error) {
+	var all []rollout.Event
+	apply := func(e rollout.Event) error {
+		e.Seq, e.At, e.Run = s.Seq+1, now, p.Plan.Run
+		all = append(all, e)
+		return s.Apply(e)
+	}
+	for _, e := range happened {
+		if err := apply(e); err != nil {
+			return rollout.Decision{}, err
+		}
+	}
+	d := rollout.Next(s, now)
+	for _, step := range d.Start {
+		if err := apply(rollout.Event{Kind: rollout.StepStarted, Step: step.ID, Host: step.Host, Source: step.Source, Attempt: step.Attempt}); err != nil {
+			return d, err
+		}
+	}
+	if d.Done && s.Finished() == nil {
+		o := s.Outcome()
+		if err := apply(rollout.Event{Kind: rollout.RunFinished, Outcome: &o}); err != nil {
+			return d, err
+		}
+	}
+	if p.Observe != nil {
+		for _, e := range all {
+			p.Observe(e, s)
+		}
+	}
+	return d, nil
+}
+
+func (p *Play) start(step rollout.Step, now time.Time) ending {
+	took, end := 2*time.Second, (*rollout.Event)(nil)
+	if p.Do != nil {
+		d, e := p.Do(step)
+		if d > 0 {
+			took = d
+		}
+		end = e
+	}
+	if end == nil {
+		end = &rollout.Event{Kind: rollout.StepDone}
+		switch step.Kind {
+		case rollout.StepCheck:
+			end.Verdict = rollout.Pass
+		case rollout.StepObserve:
+			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
+		case rollout.StepSync:
+			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
+		case rollout.StepDepool, rollout.StepRepool:
+		}
+	}
+	e := *end
+	e.Step, e.Host, e.Source, e.Attempt = step.ID, step.Host, step.Source, step.Attempt
+	return ending{at: now.Add(took), event: e}
+}
+
+// Fail returns the end of a step that failed.
+func Fail(class rollout.Class, err string) *rollout.Event {
+	return &rollout.Event{Kind: rollout.StepFailed, Class: class, Error: err}
+}
+
+// Request asks for a full run.
+func Request() rollout.Request {
+	return rollout.Request{Run: "20160202-190601-9f3c", Mode: inventory.ModeSync, Made: Began, Pools: true, Drain: 10 * time.Second}
+}
+
+// Fleet returns a fleet of two masters and so many hosts, mw1017 and on, of which two are canaries
+// and three are proxies.
+func Fleet(hosts int) *inventory.Fleet {
+	f := &inventory.Fleet{Name: "mediawiki"}
+	f.Hosts = append(f.Hosts, inventory.Host{Name: "mira.codfw.wmnet", Datacenter: "codfw"}, inventory.Host{Name: "tin.eqiad.wmnet", Datacenter: "eqiad"})
+	f.Masters = []inventory.Master{{Host: "mira.codfw.wmnet", Serve: true, Slots: 10}, {Host: "tin.eqiad.wmnet", Slots: 10}}
+	for i := range hosts {
+		name := fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i)
+		f.Hosts = append(f.Hosts, inventory.Host{Name: name, Datacenter: "eqiad"})
+		switch {
+		case i < 2:
+			f.Canaries = append(f.Canaries, name)
+		case i < 5:
+			f.Proxies = append(f.Proxies, inventory.Proxy{Host: name, Slots: 10, Pooled: true})
+		}
+	}
+	return f
+}
+
+// Settings returns what a policy says unless it says otherwise, with two checks.
+func Settings() inventory.Settings {
+	return inventory.Settings{
+		Batches: inventory.Batches{
+			Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true}, {BasisPoints: 10000, Share: true}},
+			MaxFailures: inventory.Amount{BasisPoints: 500, Share: true}, Attempts: 3, Timeout: 15 * time.Minute,
+		},
+		Gate: inventory.Gate{Soak: 20 * time.Second, Interval: 5 * time.Second, Checks: []inventory.Check{{Name: "front page"}, {Name: "version"}}},
+	}
+}
