@@ -12,6 +12,7 @@ import (
 )
 
 func TestLocal(t *testing.T) {
+	t.Parallel()
 	conn := transport.Local{Grace: 200 * time.Millisecond}
 	transporttest.Conformance(t, conn)
 	t.Run("done in spite of an open pipe", func(t *testing.T) {
@@ -30,11 +31,17 @@ func TestLocal(t *testing.T) {
 }
 
 func TestSSH(t *testing.T) {
+	t.Parallel()
 	d := transporttest.StartSSHD(t)
-	dialer := transport.Dialer{SSH: d.SSH(), Grace: 200 * time.Millisecond}
+	config := d.SSH()
+	config.Share = true
+	dialer := transport.Dialer{SSH: config, Grace: 200 * time.Millisecond}
 	conn, err := dialer.Dial(d.Host())
 	if err != nil {
 		t.Fatal(err)
 	}
 	transporttest.Conformance(t, conn)
+	if err := dialer.Close(); err != nil {
+		t.Error(err)
+	}
 }

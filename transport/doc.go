@@ -26,17 +26,18 @@
 //	2     permanent          read: protocol incompatibility
 //	3     transient          seen: destination, or a parent of it, is a file; scratch cannot be made
 //	4     permanent          read: unsupported action
-//	5     transient  maybe   seen: max connections reached
-//	5     permanent  maybe   seen: unknown module, authentication
+//	5     transient  maybe   seen: max connections reached; refused by pre-xfer exec (or 10)
+//	5     permanent  maybe   seen: unknown module, authentication, module's path missing
 //	10    transient  maybe   seen: connection refused, unknown address
 //	11    transient          seen: file system full or read-only on the host
-//	12    transient  maybe   seen: daemon killed in mid-transfer
+//	12    transient  maybe   seen: daemon killed by SIGKILL in mid-transfer
 //	13    transient          read: program diagnostics
 //	14    transient          read: inter-process communication
 //	15    transient          read: sibling crashed
 //	16    transient          read: sibling killed
 //	19    stopped            read: SIGUSR1
-//	20    stopped            seen: SIGTERM
+//	20    stopped            seen: SIGTERM to the host's rsync
+//	20    transient  maybe   seen: SIGTERM to the source's daemon in mid-transfer
 //	21    transient          read: waitpid
 //	22    permanent          read: allocation of memory, by a limit (--max-alloc) that a retry meets again
 //	23    transient  maybe   seen: a file could not be read or written; the source's if the sender says so

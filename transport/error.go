@@ -54,9 +54,10 @@ func classify(code int, stderr string) (class Class, source bool) {
 	case exitBusy:
 		return ClassBusy, false
 	case 5:
-		// A full daemon says "max connections (N) reached -- try again later" (clientserver.c). All
-		// else that exits 5 is a refusal: unknown module, authentication, hosts deny, early exec.
-		if strings.Contains(stderr, "max connections") {
+		// A full daemon says "max connections (N) reached -- try again later", one that asks first
+		// "pre-xfer exec returned failure" (clientserver.c; the connection's end may be seen before
+		// that and gives 10). All else is a refusal: unknown module, authentication, hosts deny.
+		if strings.Contains(stderr, "max connections") || strings.Contains(stderr, "pre-xfer exec") {
 			return ClassTransient, true
 		}
 		return ClassPermanent, true
@@ -68,6 +69,10 @@ func classify(code int, stderr string) (class Class, source bool) {
 	case 3, 11, 13, 14, 15, 16, 21, 66:
 		return ClassTransient, false
 	case 19, 20:
+		// A daemon that gets SIGTERM passes its 20 on to who pulls from it (measured).
+		if strings.Contains(stderr, "[sender") {
+			return ClassTransient, true
+		}
 		return ClassStopped, false
 	default:
 		if code > 128 {

@@ -21,6 +21,8 @@ type Host struct {
 type Dialer struct {
 	SSH   SSHConfig
 	Grace time.Duration // between the polite and the hard end of a cancelled command; DefaultGrace when 0
+
+	shared shared
 }
 
 // Dial returns a connection to h. Nothing is started before its first Run. The error tells that h
@@ -42,8 +44,12 @@ func (d *Dialer) Dial(h Host) (Conn, error) {
 	if h.Port < 0 || h.Port > 65535 {
 		return nil, fmt.Errorf("host %q: %d is no port", h.Name, h.Port)
 	}
-	return &ssh{config: d.SSH, host: h, grace: d.Grace}, nil
+	s := &ssh{config: d.SSH, host: h, grace: d.Grace}
+	if d.SSH.Share {
+		s.shared = &d.shared
+	}
+	return s, nil
 }
 
 // Close ends what the Dialer's connections keep open. Their commands must have ended before.
-func (d *Dialer) Close() error { return nil }
+func (d *Dialer) Close() error { return d.shared.close() }

@@ -126,7 +126,7 @@ func greets(ctx context.Context, address string) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written
+	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	greeting := make([]byte, len("@RSYNCD:"))
 	if conn.SetDeadline(deadline) != nil {
@@ -136,18 +136,20 @@ func greets(ctx context.Context, address string) bool {
 	return string(greeting[:n]) == "@RSYNCD:"
 }
 
-// Close ends the daemon and waits until it has ended. It returns why it ended if it was not Close.
+// Close ends the daemon and waits until it has ended. The error tells why it had ended before.
 func (d *Daemon) Close() error {
 	select {
 	case <-d.ended:
+		d.cancel()
+		if errors.Is(d.err, context.Canceled) {
+			return nil
+		}
+		return d.err
 	default:
 		d.cancel()
 		<-d.ended
-	}
-	if errors.Is(d.err, context.Canceled) {
 		return nil
 	}
-	return d.err
 }
 
 // file returns the daemon's configuration.

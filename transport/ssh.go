@@ -17,6 +17,7 @@ type SSHConfig struct {
 	ConfigFile     string        // instead of the user's and the system's (-F); empty is theirs
 	Options        []string      // keyword=value, as ssh_config(5); they outrank the configuration
 	ConnectTimeout time.Duration // 15s when 0
+	Share          bool          // keep one connection, and its process, per host until the Dialer is closed
 }
 
 // ssh runs commands on a host by the OpenSSH program.
@@ -24,6 +25,7 @@ type ssh struct {
 	config SSHConfig
 	host   Host
 	grace  time.Duration
+	shared *shared // nil: every command connects anew
 }
 
 // maxRemote bounds a remote command line: sshd hands it to the login shell as one argument, and
@@ -32,10 +34,22 @@ const maxRemote = 128<<10 - 1024
 
 // Run implements Conn. The login shell of the host must read command lines as POSIX says.
 func (s *ssh) Run(ctx context.Context, c Command) (Result, error) {
-	argv, err := s.command(c)
+	remote, err := wrapped(c, s.host.Become, s.grace)
 	if err != nil {
 		return Result{}, err
 	}
+	line := "exec " + Quote(remote...)
+	if len(line) > maxRemote {
+		return Result{}, &Error{Class: ClassPermanent, Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
+	}
+	if _, err := exec.LookPath(s.program()); err != nil {
+		return Result{}, startError(s.program(), exec.ErrNotFound)
+	}
+	var options []string
+	if s.shared != nil {
+		options = s.shared.options(ctx, s)
+	}
+	argv := s.command(line, options...)
 	r, err := run(ctx, argv, c, s.grace)
 	if err != nil {
 		return r, err
@@ -47,27 +61,20 @@ func (s *ssh) Run(ctx context.Context, c Command) (Result, error) {
 	return r, nil
 }
 
-func (s *ssh) command(c Command) ([]string, error) {
-	remote, err := wrapped(c, s.host.Become, s.grace)
-	if err != nil {
-		return nil, err
+func (s *ssh) program() string {
+	if s.config.Program == "" {
+		return "ssh"
 	}
-	line := "exec " + Quote(remote...)
-	if len(line) > maxRemote {
-		return nil, &Error{Class: ClassPermanent, Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
-	}
-	program := s.config.Program
-	if program == "" {
-		program = "ssh"
-	}
-	if _, err := exec.LookPath(program); err != nil {
-		return nil, startError(program, exec.ErrNotFound)
-	}
+	return s.config.Program
+}
+
+// command returns the argument vector that hands line to the host's login shell.
+func (s *ssh) command(line string, options ...string) []string {
 	timeout := s.config.ConnectTimeout
 	if timeout <= 0 {
 		timeout = 15 * time.Second
 	}
-	argv := []string{program, "-T", "-x"}
+	argv := append([]string{s.program(), "-T", "-x"}, options...)
 	if s.config.ConfigFile != "" {
 		argv = append(argv, "-F", s.config.ConfigFile)
 	}
@@ -88,7 +95,7 @@ func (s *ssh) command(c Command) ([]string, error) {
 	if s.host.Port != 0 {
 		argv = append(argv, "-p", strconv.Itoa(s.host.Port))
 	}
-	return append(argv, "--", s.host.Address, line), nil
+	return append(argv, "--", s.host.Address, line)
 }
 
 // seconds returns d in whole seconds, rounded up.

@@ -1,6 +1,6 @@
 # Runs a command on a host and ends it when standard input ends.
 # $1: a fifth of the grace period, in seconds; $2: how many bytes of input the command gets; then the command.
-slice=$1 size=$2
+slice=$1 size=$2 ended=
 shift 2
 exec 3<&0 4>&2
 
@@ -26,6 +26,7 @@ exec 2>/dev/null
 (
 	trap '' TERM HUP INT
 	while read -r _; do :; done
+	kill -USR1 $$
 	kill -TERM 0
 	for _ in 1 2 3 4 5; do sleep "$slice"; done
 	kill -KILL 0
@@ -34,8 +35,11 @@ watcher=$!
 
 # A trap, unlike an ignored signal, is not inherited: the command gets the signal, this shell lives to tell its exit code.
 trap : TERM HUP INT
+trap 'ended=1' USR1
 (exec env -- "$@" <&5 2>&4 3<&- 4>&- 5<&-)
 code=$?
+# An rsync that has ended may leave one that waits for its source to end too, for as long as its --timeout (measured).
+if [ -n "$ended" ] && [ "$code" -ne 0 ]; then kill -KILL 0; fi
 kill -KILL "$watcher"
 if [ "$code" -eq 255 ]; then code=254; fi
 exit "$code"

@@ -78,6 +78,7 @@ func StartSSHD(t testing.TB, config ...string) *SSHD {
 		"HostKey " + hostKey, "AuthorizedKeysFile " + keys, "PidFile none",
 		"StrictModes no", "UsePAM no", "PermitRootLogin yes", "PasswordAuthentication no",
 		"MaxStartups 100", "MaxSessions 100", "LogLevel ERROR",
+		"SetEnv HOME=" + dir,              // bash reads ~/.bashrc even for a command, and that is not ours
 		"KexAlgorithms curve25519-sha256", // a seventh of the default's cost (measured)
 	}, config...)
 	sshdConfig := file("sshd_config", strings.Join(lines, "\n")+"\n")
@@ -119,7 +120,7 @@ func (s *SSHD) start(t testing.TB, program, config string) error {
 		if answers(net.JoinHostPort(s.Address, fmt.Sprint(s.Port)), "SSH-2.0-") {
 			t.Cleanup(func() {
 				cancel()
-				<-ended
+				_ = <-ended
 			})
 			return nil
 		}
