@@ -37,15 +37,20 @@ func NewRun(now time.Time, random [2]byte) string {
 	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102-150405"), random)
 }
 
-// JournalPath returns where the journal of a run is.
-func (s Store) JournalPath(run string) string { return filepath.Join(s.Dir, run, journalName) }
+// JournalPath returns where the journal of a run is. The name of a run may come from a pool object,
+// hence from anybody: whatever it is, the path is below the store.
+func (s Store) JournalPath(run string) string { return filepath.Join(s.folder(run), journalName) }
 
 // LogPath returns where the log of a run is.
-func (s Store) LogPath(run string) string { return filepath.Join(s.Dir, run, logName) }
+func (s Store) LogPath(run string) string { return filepath.Join(s.folder(run), logName) }
+
+func (s Store) folder(run string) string {
+	return filepath.Join(s.Dir, strings.NewReplacer("/", "_", "\x00", "_").Replace(strings.TrimLeft(run, ".")))
+}
 
 // Create begins the journal of a new run.
 func (s Store) Create(run string) (*Journal, error) {
-	if err := os.MkdirAll(filepath.Join(s.Dir, run), 0o755); err != nil {
+	if err := os.MkdirAll(s.folder(run), 0o755); err != nil {
 		return nil, err
 	}
 	if err := syncFolder(s.Dir); err != nil {

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is the program with everything of the world that it uses by itself, so that a test can run it.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	exit           func(code int) // for the third Ctrl-C, which does not wait for anything
+
+	config string // --config
+	json   bool   // --json
+}
+
+// run executes one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	return a.report(root.ExecuteContext(ctx))
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fleetsync",
+		Short: "Put one directory tree on every host of a fleet, safely and fast",
+		Long: `fleetsync puts one directory tree on every host of a fleet: canaries first, judged
+at a gate; then proxies, taken out of their pools while they serve; then the
+fleet, in bounded batches. Every pool is put back exactly as it was.
+
+Try it without a fleet:  fleetsync demo
+
+` + exitCodes,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().StringVar(&a.config, "config", a.defaultConfig(), "policy `file`; FLEETSYNC_CONFIG sets another default")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print events or results to stdout, one JSON object a line")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(err, "fleetsync help "+c.Name())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupRun, Title: "Sync the fleet:"},
+		&cobra.Group{ID: groupSee, Title: "See what will be, is and was:"},
+		&cobra.Group{ID: groupHand, Title: "By hand:"},
+	)
+	root.AddCommand(
+		a.syncCommand(), a.canaryCommand(), a.resyncCommand(),
+		a.checkCommand(), a.planCommand(), a.statusCommand(), a.historyCommand(), a.showCommand(),
+		a.poolCommand(), a.demoCommand(),
+	)
+	return root
+}
+
+// The groups of commands in help.
+const (
+	groupRun  = "run"
+	groupSee  = "see"
+	groupHand = "hand"
+)
+
+func (a *app) defaultConfig() string {
+	if path := a.getenv("FLEETSYNC_CONFIG"); path != "" {
+		return path
+	}
+	return "/etc/fleetsync/fleetsync.yaml"
+}
+
+// terminal says whether people see stderr live.
+func (a *app) terminal() bool {
+	file, ok := a.stderr.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

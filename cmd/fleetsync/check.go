@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetsync/fleetsync/inventory"
+)
+
+// checkResult is what check found, for --json.
+type checkResult struct {
+	Fleet    string `json:"fleet"`
+	Hosts    int    `json:"hosts"`
+	Masters  int    `json:"masters"`
+	Canaries int    `json:"canaries"`
+	Proxies  int    `json:"proxies"`
+	Pools    int    `json:"pools"`          // pools with at least one object
+	Serving  int    `json:"serving"`        // proxies that a run could take out now
+	Left     any    `json:"left,omitempty"` // the others, and why
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	offline := false
+	c := &cobra.Command{
+		Use:     "check",
+		GroupID: groupSee,
+		Short:   "Check inventory, policy, programs and pools, and touch nothing",
+		Long: `Check that a run could begin: the inventory and the policy (all mistakes at
+once), the programs that this machine needs, and that the pools can be read and
+spare proxies. Nothing is changed anywhere.
+
+` + exitCodes,
+		Example: `  fleetsync check
+  fleetsync --config ./fleetsync.yaml check --offline`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			if err := s.programs(); err != nil {
+				return err
+			}
+			r := checkResult{
+				Fleet: s.fleet.Name, Hosts: len(s.fleet.Hosts), Masters: len(s.fleet.Masters),
+				Canaries: len(s.fleet.Canaries), Proxies: len(s.fleet.Proxies), Serving: len(s.fleet.Proxies),
+			}
+			pools, err := s.pools()
+			if err != nil {
+				return err
+			}
+			if pools != nil && !offline {
+				snapshot, err := pools.Pools(c.Context())
+				if err != nil {
+					return fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix, or use --offline")
+				}
+				left, err := s.left(c.Context(), pools, nil)
+				if err != nil {
+					return err
+				}
+				r.Pools, r.Serving, r.Left = len(snapshot.Pools), len(s.fleet.Proxies)-len(left), left
+			}
+			if _, err := s.plan(c.Context(), nil, runOptions{mode: inventory.ModeSync}); err != nil {
+				return err
+			}
+			if a.json {
+				return printJSON(a.stdout, r)
+			}
+			return a.printCheck(r, pools != nil && !offline)
+		},
+	}
+	c.Flags().BoolVar(&offline, "offline", false, "do not ask the pool API")
+	return c
+}
+
+func (a *app) printCheck(r checkResult, asked bool) error {
+	text := fmt.Sprintf("fleet %s: %d hosts, of which %d masters, %d canaries, %d proxies: good\n", r.Fleet, r.Hosts, r.Masters, r.Canaries, r.Proxies)
+	if asked {
+		text += fmt.Sprintf("pools: %d, of which proxies %d of %d can be taken out now\n", r.Pools, r.Serving, r.Proxies)
+	}
+	_, err := fmt.Fprint(a.stdout, text)
+	return err
+}

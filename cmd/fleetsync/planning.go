@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// runOptions is what a person asks of one run.
+type runOptions struct {
+	mode  inventory.Mode
+	from  string
+	limit string
+	force string
+	paths []string
+}
+
+func (o *runOptions) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.from, "from", "", "take the tree from this `master` instead of the first that may serve")
+	c.Flags().StringVar(&o.limit, "limit", "", "only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+}
+
+func (o *runOptions) forceFlag(c *cobra.Command) {
+	c.Flags().StringVar(&o.force, "force", "", "go on past a gate that does not pass; the `reason` is recorded")
+}
+
+// check refuses what cannot be meant.
+func (o *runOptions) check(c *cobra.Command) error {
+	for _, path := range o.paths {
+		p := transport.Pull{Source: "rsync://localhost/tree", Destination: "/srv/tree", Scratch: "/srv/scratch", Paths: []string{path}}
+		if err := p.Validate(); err != nil {
+			return usage(err, "paths are relative to the tree, as in: fleetsync sync -- wmf-config/ docroot/index.html")
+		}
+	}
+	if flag := c.Flags().Lookup("force"); flag != nil && flag.Changed && strings.TrimSpace(o.force) == "" {
+		return usage(errors.New("--force needs a reason"), `fleetsync sync --force "front page check is broken, T1234"`)
+	}
+	return nil
+}
+
+// plan makes the plan of a run. It reads the pools and touches nothing.
+func (s *setup) plan(ctx context.Context, pools *pooling.Client, o runOptions) (*rollout.Plan, error) {
+	r := rollout.Request{
+		Mode: o.mode, Made: time.Now().UTC(), Origin: o.from, Force: o.force, Pools: pools != nil,
+	}
+	if len(o.paths) > 0 { // no paths on a command line are an empty list, which would sync nothing
+		r.Paths = o.paths
+	}
+	var random [2]byte
+	_, _ = rand.Read(random[:]) // never fails, says its documentation
+	r.Run = journal.NewRun(r.Made, random)
+	if o.limit != "" {
+		selection, err := s.fleet.Select(o.limit)
+		if err != nil {
+			return nil, usage(fmt.Errorf("--limit: %w", err), "")
+		}
+		r.Selection = selection
+	}
+	if pools != nil {
+		r.Drain = s.policy.Pooling.Drain
+		if o.mode != inventory.ModeCanary {
+			left, err := s.left(ctx, pools, r.Selection)
+			if err != nil {
+				return nil, err
+			}
+			r.Left = left
+		}
+	}
+	plan, err := rollout.NewPlan(s.fleet, s.policy.For(o.mode), r)
+	if err != nil && !errors.Is(err, rollout.ErrNoProxyFits) {
+		return nil, fail(exitInvalid, err, "fleetsync check")
+	}
+	return plan, err
+}

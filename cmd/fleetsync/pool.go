@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+)
+
+func (a *app) poolCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "pool",
+		GroupID: groupHand,
+		Short:   "See and change by hand what is in the pools",
+		Long:    "See and change by hand what is in the pools. The thresholds of the policy hold\nhere too.\n\n" + exitCodes,
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.poolGetCommand(),
+		a.poolSetCommand("depool", pooling.PooledNo, "Take hosts out of their pools",
+			"Take hosts out of their pools: each of their objects that says yes is set to no.\nA pool is never taken below its threshold."),
+		a.poolSetCommand("repool", pooling.PooledYes, "Put hosts back into their pools",
+			"Put hosts back into their pools. What a run took out and, because it died or its\nhealth check said no, did not put back, is put back exactly as it was; what is\nout for another reason is set to yes."))
+	return c
+}
+
+func (a *app) poolGetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "get [SELECTION]",
+		Short:   "Show the pool objects of hosts",
+		Long:    "Show the pool objects of the selected hosts of the fleet, or of all of them.\n\n" + exitCodes,
+		Example: "  fleetsync pool get\n  fleetsync pool get role:proxies\n  fleetsync pool get 'mw[1017-1020].eqiad.wmnet' --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			h, err := a.byHand(args)
+			if err != nil {
+				return err
+			}
+			defer h.pools.Close()
+			snapshot, err := h.pools.Pools(c.Context())
+			if err != nil {
+				return fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix")
+			}
+			var rows []report.PoolRow
+			for _, name := range h.hosts {
+				for _, o := range snapshot.Hosts[name] {
+					rows = append(rows, row(o))
+				}
+			}
+			if !a.json {
+				report.Pools(a.stdout, rows)
+				return nil
+			}
+			for _, r := range rows {
+				if err := printJSON(a.stdout, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func row(o pooling.Object) report.PoolRow {
+	fields, err := o.Fields()
+	if err != nil {
+		return report.PoolRow{Key: o.Key, Pooled: "malformed"}
+	}
+	return report.PoolRow{Key: o.Key, Pooled: string(fields.Pooled), Weight: fields.Weight.String(), Marker: fields.Marker}
+}
+
+// byHand is what the commands that work by hand begin with.
+type byHand struct {
+	*setup
+	pools *pooling.Client
+	hosts []string
+}
+
+func (a *app) byHand(selection []string) (*byHand, error) {
+	s, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	h := &byHand{setup: s}
+	if len(selection) == 0 {
+		for _, host := range s.fleet.Hosts {
+			h.hosts = append(h.hosts, host.Name)
+		}
+	} else {
+		h.hosts, err = s.fleet.Select(strings.Join(selection, ","))
+		if err != nil {
+			return nil, usage(err, "fleetsync help pool get")
+		}
+	}
+	h.pools, err = s.pools()
+	if err == nil && h.pools == nil {
+		err = fail(exitInvalid, errors.New("the policy names no pools"), "add pooling: to "+a.config)
+	}
+	return h, err
+}
+
+func (a *app) poolSetCommand(name string, pooled pooling.Pooled, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:     name + " SELECTION...",
+		Short:   short,
+		Long:    long + "\n\n" + exitCodes,
+		Example: fmt.Sprintf("  fleetsync pool %s mw1033.eqiad.wmnet", name),
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			h, err := a.byHand(args)
+			if err != nil {
+				return err
+			}
+			defer h.pools.Close()
+			changed, err := h.setAll(c.Context(), pooled)
+			if a.json {
+				for _, o := range changed {
+					if err := printJSON(a.stdout, row(o)); err != nil {
+						return err
+					}
+				}
+			} else {
+				var rows []report.PoolRow
+				for _, o := range changed {
+					rows = append(rows, row(o))
+				}
+				report.Pools(a.stdout, rows)
+			}
+			return err
+		},
+	}
+}
+
+// setAll sets the objects of the selected hosts, in the fleet's order, and returns what they are
+// then. It stops at the first that cannot be set.
+func (h *byHand) setAll(ctx context.Context, pooled pooling.Pooled) ([]pooling.Object, error) {
+	var changed []pooling.Object
+	for _, host := range h.hosts {
+		objects, err := h.pools.Observe(ctx, host)
+		if err != nil {
+			return changed, fail(exitInternal, fmt.Errorf("%s: %w", host, err), "fleetsync pool get")
+		}
+		if len(objects) == 0 {
+			return changed, fail(exitInvalid, fmt.Errorf("%s: %w", host, pooling.ErrNoObjects), "check pooling.select and pooling.prefix")
+		}
+		for _, o := range objects {
+			now, err := h.set(ctx, o, pooled)
+			if err != nil {
+				code := exitInternal
+				if pooled == pooling.PooledYes {
+					code = exitNotRestored
+				}
+				return changed, fail(code, fmt.Errorf("%s: %w", o.Key, err), "fleetsync pool get "+host)
+			}
+			changed = append(changed, now)
+		}
+	}
+	return changed, nil
+}
+
+// set sets one object. What a run holds is the run's while it lives; of a run that died, it is put
+// back from the run's receipt.
+func (h *byHand) set(ctx context.Context, o pooling.Object, pooled pooling.Pooled) (pooling.Object, error) {
+	fields, err := o.Fields()
+	if err != nil {
+		return o, err
+	}
+	if fields.Marker == "" {
+		return h.pools.Set(ctx, o, pooled, h.threshold())
+	}
+	if h.store.Alive(fields.Marker) {
+		return o, fmt.Errorf("held by run %s, which is under way: it will put it back itself", fields.Marker)
+	}
+	if pooled != pooling.PooledYes {
+		return h.pools.Set(ctx, o, pooled, h.threshold())
+	}
+	receipt, ok := h.receipt(fields.Marker, o)
+	if !ok {
+		// Of another machine, or lost. A run takes out only what is yes, so that is what it was.
+		return h.pools.Set(ctx, o, pooled, h.threshold())
+	}
+	restored, err := h.pools.Restore(ctx, fields.Marker, []pooling.Object{receipt})
+	if err != nil {
+		return o, err
+	}
+	return restored[0].Object, nil
+}
+
+// receipt returns what an object was before a run took it out.
+func (h *byHand) receipt(run string, o pooling.Object) (pooling.Object, bool) {
+	r, err := h.read(run)
+	if err != nil {
+		return o, false
+	}
+	for _, was := range r.State.Receipts(o.Host()) {
+		if was.Key == o.Key {
+			return poolObject(was), true
+		}
+	}
+	return o, false
+}
+
+func poolObject(o rollout.Object) pooling.Object {
+	return pooling.Object{Key: o.Key, Value: o.Value, Index: o.Index}
+}

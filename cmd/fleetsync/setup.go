@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// setup is what every command begins with: what the two files say.
+type setup struct {
+	policy *inventory.Policy
+	fleet  *inventory.Fleet
+	store  journal.Store
+}
+
+// load reads the policy and its inventory. The mistakes of both are reported together.
+func (a *app) load() (*setup, error) {
+	policy, err := inventory.LoadPolicy(a.config)
+	var problems inventory.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return nil, unreadable(err, "name it with --config, or try fleetsync demo")
+	}
+	if policy == nil {
+		return nil, err
+	}
+	fleet, ferr := inventory.LoadFleet(policy.Inventory)
+	if ferr != nil {
+		var more inventory.Problems
+		if !errors.As(ferr, &more) {
+			return nil, unreadable(ferr, "it is named by inventory: in "+a.config)
+		}
+		return nil, append(problems, more...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}}, nil
+}
+
+func unreadable(err error, hint string) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return fail(exitInvalid, err, hint)
+	}
+	return fail(exitInvalid, err, "")
+}
+
+// programs returns an error that is transport.ErrMissing if this machine lacks what the fleet's
+// connections need.
+func (s *setup) programs() error {
+	need := map[string]bool{}
+	for _, h := range s.fleet.Hosts {
+		switch h.Connection {
+		case inventory.ConnectionLocal:
+			need["rsync"], need["flock"] = true, true
+		case inventory.ConnectionSSH:
+			need["ssh"] = true
+		}
+	}
+	var names []string
+	for _, name := range []string{"rsync", "flock", "ssh"} {
+		if need[name] {
+			names = append(names, name)
+		}
+	}
+	return transport.Missing(names...)
+}
+
+// pools returns a client of the fleet's pool API, or nil if the fleet has no pools.
+func (s *setup) pools() (*pooling.Client, error) {
+	p := s.policy.Pooling
+	if p == nil {
+		return nil, nil
+	}
+	client, err := pooling.NewClient(pooling.Config{
+		Endpoints: p.Endpoints, Prefix: p.Prefix, Timeout: p.Timeout,
+		User: p.User, Password: p.Password, CAFile: p.CAFile, CertFile: p.CertFile, KeyFile: p.KeyFile,
+		Select: pooling.Selection{
+			Datacenters: p.Select["datacenter"], Clusters: p.Select["cluster"], Services: p.Select["service"],
+		},
+	})
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("pooling: %w", err), "")
+	}
+	return client, nil
+}
+
+// threshold returns the share of each pool that must stay in.
+func (s *setup) threshold() pooling.Threshold {
+	t := pooling.Threshold{Services: map[string]int{}}
+	if p := s.policy.Pooling; p != nil {
+		t.Default = p.Threshold.BasisPoints
+		for service, amount := range p.Services {
+			t.Services[service] = amount.BasisPoints
+		}
+	}
+	return t
+}
+
+// left asks the pools which of the fleet's proxies they cannot spare. It only reads.
+func (s *setup) left(ctx context.Context, pools *pooling.Client, selection []string) ([]rollout.Left, error) {
+	selected := map[string]bool{}
+	for _, name := range selection {
+		selected[name] = true
+	}
+	var proxies []string
+	for _, p := range s.fleet.Proxies {
+		if p.Pooled && (selection == nil || selected[p.Host]) {
+			proxies = append(proxies, p.Host)
+		}
+	}
+	if len(proxies) == 0 {
+		return nil, nil
+	}
+	snapshot, err := pools.Pools(ctx)
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix; nothing was touched")
+	}
+	_, reasons := snapshot.Fit(proxies, s.threshold())
+	var left []rollout.Left
+	for _, host := range proxies {
+		reason, ok := reasons[host]
+		switch {
+		case !ok:
+		case errors.Is(reason, pooling.ErrNoObjects):
+			// A typing error in select or prefix would look the same, and would let every proxy serve
+			// while its users are on it.
+			return nil, fail(exitInvalid, fmt.Errorf("proxy %s: %w", host, reason),
+				"check pooling.select and pooling.prefix, or say pooled: false for a proxy that is in no pool")
+		default:
+			left = append(left, rollout.Left{Host: host, Reason: reason.Error()})
+		}
+	}
+	return left, nil
+}

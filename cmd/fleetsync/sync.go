@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetsync/fleetsync/inventory"
+)
+
+func (a *app) syncCommand() *cobra.Command {
+	o := runOptions{mode: inventory.ModeSync}
+	c := &cobra.Command{
+		Use:     "sync [flags] [-- PATH...]",
+		GroupID: groupRun,
+		Short:   "Bring every host up to date: canaries, gate, proxies, then the fleet in batches",
+		Long: `Bring every host up to date. Canaries get the tree first and are judged at the
+gate; the proxies are taken out of their pools, synced, and serve the fleet in
+batches; then every pool is put back as it was.
+
+With paths, only those files and directories of the tree are synced, under the
+same gate. The hosts then hold part of the tree at its new state.
+
+` + exitCodes,
+		Example: `  fleetsync sync
+  fleetsync sync --limit 'datacenter:eqiad and not @jobrunners'
+  fleetsync sync -- wmf-config/ docroot/index.html`,
+		RunE: a.runE(&o),
+	}
+	o.flags(c)
+	o.forceFlag(c)
+	return c
+}
+
+func (a *app) canaryCommand() *cobra.Command {
+	o := runOptions{mode: inventory.ModeCanary}
+	c := &cobra.Command{
+		Use:     "canary [flags] [-- PATH...]",
+		GroupID: groupRun,
+		Short:   "Bring the canaries up to date and judge them, and nothing else",
+		Long: `Bring the canaries up to date and judge them at the gate. No other host is
+touched, and no pool.
+
+` + exitCodes,
+		Example: `  fleetsync canary
+  fleetsync canary -- wmf-config/`,
+		RunE: a.runE(&o),
+	}
+	o.flags(c)
+	return c
+}
+
+func (a *app) resyncCommand() *cobra.Command {
+	o := runOptions{mode: inventory.ModeResync}
+	c := &cobra.Command{
+		Use:     "resync [flags] [-- PATH...]",
+		GroupID: groupRun,
+		Short:   "Bring every host up to date in an emergency",
+		Long: `Bring every host up to date on the worst day of the year: a sync with the
+settings that the policy has under modes: resync, as more hosts at once, a
+larger failure budget and no soak. The gate and the pools are handled as in a
+sync.
+
+` + exitCodes,
+		Example: `  fleetsync resync
+  fleetsync resync --from tin.eqiad.wmnet --limit @appservers`,
+		RunE: a.runE(&o),
+	}
+	o.flags(c)
+	o.forceFlag(c)
+	return c
+}
+
+// runE is what the three commands do.
+func (a *app) runE(o *runOptions) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > 0 && c.ArgsLenAtDash() != 0 {
+			return usage(errors.New("unexpected argument "+quoted(args[0])), "paths follow two dashes: fleetsync "+c.Name()+" -- "+args[0])
+		}
+		o.paths = args
+		if err := o.check(c); err != nil {
+			return err
+		}
+		return a.execute(c.Context(), *o)
+	}
+}
+
+// execute plans a run and carries it out.
+func (a *app) execute(ctx context.Context, o runOptions) error {
+	s, err := a.load()
+	if err != nil {
+		return err
+	}
+	if err := s.programs(); err != nil {
+		return err
+	}
+	lock, err := s.store.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }() // the end of the process would do it too
+	pools, err := s.pools()
+	if err != nil {
+		return err
+	}
+	if pools != nil {
+		defer pools.Close()
+	}
+	plan, err := s.plan(ctx, pools, o)
+	if err != nil {
+		return err
+	}
+	return a.drive(ctx, s, pools, plan)
+}
