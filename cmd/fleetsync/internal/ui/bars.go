@@ -83,19 +83,18 @@ type pen struct {
 	colours bool
 	marks   map[kind]string
 	arrow   string
-	dots    string
 	bar     mpb.BarFiller
 }
 
 func newPen() *pen {
 	p := &pen{
 		colours: !text.Colourless(),
-		marks:   map[kind]string{note: "·", good: "✔", warn: "!", bad: "✘"}, arrow: "←", dots: "…",
+		marks:   map[kind]string{note: "·", good: "✔", warn: "!", bad: "✘"}, arrow: "←",
 	}
 	style := mpb.BarStyle().Lbound("").Rbound("").Filler("━").Refiller("━").Tip("╸").Padding("─")
 	if !unicodeLocale() {
 		p.marks = map[kind]string{note: "-", good: "+", warn: "!", bad: "x"}
-		p.arrow, p.dots = "<-", "..."
+		p.arrow = "<-"
 		style = mpb.BarStyle().Refiller("x")
 	}
 	if p.colours {

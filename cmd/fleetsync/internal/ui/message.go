@@ -54,9 +54,9 @@ func (l *limiter) admit(host, reason string) (suffix string, show bool) {
 	l.shown++
 	switch {
 	case l.shown == l.all:
-		return "; further hosts are counted, not named", true
+		return "; all further ones are counted, not named", true
 	case l.seen[key] == l.each:
-		return "; further hosts of which the same is true are counted, not named", true
+		return "; more like this are counted, not named", true
 	default:
 		return "", true
 	}

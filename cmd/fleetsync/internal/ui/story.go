@@ -32,9 +32,10 @@ type story struct {
 	pools    map[string]rollout.StepID // pool steps in flight, by host
 	held     []string
 	stopping string
-	stopTold bool // the abort that it stops for has been told
-	gated    bool // the verdict has been told
-	reported time.Time
+	stopTold bool      // the abort that it stops for has been told
+	gated    bool      // the verdict has been told
+	ended    int       // syncs that were stopped in this turn
+	reported time.Time // how far the stage has come
 
 	again limiter // of failures that are tried again
 	final limiter // of failures for good
@@ -43,6 +44,7 @@ type story struct {
 // chapter is the books of a stage.
 type chapter struct {
 	total, done, failed int
+	left                int // when it began
 	began               time.Time
 }
 
@@ -58,6 +60,7 @@ type flight struct {
 
 // round is the last round of a check.
 type round struct {
+	check   string
 	number  int
 	running bool
 	verdict rollout.Verdict // of the last one that ended
@@ -79,7 +82,7 @@ func newStory(p *rollout.Plan) *story {
 		}
 	}
 	for _, name := range p.Gate.Checks {
-		s.rounds[checkStep(name)] = &round{}
+		s.rounds[checkStep(name)] = &round{check: name}
 	}
 	return s
 }
@@ -122,11 +125,13 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 		s.stopping, s.stopTold = "the lock was lost", true
 	case rollout.AbortAsked:
 		s.abort(e)
-	case rollout.RunFinished:
-		s.finished(e)
+	case rollout.RunFinished: // told below
 	}
 	if e.Seq == state.Seq { // the end of a turn: the state is where the events are
 		s.turn(state)
+	}
+	if e.Kind == rollout.RunFinished {
+		s.finished(e)
 	}
 }
 
@@ -156,12 +161,16 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 				s.bytes += h.Stats.Bytes
 			}
 		case rollout.Failed:
-			s.failed[h.Host] = true
-			stage.failed++
+			if h.Error != "" { // else it was in flight when the run died
+				s.failed[h.Host] = true
+				stage.failed++
+			}
 		case rollout.Untouched, rollout.Syncing:
 		}
 	}
 	s.held = state.Held()
+	verdict, _ := state.Gate()
+	s.gated = verdict != ""
 	s.tell(note, "run %s goes on: %d of %s synced", name(s.plan.Run), s.synced, text.Hosts(len(s.stageOf)))
 }
 
@@ -205,8 +214,12 @@ func (s *story) sync(e rollout.Event) {
 		}
 		return
 	}
+	if e.Class == rollout.Stopped {
+		s.ended++
+		return
+	}
 	again, how := s.fate(e)
-	if !again && e.Class != rollout.Stopped {
+	if !again {
 		s.failed[e.Host] = true
 		stage.failed++
 	}
@@ -217,10 +230,7 @@ func (s *story) sync(e rollout.Event) {
 // is told.
 func (s *story) fate(e rollout.Event) (again bool, how string) {
 	attempts := s.plan.Limits.Attempts
-	stopping := s.stopping != ""
 	switch e.Class {
-	case rollout.Stopped:
-		return !stopping, "stopped"
 	case rollout.Busy:
 		if s.busy[e.Host].IsZero() {
 			s.busy[e.Host] = e.At
@@ -236,7 +246,7 @@ func (s *story) fate(e rollout.Event) (again bool, how string) {
 	default: // permanent, and what no sync should end with
 		how = fmt.Sprintf("attempt %d", e.Attempt)
 	}
-	return again && !stopping, how
+	return again && s.stopping == "", how
 }
 
 // tellFailure tells of a sync that failed, as long as there are not too many.
@@ -248,10 +258,6 @@ func (s *story) tellFailure(e rollout.Event, again bool, how string) {
 	said := orElse(e.Error, "no reason is known")
 	suffix, show := limit.admit(e.Host, string(e.Class)+said)
 	if !show {
-		return
-	}
-	if e.Class == rollout.Stopped {
-		s.tell(note, "%s: its sync was stopped (%s)%s", name(e.Host), then, suffix)
 		return
 	}
 	s.tell(kind, "%s: cannot sync: %s (%s from %s, %s)%s", name(e.Host), reason(said), how, name(e.Source), then, suffix)
@@ -289,7 +295,7 @@ func (s *story) check(e rollout.Event, about string) {
 	if verdict == rollout.Fail {
 		kind = bad
 	}
-	s.tell(kind, "gate: %s, round %d: %s: %s", name(about), e.Attempt, name(string(verdict)), reason(orElse(said, "no reason is known")))
+	s.tell(kind, "gate: %s, round %d: %s: %s", name(r.check), e.Attempt, name(string(verdict)), reason(orElse(said, "no reason is known")))
 }
 
 // pool folds the steps on a proxy's pool objects.

@@ -10,7 +10,7 @@ import (
 
 // reportEvery is the least time between two lines of progress. They are driven by events: where
 // nothing happens, nothing is said.
-const reportEvery = 5 * time.Second
+const reportEvery = 10 * time.Second
 
 // turn tells what a turn of the loop changed in the run as a whole.
 func (s *story) turn(state *rollout.State) {
@@ -28,7 +28,15 @@ func (s *story) turn(state *rollout.State) {
 	if why := state.Stopping(); why != "" && s.stopping == "" {
 		s.stop(why)
 	}
-	if s.at.Sub(s.reported) >= reportEvery {
+	if s.ended > 0 {
+		then := ", and will be tried again from another source"
+		if s.stopping != "" {
+			then = ""
+		}
+		s.tell(note, "%s stopped%s", text.Plural(s.ended, "running sync"), then)
+		s.ended = 0
+	}
+	if s.at.Sub(s.reported) >= reportEvery && (s.stopping == "" || len(s.flights) > 0) {
 		s.report()
 	}
 }
@@ -50,7 +58,8 @@ func (s *story) gate(state *rollout.State) {
 	case s.plan.Force != "":
 		s.tell(warn, "gate: %s%s, overridden (%s): %s", name(string(verdict)), took, reason(s.plan.Force), reason(why))
 	default:
-		s.tell(bad, "gate: %s%s: %s", name(string(verdict)), took, reason(why))
+		s.tell(bad, "gate: %s%s: %s; nothing new starts", name(string(verdict)), took, reason(why))
+		s.stopTold = true
 	}
 }
 
@@ -64,12 +73,17 @@ func (s *story) begin() {
 	c.began = s.at
 	switch stage.Kind {
 	case rollout.StageSync:
-		s.tellPlain("%s: begins with %s", name(stage.Name), text.Hosts(c.total-c.done))
+		c.left = c.total - c.done
+		if c.left > 0 {
+			s.tellPlain("%s: %s to sync", name(stage.Name), text.Hosts(c.left))
+		}
 	case rollout.StageCheck:
 		s.tellPlain("%s: %s of %s, soak %s", name(stage.Name), text.Plural(len(s.plan.Gate.Checks), "check"),
 			text.Fold(stage.Hosts, maxFold), text.Time(time.Duration(s.plan.Gate.Soak)))
-	case rollout.StageDepool, rollout.StageRepool:
-		s.tellPlain("%s: begins with %s", name(stage.Name), text.Fold(stage.Hosts, maxFold))
+	case rollout.StageDepool:
+		s.tellPlain("%s: %s to be taken out", name(stage.Name), text.Fold(stage.Hosts, maxFold))
+	case rollout.StageRepool:
+		s.tellPlain("%s: %s to be put back", name(stage.Name), text.Fold(stage.Hosts, maxFold))
 	}
 }
 
@@ -80,6 +94,9 @@ func (s *story) end() {
 	switch stage.Kind {
 	case rollout.StageSync:
 		failed := max(0, c.total-c.done) // whoever of a complete stage is not synced
+		if c.left == 0 {
+			return // it was complete when the run went on
+		}
 		if failed == 0 {
 			s.tell(good, "%s: %s synced in %s", name(stage.Name), text.Hosts(c.done), took)
 		} else {

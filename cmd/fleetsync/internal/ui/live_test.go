@@ -1,0 +1,260 @@
+package ui_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// paced plays a run in the time of a synctest bubble, so that frames are drawn while it goes on, and
+// reports progress of its transfers from many goroutines.
+func paced(t *testing.T, u *ui.UI, play reporttest.Play, paint func()) {
+	t.Helper()
+	var transfers sync.WaitGroup
+	last := reporttest.Began
+	play.Observe = func(e rollout.Event, s *rollout.State) {
+		if d := e.At.Sub(last); d > 0 {
+			<-time.After(d) // of the bubble's time
+			last = e.At
+			synctest.Wait()
+			paint()
+		}
+		u.Observe(e, s)
+		if e.Kind == rollout.StepStarted && strings.HasPrefix(string(e.Step), "sync/") {
+			transfers.Go(func() {
+				for i := range 20 {
+					u.Progress(e.Host, transport.Progress{Bytes: int64(i) * 7_000_000, Percent: 5 * i})
+				}
+			})
+		}
+	}
+	if _, err := play.Run(); err != nil {
+		t.Error(err)
+	}
+	transfers.Wait()
+}
+
+// escapes are what the bars may write to move the cursor and to colour.
+var escapes = regexp.MustCompile(`\x1b\[[0-9]+A\x1b\[J|\x1b\[[0-9;]+m`)
+
+// TestBars holds that the live form draws, leaves no goroutine (the bubble would not end) and leaves
+// the terminal as if it had only printed lines: what is below the last message has been cleared.
+//
+// Planted faults that it saw: Close that does not end mpb's goroutines, or does not drop the bar.
+func TestBars(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	for name, play := range map[string]reporttest.Play{
+		"well":     {Plan: plan(t, 60, nil)},
+		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
+		"died":     {Plan: plan(t, 120, nil), Do: troubled, Events: 170},
+		"abort": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
+			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var b locked
+				u := ui.New(&b, true, play.Plan)
+				frames := 0
+				paced(t, u, play, func() { frames++ })
+				u.Close()
+				u.Close()
+				out := b.String()
+				if frames == 0 || !strings.Contains(out, "━") || !strings.Contains(out, "out of their pools: mw") {
+					t.Errorf("nothing was drawn in %d frames: %q", frames, out)
+				}
+				if left := strings.TrimSpace(strings.Join(screen(out), "\n")); strings.Contains(left, "━") || strings.Contains(left, "stage ") {
+					t.Errorf("bars are left on the terminal:\n%s", left)
+				}
+			})
+		})
+	}
+}
+
+// screen returns the lines of a terminal that was sent out: cursor up, erase below, and text.
+func screen(out string) []string {
+	lines := []string{""}
+	row := 0
+	for out != "" {
+		var up int
+		switch {
+		case strings.HasPrefix(out, "\x1b[J"):
+			lines = lines[:row+1]
+			lines[row] = ""
+			out = out[3:]
+		case strings.HasPrefix(out, "\x1b["):
+			end := strings.IndexAny(out, "Am")
+			if out[end] == 'A' {
+				_, _ = fmt.Sscanf(out[2:end], "%d", &up)
+				row = max(0, row-up)
+			}
+			out = out[end+1:]
+		case out[0] == '\n':
+			row++
+			if row == len(lines) {
+				lines = append(lines, "")
+			}
+			out = out[1:]
+		default:
+			end := strings.IndexAny(out, "\n\x1b")
+			if end < 0 {
+				end = len(out)
+			}
+			lines[row] += out[:end]
+			out = out[end:]
+		}
+	}
+	return lines
+}
+
+// locked is a buffer for the goroutine that draws and the one that tests.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestBarsHostile holds that besides the escapes of the bars nothing but text is written.
+//
+// Planted faults that it saw: names of transfers shown as they are.
+func TestBarsHostile(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	synctest.Test(t, func(t *testing.T) {
+		play := hostile(t)
+		var b locked
+		u := ui.New(&b, true, play.Plan)
+		paced(t, u, play, func() {})
+		u.Close()
+		out := escapes.ReplaceAllString(b.String(), "")
+		if !strings.Contains(out, "evil") {
+			t.Error("nothing hostile was shown")
+		}
+		for i, r := range out {
+			if r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
+				t.Fatalf("%U in %q", r, out[max(0, i-40):i+10])
+			}
+		}
+	})
+}
+
+// stuck is a terminal that was stopped with Ctrl-S.
+type stuck struct{ free chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	<-s.free
+	return len(p), nil
+}
+
+// TestStuckTerminal holds that a terminal which takes nothing does not hold up the run.
+//
+// Planted faults that it saw: messages that are written by Observe.
+func TestStuckTerminal(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		t.Run(fmt.Sprint(terminal), func(t *testing.T) {
+			s := stuck{make(chan struct{})}
+			play := reporttest.Play{Plan: plan(t, 5000, nil), Do: troubled}
+			u := ui.New(s, terminal, play.Plan)
+			play.Observe = func(e rollout.Event, s *rollout.State) {
+				u.Observe(e, s)
+				u.Progress(e.Host, transport.Progress{Bytes: 1})
+			}
+			state, err := play.Run()
+			if err != nil || state.Finished() == nil {
+				t.Error(err)
+			}
+			close(s.free)
+			u.Close()
+		})
+	}
+}
+
+// TestDumb holds that a terminal which cannot move its cursor gets plain lines.
+func TestDumb(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	play := reporttest.Play{Plan: plan(t, 60, nil)}
+	var b locked
+	u := ui.New(&b, true, play.Plan)
+	play.Observe = u.Observe
+	if _, err := play.Run(); err != nil {
+		t.Fatal(err)
+	}
+	u.Close()
+	if out := b.String(); strings.Contains(out, "\x1b") || !strings.Contains(out, "19:06:01Z canaries: 2 hosts to sync") {
+		t.Errorf("%q", out)
+	}
+}
+
+// TestNoColour holds that NO_COLOR leaves bars without colours.
+func TestNoColour(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
+	synctest.Test(t, func(t *testing.T) {
+		play := reporttest.Play{Plan: plan(t, 60, nil), Do: troubled}
+		var b locked
+		u := ui.New(&b, true, play.Plan)
+		paced(t, u, play, func() {})
+		u.Close()
+		if out := b.String(); regexp.MustCompile(`\x1b\[[0-9;]*m`).MatchString(out) || !strings.Contains(out, "━") {
+			t.Errorf("%q", out)
+		}
+	})
+}
+
+// TestUnused holds that a UI of which nothing happens to be asked writes nothing and starts nothing.
+func TestUnused(t *testing.T) {
+	before := runtime.NumGoroutine()
+	var b locked
+	u := ui.New(&b, true, plan(t, 60, nil))
+	u.Progress("mw1017", transport.Progress{})
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines were started", after-before)
+	}
+	u.Close()
+	if out := b.String(); out != "" {
+		t.Errorf("%q was written", out)
+	}
+}
+
+// TestFile draws on a file that is no terminal although it is called one.
+func TestFile(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	file, err := os.Create(t.TempDir() + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	play := reporttest.Play{Plan: plan(t, 60, nil)}
+	u := ui.New(file, true, play.Plan)
+	play.Observe = u.Observe
+	if _, err := play.Run(); err != nil {
+		t.Error(err)
+	}
+	u.Close()
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+	u.Observe(rollout.Event{}, nil) // after Close nothing is looked at
+}

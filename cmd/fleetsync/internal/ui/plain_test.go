@@ -1,0 +1,337 @@
+package ui_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+var update = flag.Bool("update", false, "write testdata/*.golden anew")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test -update writes it)", err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("differs from %s (-want +got):\n%s", path, diff)
+	}
+}
+
+func plan(t testing.TB, hosts int, change func(*rollout.Request)) *rollout.Plan {
+	t.Helper()
+	r := reporttest.Request()
+	if change != nil {
+		change(&r)
+	}
+	p, err := rollout.NewPlan(reporttest.Fleet(hosts), reporttest.Settings(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// shown plays a run and returns what the plain form says of it.
+func shown(t testing.TB, play reporttest.Play) string {
+	t.Helper()
+	var b bytes.Buffer
+	u := ui.New(&b, false, play.Plan)
+	play.Observe = u.Observe
+	if _, err := play.Run(); err != nil {
+		t.Fatal(err)
+	}
+	u.Close()
+	return b.String()
+}
+
+// slow makes syncs last, the more so the later in the fleet the host stands.
+func slow(step rollout.Step) time.Duration {
+	if step.Kind != rollout.StepSync || len(step.Host) < 6 {
+		return 0
+	}
+	return time.Duration(2+step.Host[len("mw10")]%7) * time.Second
+}
+
+func troubled(step rollout.Step) (time.Duration, *rollout.Event) {
+	switch step.ID {
+	case "sync/mw1030.eqiad.wmnet":
+		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 11: mkdir /srv/mediawiki: not a directory")
+	case "sync/mw1040.eqiad.wmnet":
+		if step.Attempt < 3 {
+			e := reporttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
+			e.Blame = true
+			return 0, e
+		}
+	case "sync/mw1041.eqiad.wmnet":
+		return 0, reporttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
+	case "sync/mw1042.eqiad.wmnet":
+		if step.Attempt < 2 {
+			return 0, reporttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
+		}
+	case "sync/mw1043.eqiad.wmnet":
+		return 0, &rollout.Event{Kind: rollout.StepDone, Detail: "some files vanished before they could be transferred", Stats: &rollout.Stats{Bytes: 1}}
+	case "check/version":
+		if step.Attempt == 2 {
+			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+		}
+	case "depool/mw1020.eqiad.wmnet":
+		return 0, reporttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are")
+	case "repool/mw1019.eqiad.wmnet":
+		if step.Attempt == 1 {
+			return 0, reporttest.Fail(rollout.Transient, "conf1001: connection refused")
+		}
+		return 0, &rollout.Event{Kind: rollout.StepDone, Detail: "eqiad/appserver/nginx/mw1019 was deleted by somebody else"}
+	case "repool/mw1021.eqiad.wmnet":
+		return 0, reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized")
+	}
+	return slow(step), nil
+}
+
+func TestPlain(t *testing.T) {
+	tests := map[string]reporttest.Play{
+		"well":     {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
+		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
+		"gate": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.ID == "check/front-page" && step.Attempt == 3 {
+				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
+			}
+			return 0, nil
+		}},
+		"budget": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.Kind == rollout.StepSync && step.Host > "mw1035" && step.Host < "mw1080" {
+				return slow(step), reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+			}
+			return slow(step), nil
+		}},
+		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []reporttest.Happening{
+			{After: 110 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
+			{After: 112 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+		}},
+		"forced": {Plan: plan(t, 10, func(r *rollout.Request) { r.Force = "the front page is down anyway" }), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.ID == "check/front-page" {
+				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
+			}
+			return 0, nil
+		}},
+		"world": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
+			{After: 48 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes"}},
+			{After: 49 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: "conf1001 has not answered for 30s"}},
+		}},
+		"canary": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })},
+		"terminated": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }), World: []reporttest.Happening{
+			{After: time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "terminated"}},
+		}},
+	}
+	for name, play := range tests {
+		t.Run(name, func(t *testing.T) {
+			golden(t, name, []byte(shown(t, play)))
+		})
+	}
+}
+
+// TestBounded holds that a fleet of 10,000 in which most hosts fail, for reasons of their own, gives
+// some hundred lines, and that one in which all goes well gives a few.
+//
+// Planted faults that it saw: a limiter that admits always; progress at every turn.
+func TestBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("10,000 hosts")
+	}
+	p := plan(t, 10_000, nil)
+	p.Limits.MaxFailures = 10_000
+	well := shown(t, reporttest.Play{Plan: p})
+	if n := strings.Count(well, "\n"); n > 120 {
+		t.Errorf("%d lines for a run in which nothing happened", n)
+	}
+	calls := 0
+	bad := shown(t, reporttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+		if step.Kind == rollout.StepSync && step.Host > "mw2" {
+			calls++
+			return 0, reporttest.Fail([]rollout.Class{rollout.Transient, rollout.Permanent}[calls%2], fmt.Sprintf("%d %s", calls, strings.Repeat("reason ", 2000)))
+		}
+		return 0, nil
+	}})
+	if n := strings.Count(bad, "\n"); n < 100 || n > 800 {
+		t.Errorf("%d lines", n)
+	}
+	for line := range strings.Lines(bad) {
+		if len(line) > 1000 {
+			t.Errorf("%d bytes: %.80s", len(line), line)
+		}
+	}
+}
+
+const evil = "\x1b[2J\x1b]0;owned\x07\u202e\u009b31m\r\n\x00\xff\u2028evil"
+
+// hostile is a run in which everybody says what would harm a terminal.
+func hostile(t *testing.T) reporttest.Play {
+	t.Helper()
+	p := plan(t, 60, func(r *rollout.Request) { r.Force = evil })
+	p.Run, p.Fleet, p.Mode = evil, evil, inventory.Mode(evil)
+	for i := range p.Stages {
+		p.Stages[i].Name += evil
+	}
+	rename := func(name string) string {
+		if name != p.Origin && strings.HasPrefix(name, "mw") {
+			return name + evil
+		}
+		return name
+	}
+	renamed := map[*string]bool{} // stages share their lists
+	for _, stage := range p.Stages {
+		for i := range stage.Hosts {
+			if !renamed[&stage.Hosts[i]] {
+				renamed[&stage.Hosts[i]] = true
+				stage.Hosts[i] = rename(stage.Hosts[i])
+			}
+		}
+	}
+	for i := range p.Hosts {
+		p.Hosts[i].Name = rename(p.Hosts[i].Name)
+	}
+	p.Gate.Checks[0] += evil
+	calls := 0
+	return reporttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+		calls++
+		switch {
+		case step.Kind == rollout.StepCheck:
+			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
+		case calls%3 == 0:
+			return 0, reporttest.Fail(rollout.Transient, evil+fmt.Sprint(calls))
+		case calls%7 == 0:
+			return 0, reporttest.Fail(rollout.Permanent, evil+fmt.Sprint(calls))
+		}
+		return 0, nil
+	}, World: []reporttest.Happening{
+		{After: 100 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: evil}},
+		{After: 101 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: evil}},
+	}}
+}
+
+// TestHostile holds that nothing of what hosts, files or an API say is printed as anything but text.
+//
+// Planted faults that it saw: tell without Clean.
+func TestHostile(t *testing.T) {
+	out := shown(t, hostile(t))
+	if !strings.Contains(out, "evil") {
+		t.Error("nothing hostile was shown")
+	}
+	for i, r := range out {
+		if r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
+			t.Fatalf("%U in %q", r, out[max(0, i-40):i+10])
+		}
+	}
+}
+
+// broken is a terminal that went away.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("input/output error") }
+
+func TestBrokenWriter(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		play := reporttest.Play{Plan: plan(t, 60, nil), Do: troubled}
+		u := ui.New(broken{}, terminal, play.Plan)
+		play.Observe = u.Observe
+		s, err := play.Run()
+		if err != nil || s.Finished() == nil {
+			t.Errorf("the run did not end: %v", err)
+		}
+		u.Close()
+	}
+}
+
+func TestResumed(t *testing.T) {
+	p := plan(t, 60, nil)
+	var events []rollout.Event
+	s, err := (&reporttest.Play{Plan: p, Do: troubled, Events: 140, Observe: func(e rollout.Event, _ *rollout.State) { events = append(events, e) }}).Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	u := ui.New(&b, false, p)
+	now := s.At.Add(time.Hour)
+	next := func(e rollout.Event) {
+		e.Seq, e.At, e.Run = s.Seq+1, now, p.Run
+		if err := s.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+		u.Observe(e, s)
+	}
+	next(rollout.Event{Kind: rollout.RunResumed})
+	for s.Finished() == nil {
+		d := rollout.Next(s, now)
+		for _, step := range d.Start {
+			next(rollout.Event{Kind: rollout.StepStarted, Step: step.ID, Host: step.Host, Source: step.Source, Attempt: step.Attempt})
+		}
+		now = now.Add(time.Second)
+		for _, step := range d.Start {
+			e := rollout.Event{Kind: rollout.StepDone}
+			if _, end := troubled(step); end != nil {
+				e = *end
+			}
+			if step.Kind == rollout.StepObserve && slices.Contains(s.Held(), step.Host) {
+				e.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"pooled":"no"}`, Index: 9, Held: true}}
+			}
+			e.Step, e.Host, e.Source, e.Attempt = step.ID, step.Host, step.Source, step.Attempt
+			next(e)
+		}
+		if len(d.Start) == 0 && !d.Wake.IsZero() {
+			now = d.Wake
+		}
+		if d.Done {
+			o := s.Outcome()
+			next(rollout.Event{Kind: rollout.RunFinished, Outcome: &o})
+		}
+	}
+	u.Close()
+	golden(t, "resumed", b.Bytes())
+}
+
+// BenchmarkObserve shows that an event costs the same in a fleet of any size.
+func BenchmarkObserve(b *testing.B) {
+	for _, hosts := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(hosts), func(b *testing.B) {
+			p := plan(b, hosts, nil)
+			type seen struct {
+				e rollout.Event
+				s rollout.State
+			}
+			var events []seen
+			s, err := (&reporttest.Play{Plan: p, Observe: func(e rollout.Event, s *rollout.State) { events = append(events, seen{e, *s}) }}).Run()
+			if err != nil || s.Finished() == nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				u := ui.New(&bytes.Buffer{}, false, p)
+				for i := range events {
+					u.Observe(events[i].e, &events[i].s)
+				}
+				u.Close()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+		})
+	}
+}
