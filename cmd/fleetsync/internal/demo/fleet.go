@@ -172,14 +172,14 @@ func (o Options) checkTree() error {
 	}
 	// Dir need not exist, and neither need its parents.
 	for dir := o.Dir; ; dir = filepath.Dir(dir) {
-		real, err := filepath.EvalSymlinks(dir)
+		there, err := filepath.EvalSymlinks(dir)
 		if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("cannot make a fleet: %w", err)
 		}
-		if strings.HasPrefix(real+"/", strings.TrimSuffix(tree, "/")+"/") {
+		if strings.HasPrefix(there+"/", strings.TrimSuffix(tree, "/")+"/") {
 			return fmt.Errorf("%q lies in the tree %q, and would be copied into itself: choose another directory", o.Dir, o.Tree)
 		}
 		return nil

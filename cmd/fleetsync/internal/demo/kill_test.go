@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until killed, or until the test that should have done so has died
 }
 
-// Seen to fail with a daemon that was started without a lifeline.
+// Seen to fail with a wrapper of commands that does not end them with their lifeline.
 func TestKilledLeavesNothingRunning(t *testing.T) {
 	o := small(t)
 	program, err := os.Executable()
@@ -41,7 +41,7 @@ func TestKilledLeavesNothingRunning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
+	defer func() { _ = stdin.Close() }()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,9 @@ import (
 
 // Whatever fleet is asked for: its files load, and the books kept here agree with what they say. Of the
 // proxies some may always be taken out of their pools, and the host that is out from the start is
-// never at the expense of one. Seen to fail when the canaries, the proxies or the host that is out
-// were counted off by one, when racks were not told apart, and when a co-master kept the origin's tree.
+// never at the expense of one. Seen to fail with a fleet without canaries, with a proxy too many, with
+// proxies in the canaries' place, with a host out that a proxy's pool cannot spare, with racks not told
+// apart, and with a co-master that has the origin's tree.
 func TestEveryFleetLoads(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "fleet")
 	rapid.Check(t, func(t *rapid.T) {
@@ -154,6 +155,7 @@ func TestDefaultFleet(t *testing.T) {
 	}
 }
 
+// Seen to fail with objects that were written without prevExist=false.
 func TestPoolAPIKeepsWhatIsThere(t *testing.T) {
 	const theirs = "/conftool/v1/pools/eqiad/appserver/nginx/mw1017.eqiad.wmnet"
 	for name, start := range map[string]func(t *testing.T) string{
