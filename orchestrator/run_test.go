@@ -2,107 +2,194 @@ package orchestrator_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// scripted are Hands that do nothing but what a test says, after a second each.
-type scripted struct {
-	mu  sync.Mutex
-	log []string
-	do  func(step rollout.Step) *rollout.Event // nil: done
-}
-
-func (h *scripted) Do(ctx context.Context, step rollout.Step) rollout.Event {
-	h.mu.Lock()
-	line := string(step.ID)
-	if step.Source != "" {
-		line += " from " + step.Source
-	}
-	h.log = append(h.log, line)
-	h.mu.Unlock()
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-		return rollout.Event{Kind: rollout.StepFailed, Class: rollout.Stopped, Error: "stopped"}
-	}
-	if h.do != nil {
-		if e := h.do(step); e != nil {
-			return *e
-		}
-	}
-	e := rollout.Event{Kind: rollout.StepDone}
-	switch step.Kind {
-	case rollout.StepCheck:
-		e.Verdict = rollout.Pass
-	case rollout.StepObserve:
-		e.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
-	case rollout.StepDepool, rollout.StepSync, rollout.StepRepool:
-	}
-	return e
-}
-
-type memory struct{ events []rollout.Event }
-
-func (m *memory) Append(events []rollout.Event) error {
-	m.events = append(m.events, events...)
-	return nil
-}
-
-func fleet(hosts int) *inventory.Fleet {
-	f := &inventory.Fleet{Name: "test"}
-	f.Hosts = append(f.Hosts, inventory.Host{Name: "m1", Datacenter: "a"}, inventory.Host{Name: "m2", Datacenter: "b"})
-	f.Masters = []inventory.Master{{Host: "m1", Serve: true, Slots: 10}, {Host: "m2", Serve: false, Slots: 10}}
-	for i := range hosts {
-		name := fmt.Sprintf("h%04d", i)
-		f.Hosts = append(f.Hosts, inventory.Host{Name: name, Datacenter: string(rune('a' + i%2))})
-		switch {
-		case i < 2:
-			f.Canaries = append(f.Canaries, name)
-		case i < 5:
-			f.Proxies = append(f.Proxies, inventory.Proxy{Host: name, Slots: 10, Pooled: true})
-		}
-	}
-	return f
-}
-
-func settings() inventory.Settings {
-	return inventory.Settings{
-		Batches: inventory.Batches{
-			Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true}, {BasisPoints: 10000, Share: true}},
-			MaxFailures: inventory.Amount{BasisPoints: 500, Share: true}, Attempts: 3, Timeout: time.Minute,
-		},
-		Gate: inventory.Gate{Soak: 20 * time.Second, Interval: 5 * time.Second, Checks: []inventory.Check{{Name: "front page"}}},
-	}
-}
-
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		plan, err := rollout.NewPlan(fleet(24), settings(), rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true, Drain: 10 * time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		state, err := rollout.NewState(plan)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hands, journal := &scripted{}, &memory{}
-		run := orchestrator.Run{State: state, Journal: journal, Hands: hands}
+		run, w, j := newRun(t, fleet(24), settings())
 		outcome, err := run.Do(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log(strings.Join(hands.log, "\n"))
-		if outcome.Result != rollout.ResultDone || outcome.Counts.Synced != 25 || outcome.Counts.Hosts != 25 {
+		if outcome.Result != rollout.ResultDone || outcome.Counts != (rollout.Counts{Hosts: 25, Synced: 25}) || outcome.Bytes != 25 {
 			t.Errorf("outcome %+v", outcome)
+		}
+		w.check(t)
+		first, last := j.events[0], j.events[len(j.events)-1]
+		if first.Kind != rollout.RunStarted || first.Plan == nil || last.Kind != rollout.RunFinished || last.Outcome == nil {
+			t.Errorf("the journal goes from %+v to %+v", first, last)
+		}
+		if got := j.fold(t).Outcome(); got.Result != outcome.Result || got.Counts != outcome.Counts || got.Took != outcome.Took {
+			t.Errorf("the journal leads to %+v", got)
+		}
+	})
+}
+
+// TestAbort asks for an abort while the fleet is being synced, from transfers that take a minute.
+func TestAbort(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		levels []int
+		synced bool // what was in flight is
+		took   time.Duration
+	}{
+		{"running steps end", []int{rollout.AbortGently}, true, time.Minute + 2*time.Second},
+		{"running transfers are ended", []int{rollout.AbortNow}, false, 2 * time.Second},
+		{"first one, then the other", []int{rollout.AbortGently, rollout.AbortNow}, false, 12 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				run, w, _ := newRun(t, fleet(24), settings())
+				events := make(chan rollout.Event)
+				run.World = events
+				began := make(chan struct{})
+				w.do = func(ctx context.Context, step rollout.Step) *rollout.Event {
+					if step.ID != "sync/h0005" {
+						return nil
+					}
+					close(began)
+					select {
+					case <-time.After(time.Minute):
+						return nil
+					case <-ctx.Done():
+						e := failed(rollout.Stopped)
+						return &e
+					}
+				}
+				var asked time.Time
+				go func() {
+					<-began
+					asked = time.Now()
+					for i, level := range test.levels {
+						if i > 0 {
+							<-time.After(10 * time.Second)
+						}
+						events <- rollout.Event{Kind: rollout.AbortAsked, Level: level, Detail: "interrupted"}
+					}
+				}()
+				outcome, err := run.Do(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if outcome.Result != rollout.ResultAborted || outcome.Why != "interrupted" || len(outcome.Out) > 0 {
+					t.Errorf("outcome %+v", outcome)
+				}
+				if took := time.Since(asked); took > test.took {
+					t.Errorf("took %v after the first abort, at most %v", took, test.took)
+				}
+				w.check(t)
+				if w.trees["h0005"] != test.synced || w.did("sync/h0006") != 0 {
+					t.Errorf("what was in flight is synced: %v, the next was begun %d times", w.trees["h0005"], w.did("sync/h0006"))
+				}
+			})
+		})
+	}
+}
+
+// TestPanic sees that a step that panics costs no more than any that fails.
+func TestPanic(t *testing.T) {
+	for _, test := range []struct {
+		step   rollout.StepID
+		result rollout.Result
+		failed int
+		out    []string
+	}{
+		{"sync/h0007", rollout.ResultFailed, 1, nil},
+		{"sync/h0003", rollout.ResultFailed, 1, nil}, // a proxy
+		{"observe/h0003", rollout.ResultDone, 0, nil},
+		{"depool/h0003", rollout.ResultDone, 0, nil},
+		{"repool/h0003", rollout.ResultDone, 0, []string{"h0003"}},
+		{"check/front-page", rollout.ResultHalted, 0, nil},
+	} {
+		t.Run(string(test.step), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				run, w, j := newRun(t, fleet(24), settings())
+				w.do = func(_ context.Context, step rollout.Step) *rollout.Event {
+					if step.ID == test.step {
+						panic("at the disco")
+					}
+					return nil
+				}
+				outcome, err := run.Do(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var out []string
+				for _, o := range outcome.Out {
+					out = append(out, o.Host)
+				}
+				if outcome.Result != test.result || outcome.Counts.Failed != test.failed || !slices.Equal(out, test.out) {
+					t.Errorf("outcome %+v", outcome)
+				}
+				w.check(t, test.out...)
+				if !slices.ContainsFunc(j.events, func(e rollout.Event) bool {
+					return e.Step == test.step && e.Kind == rollout.StepFailed && e.Error == "internal: panic: at the disco" && strings.Contains(e.Detail, "run_test.go")
+				}) {
+					t.Error("the journal does not say where the panic came from")
+				}
+			})
+		})
+	}
+}
+
+// TestCancel leaves at once: effects are ended and waited for, and nothing is put back.
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, w, _ := newRun(t, fleet(24), settings())
+		why := errors.New("third interrupt")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w.do = func(_ context.Context, step rollout.Step) *rollout.Event {
+			if step.ID == "sync/h0005" {
+				cancel(why)
+			}
+			return nil
+		}
+		outcome, err := run.Do(ctx)
+		if !errors.Is(err, why) {
+			t.Errorf("the error is %v", err)
+		}
+		w.check(t, "h0002", "h0003", "h0004")
+		if len(outcome.Out) != 3 {
+			t.Errorf("outcome %+v", outcome)
+		}
+	})
+}
+
+// TestSourceIsLost loses a proxy while it serves: its transfers are ended and done by another one.
+func TestSourceIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, w, j := newRun(t, fleet(24), settings())
+		events := make(chan rollout.Event, 1)
+		run.World = events
+		lost := ""
+		w.do = func(ctx context.Context, step rollout.Step) *rollout.Event {
+			if step.ID != "sync/h0005" || lost != "" {
+				return nil
+			}
+			lost = step.Source
+			events <- rollout.Event{Kind: rollout.SourceChanged, Host: lost}
+			<-ctx.Done()
+			e := failed(rollout.Stopped)
+			return &e
+		}
+		outcome, err := run.Do(t.Context())
+		if err != nil || outcome.Result != rollout.ResultDone {
+			t.Errorf("outcome %+v, %v", outcome, err)
+		}
+		w.check(t)
+		over := false
+		for _, e := range j.events {
+			if over = over || e.Kind == rollout.SourceChanged; over && e.Kind == rollout.StepStarted && e.Source == lost {
+				t.Errorf("%s is started from %s, which is lost", e.Step, lost)
+			}
 		}
 	})
 }
