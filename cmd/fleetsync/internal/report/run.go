@@ -78,15 +78,17 @@ func (v *view) title() string {
 // headline says in one line how the run ended.
 func (v *view) headline(p *text.Printer) {
 	o := v.outcome
-	colour, said := text.Green, ""
-	switch {
-	case v.phase == running:
+	var colour text.Colour
+	var said string
+	switch v.phase {
+	case running:
 		colour, said = text.Bold, "RUNNING, "+v.place()
-	case v.phase == died:
+	case died:
 		colour, said = text.Alarm, "DIED, "+v.place()
-	default:
+	case finished:
 		switch o.Result {
 		case rollout.ResultDone:
+			colour = text.Green
 			said = "done: " + text.Hosts(o.Counts.Synced+o.Counts.Partial) + " of " + text.Count(o.Counts.Hosts) + " synced"
 		case rollout.ResultFailed:
 			colour = text.Amber

@@ -17,7 +17,7 @@ import (
 const refresh = 120 * time.Millisecond
 
 // bars prints messages above live bars. What it returns is for one goroutine.
-func (u *UI) bars() (print func([]message), end func()) {
+func (u *UI) bars() (tell func([]message), end func()) {
 	pen := newPen()
 	progress := mpb.New(mpb.WithOutput(u.w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(refresh))
 	// One bar is all of it: its filler is the first line of a frame and its extender the others, so
@@ -41,7 +41,7 @@ func (u *UI) bars() (print func([]message), end func()) {
 	if err != nil { // only after Wait
 		return u.plain()
 	}
-	print = func(messages []message) {
+	tell = func(messages []message) {
 		var lines strings.Builder
 		for _, m := range messages {
 			lines.WriteString(pen.message(m) + "\n")
@@ -54,7 +54,7 @@ func (u *UI) bars() (print func([]message), end func()) {
 		bar.Abort(true)
 		progress.Wait()
 	}
-	return print, end
+	return tell, end
 }
 
 // rows returns how many lines a frame may have: one that fills the terminal would scroll it.

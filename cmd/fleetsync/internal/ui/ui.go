@@ -93,15 +93,15 @@ func (u *UI) Close() {
 // show is the goroutine that owns the terminal.
 func (u *UI) show() {
 	defer close(u.done)
-	print, end := u.plain()
+	tell, end := u.plain()
 	if u.live {
-		print, end = u.bars()
+		tell, end = u.bars()
 	}
 	defer end()
 	for range u.wake {
-		print(u.take())
+		tell(u.take())
 	}
-	print(u.take())
+	tell(u.take())
 }
 
 // take returns what is to be printed.
@@ -120,7 +120,7 @@ func (u *UI) take() []message {
 }
 
 // plain prints messages as lines with the time, in UTC as everywhere in a run.
-func (u *UI) plain() (print func([]message), end func()) {
+func (u *UI) plain() (tell func([]message), end func()) {
 	return func(messages []message) {
 		for _, m := range messages {
 			_, _ = io.WriteString(u.w, m.at.UTC().Format("15:04:05Z ")+m.text+"\n") // nobody is left to be told
