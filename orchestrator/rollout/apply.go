@@ -163,10 +163,10 @@ func (s *State) stepEnded(e Event) error {
 		if f.kind == StepDepool {
 			s.depools--
 		}
-		if !done {
+		if done {
+			s.poolDone(f, e)
+		} else {
 			s.poolFailed(f.host, f.kind, e)
-		} else if err := s.poolDone(f, e); err != nil {
-			return err
 		}
 		s.reconsider(f.host)
 	}
@@ -240,13 +240,15 @@ func (s *State) load(i, by int) {
 	}
 }
 
-func (s *State) poolDone(f flight, e Event) error {
+func (s *State) poolDone(f flight, e Event) {
 	p := s.hosts[f.host].pool
 	p.due, p.err = time.Time{}, ""
 	switch f.kind {
 	case StepObserve:
 		p.status = poolObserved
-		return p.observed(e.Objects)
+		if err := p.observed(e.Objects); err != nil {
+			p.refused, p.err = true, err.Error()
+		}
 	case StepDepool:
 		p.failures = 0
 		p.status, p.outAt = poolOut, e.At
@@ -255,7 +257,6 @@ func (s *State) poolDone(f flight, e Event) error {
 		p.failures = 0
 		p.status, p.held = poolBack, false
 	}
-	return nil
 }
 
 // resumed folds a new beginning of the same run. Steps that never ended are to be started again, as

@@ -48,6 +48,8 @@ func (p *pool) settled() bool {
 
 // observed records a new look at the objects. The receipt of one that bears our marker stays the
 // older one, which says what it was before; the receipt of one that somebody deleted goes with it.
+// An error means that what we would put back is not known: the proxy must not be touched any more
+// than it has been.
 func (p *pool) observed(objects []Object) error {
 	receipts := make([]Object, len(objects))
 	for i, o := range objects {
