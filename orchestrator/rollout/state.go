@@ -107,6 +107,9 @@ func NewState(p *Plan) (*State, error) {
 			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
 		}
 		if h.Role == RoleProxy && h.Pooled {
+			if s.hosts[i].source == nil {
+				return nil, fmt.Errorf("plan %s: proxy %s is to leave its pools and has no slots to serve from", p.Run, h.Name)
+			}
 			s.hosts[i].pool = &pool{status: poolIdle, attempts: map[StepKind]int{}}
 			s.pooled = append(s.pooled, i)
 		}
