@@ -54,6 +54,11 @@ func TestDepool(t *testing.T) {
 		if n2 := a.get(mw1); n2.Modified != n.Modified {
 			t.Error("written again")
 		}
+		// what a confctl made inactive meanwhile is not held
+		a.put("eqiad/api/nginx/mw4", `{"weight": 10, "pooled": "inactive", "fleetsync": "run-1"}`)
+		if held, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw4"), half); held != nil || err != nil {
+			t.Errorf("inactive: %v, %v", held, err)
+		}
 		// somebody else's is not ours
 		if held, err := c.Depool(t.Context(), "run-2", observe(t, c, "mw1"), half); held != nil || err != nil {
 			t.Errorf("another marker: %v, %v", held, err)

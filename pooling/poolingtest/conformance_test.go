@@ -342,6 +342,7 @@ func TestLongPolls(t *testing.T) {
 			{"/w", "recursive=true", []exchange{{"PUT", "/w/_hidden", "", "value=1"}, {"PUT", "/w/open", "", "value=1"}}, `{"action":"set","node":{"key":"/w/open"`},
 			{"/w/_hidden", "", []exchange{{"PUT", "/w/_hidden", "", "value=1"}}, `{"action":"set","node":{"key":"/w/_hidden"`},
 			{"/w", "recursive=true", []exchange{{"PUT", "/w/t", "", "ttl=100&value=1"}}, `{"action":"set","node":{"key":"/w/t"`},
+			{"/w", "recursive=true", []exchange{{"PUT", "/w/new", "", "ttl=100&refresh=true&prevExist=false"}}, `{"action":"create","node":{"key":"/w/new"`},
 			{"/w", "recursive=true", []exchange{{"PUT", "/w/t", "", "ttl=100&refresh=true"}, {"DELETE", "/w/t", "prevValue=1", ""}}, `{"action":"compareAndDelete","node":{"key":"/w/t"`},
 		} {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -388,14 +389,15 @@ func TestHistory(t *testing.T) {
 
 // TestExpiry lets time pass: for the store by its clock, for etcd really.
 func TestExpiry(t *testing.T) {
-	play := func(a *api, pass func()) (all []reply2) {
+	play := func(a *api, ttl int, pass func()) (all []reply2) {
+		short := fmt.Sprint("value=1&ttl=", ttl)
 		do := func(method, path, query, form string) { all = append(all, a.do(method, path, query, form)) }
-		do("PUT", "/t/gone", "", "value=1&ttl=1")
-		do("PUT", "/t/dir", "", "dir=true&ttl=1")
+		do("PUT", "/t/gone", "", short)
+		do("PUT", "/t/dir", "", "dir=true&"+short[8:])
 		do("PUT", "/t/dir/in", "", "value=2")
-		do("PUT", "/t/kept", "", "value=1&ttl=1")
+		do("PUT", "/t/kept", "", short)
 		do("PUT", "/t/kept", "", "refresh=true&ttl=1000&prevIndex=i:4")
-		do("PUT", "/t/lasts", "", "value=1&ttl=1")
+		do("PUT", "/t/lasts", "", short)
 		do("PUT", "/t/lasts", "", "value=2&prevExist=true")
 		pass()
 		do("GET", "/t", "recursive=true&sorted=true", "")
@@ -405,15 +407,39 @@ func TestExpiry(t *testing.T) {
 		do("PUT", "/t/gone", "", "value=3&prevExist=false")
 		return all
 	}
-	a, s := store(t)
-	got := play(a, func() { s.Store.Advance(2 * time.Second) })
 	theirs := real34(t)
-	want := play(theirs, func() {
-		// the second expiry is the last thing to happen
-		theirs.raw("GET", "/t", "wait=true&recursive=true&waitIndex="+strconv.FormatUint(theirs.base+9, 10), "")
-	})
+	var want []reply2
+	ttl := 2
+	for slow := true; slow && ttl <= 16; ttl *= 2 { // on a busy machine something may expire too early
+		theirs.raw("DELETE", "/t", "recursive=true", "")
+		theirs.begin()
+		began := time.Now()
+		want = play(theirs, ttl, func() {
+			slow = time.Since(began) > time.Duration(ttl)*time.Second*3/4
+			// the second expiry is the last thing to happen
+			theirs.raw("GET", "/t", "wait=true&recursive=true&waitIndex="+strconv.FormatUint(theirs.base+9, 10), "")
+		})
+	}
+	a, s := store(t)
+	got := play(a, ttl/2, func() { s.Store.Advance(time.Duration(ttl) * time.Second) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-etcd +store:\n%s", diff)
+	}
+}
+
+// TestExpiryByItself: time passes without Advance, for a request and for a watch that waits.
+func TestExpiryByItself(t *testing.T) {
+	a, s := store(t)
+	a.do("PUT", "/t/a", "", "value=1&ttl=100")
+	a.do("PUT", "/t/b", "", "value=1&ttl=101")
+	s.Store.mu.Lock()
+	s.Store.ahead = 100 * time.Second
+	s.Store.mu.Unlock()
+	if got := a.do("GET", "/t/a", "", ""); got.Status != http.StatusNotFound {
+		t.Errorf("a request: %+v", got)
+	}
+	if got := a.do("GET", "/t/b", "wait=true", ""); !strings.HasPrefix(got.Body, `{"action":"expire","node":{"key":"/t/b"`) {
+		t.Errorf("a watch: %+v", got)
 	}
 }
 

@@ -25,7 +25,8 @@ type T interface {
 	Context() context.Context
 }
 
-// etcd 3.4 says so when it is ready, and chooses the port itself if that is 0.
+// etcd 3.4 chooses the port itself if that is 0, and says so. It is ready once it has also written down its version, which
+// moves the index; under load that comes later (measured).
 var serving = regexp.MustCompile(`serving insecure client requests on (127\.0\.0\.1:[0-9]+)`)
 
 // StartEtcd starts a real etcd with the v2 API on a loopback port of the kernel's choice and returns its base URL. It
@@ -56,10 +57,16 @@ func StartEtcd(t T) string {
 		defer close(done)
 		defer close(ready)
 		var last []string
+		var address string
+		version := false
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			last = append(last, lines.Text())
 			if m := serving.FindStringSubmatch(lines.Text()); m != nil {
-				ready <- "http://" + m[1]
+				address = m[1]
+			}
+			version = version || strings.Contains(lines.Text(), "set the initial cluster version")
+			if address != "" && version {
+				ready <- "http://" + address
 				_, _ = io.Copy(io.Discard, out) // or etcd would block on a full pipe
 				return
 			}

@@ -22,6 +22,7 @@ const (
 	Garbage     Fault = "garbage"      // 200 and no JSON
 	Empty       Fault = "empty"        // 200 and nothing
 	NoNode      Fault = "no node"      // 200 and JSON of somebody else
+	OtherKey    Fault = "other key"    // 200 and another key than was asked for
 	NoV2        Fault = "no v2"        // 404 as from an etcd without the v2 API
 	Redirect    Fault = "redirect"     // 307 to another host
 	Hang        Fault = "hang"         // no reply until the client gives up
@@ -89,6 +90,8 @@ func (f *Faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	case NoNode:
 		html(http.StatusOK, `{"status":"ok"}`)
+	case OtherKey:
+		reply(w, http.StatusOK, 9, event{Action: "get", Node: &nodeJSON{Key: "/other", Dir: true, Modified: 9, Created: 9}})
 	case NoV2:
 		http.NotFound(w, r)
 	case Redirect:

@@ -189,7 +189,7 @@ func (s *Store) show(e *entry, levels int) *nodeJSON {
 		at := e.expires.UTC()
 		left := at.Sub(s.now())
 		n.Expiration = &at
-		n.TTL = int64((left + time.Second - 1) / time.Second)
+		n.TTL = max(0, int64((left+time.Second-1)/time.Second)) // etcd is never a second late to expire a key
 	}
 	if !e.dir() {
 		value := e.value
