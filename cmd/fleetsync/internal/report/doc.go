@@ -1,8 +1,8 @@
 // Package report turns plans and runs into text for people: what a run will do, where one stands and
 // what to type next.
 //
-// Its functions are pure: they read what they are given and write to one writer. They change nothing,
-// ask nobody and are called by nobody who decides about a run.
+// Its functions are pure: they read what they are given and write to one writer, which they only ask
+// whether it is a terminal with colours. They change nothing, and nobody who decides calls them.
 //
 // # Invariants
 //

@@ -126,8 +126,8 @@ func TestRun(t *testing.T) {
 		"run-unknown":    {reporttest.Play{Do: unknownGate}, false, []string{"HALTED: the gate says unknown"}},
 		"run-bad-canary": {reporttest.Play{Do: badCanary}, false, []string{"HALTED: the gate says fail: canary mw1018"}},
 		"run-gate":       {reporttest.Play{Do: badGate}, false, []string{"HALTED: the gate says fail"}},
-		"run-stuck":      {reporttest.Play{Do: stuckPool}, false, []string{"1 host STILL OUT OF ITS POOLS", "OUT       mw1020.eqiad.wmnet: its health check"}},
-		"run-died":       {reporttest.Play{Events: 115}, false, []string{"DIED", "STILL OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
+		"run-stuck":      {reporttest.Play{Do: stuckPool}, false, []string{"1 host LEFT OUT OF ITS POOLS", "OUT       mw1020.eqiad.wmnet: its health check"}},
+		"run-died":       {reporttest.Play{Events: 115}, false, []string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
 		"run-running":    {reporttest.Play{Do: someFail, Events: 115}, true, []string{"RUNNING"}},
 		"run-aborted":    {reporttest.Play{World: []reporttest.Happening{{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}}}}, false, []string{"ABORTED: interrupted"}},
 		"run-canary":     {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })}, false, []string{"done: 2 hosts of 2"}},
@@ -178,7 +178,7 @@ func TestLarge(t *testing.T) {
 	p.Limits.MaxFailures = 10_000
 	fails := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.Kind == rollout.StepSync && !strings.HasPrefix(step.Host, "mw") && !strings.HasSuffix(step.Host, ".wmnet") {
-			return 0, reporttest.Fail(rollout.Permanent, strings.Repeat(fmt.Sprintf("reason %d of many ", len(step.Host)*7), 500)+step.Host[:3])
+			return 0, reporttest.Fail(rollout.Permanent, strings.Repeat(fmt.Sprintf("reason %d of many ", len(step.Host)*7), 30)+step.Host[:3])
 		}
 		return 0, nil
 	}

@@ -103,7 +103,7 @@ func (v *view) headline(p *text.Printer) {
 	}
 	if n := len(v.names()); n > 0 && v.phase != running {
 		colour = text.Alarm
-		said += fmt.Sprintf("; %s STILL OUT OF ITS POOLS", text.Hosts(n))
+		said += fmt.Sprintf("; %s LEFT OUT OF ITS POOLS", text.Hosts(n))
 		if n > 1 {
 			said = strings.TrimSuffix(said, "ITS POOLS") + "THEIR POOLS"
 		}

@@ -46,8 +46,11 @@ func (u *UI) bars() (tell func([]message), end func()) {
 		for _, m := range messages {
 			lines.WriteString(pen.message(m) + "\n")
 		}
-		if lines.Len() > 0 {
-			_, _ = progress.Write([]byte(lines.String())) // nobody is left to be told
+		if lines.Len() == 0 {
+			return
+		}
+		if _, err := progress.Write([]byte(lines.String())); err != nil {
+			_, _ = io.WriteString(u.w, lines.String()) // the drawing has ended; nobody else is left to be told
 		}
 	}
 	end = func() {

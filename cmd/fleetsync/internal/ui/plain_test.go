@@ -154,7 +154,7 @@ func TestPlain(t *testing.T) {
 // TestBounded holds that a fleet of 10,000 in which most hosts fail, for reasons of their own, gives
 // some hundred lines, and that one in which all goes well gives a few.
 //
-// Planted faults that it saw: a limiter that admits always; progress at every turn.
+// Planted faults that it saw: a limiter without a bound on all; progress at every turn.
 func TestBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("10,000 hosts")

@@ -3,7 +3,10 @@ package ui
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
+
+	"golang.org/x/term"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -29,7 +32,18 @@ type UI struct {
 // New returns a UI that shows a run of the plan on w: with live bars if w is a terminal, else with
 // plain lines. It writes nothing before the first event.
 func New(w io.Writer, terminal bool, p *rollout.Plan) *UI {
-	return &UI{w: w, live: terminal && !text.Dumb(), story: newStory(p), wake: make(chan struct{}, 1)}
+	return &UI{w: w, live: terminal && !text.Dumb() && !sizeless(w), story: newStory(p), wake: make(chan struct{}, 1)}
+}
+
+// sizeless says whether w is a terminal that does not know how wide it is, as one made by a program
+// may be: there is no room for bars on it.
+func sizeless(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	width, height, err := term.GetSize(int(file.Fd()))
+	return err == nil && (width == 0 || height == 0)
 }
 
 // maxPending bounds the messages that wait for a terminal which does not take them.
