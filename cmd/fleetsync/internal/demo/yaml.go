@@ -165,13 +165,13 @@ pooling:
   threshold: {{.Threshold}}%   # of each pool stay in, or fewer proxies serve
   drain: {{.Drain}}
   health: {http: {url: {{q .Health}}, status: 200}}   # asked before a proxy is repooled
-batches: {parallel: 8, ramp: [2, 25%, 100%], max_failures: 1, attempts: 3, timeout: 5m}
+batches: {parallel: 8, ramp: [2, 25%, 100%], max_failures: 1, attempts: 3}
 gate:
   soak: {{.Soak}}   # the checks are repeated for so long
   interval: 500ms
   checks:   # of the canaries; to see a gate fail: touch hosts/{{.Canary}}/down
-    - {name: front page, http: {url: {{q .Page}}, status: 200, body: "Main Page"}, timeout: 5s}
-    - {name: tree, command: {{flow .Command}}, timeout: 5s}
+    - {name: front page, http: {url: {{q .Page}}, status: 200, body: "Main Page"}}
+    - {name: tree, command: {{flow .Command}}}
 modes:
   resync: {batches: {parallel: 16, max_failures: 50%}, gate: {soak: 0s}}
 `)
