@@ -1,6 +1,8 @@
 package transport_test
 
 import (
+	"errors"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,5 +45,52 @@ func TestSSH(t *testing.T) {
 	transporttest.Conformance(t, conn)
 	if err := dialer.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestBecome(t *testing.T) {
+	bin := t.TempDir()
+	sudo := "#!/bin/sh\necho \"$1 $2 $3 $4\" >&2\nshift 4\nexec \"$@\"\n"
+	if err := os.WriteFile(bin+"/sudo", []byte(sudo), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	r, err := transport.Local{Become: "mwdeploy"}.Run(t.Context(), transport.Command{Args: []string{"echo", "a b"}})
+	if err != nil || r.ExitCode != 0 || string(r.Stdout) != "a b\n" || r.Stderr != "-n -u mwdeploy --" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestUnreachable: what goes wrong with ssh itself is an error, not a result.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	d := transporttest.StartSSHD(t)
+	for name, spoil := range map[string]func(h *transport.Host, c *transport.SSHConfig){
+		"nobody listens":   func(h *transport.Host, _ *transport.SSHConfig) { h.Port = 1 },
+		"unknown host key": func(_ *transport.Host, c *transport.SSHConfig) { c.Options = []string{"UserKnownHostsFile=/dev/null"} },
+		"no key":           func(_ *transport.Host, c *transport.SSHConfig) { c.Options = []string{"PubkeyAuthentication=no"} },
+		"nobody listens, shared": func(h *transport.Host, c *transport.SSHConfig) {
+			h.Port = 1
+			c.Share = true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, config := d.Host(), d.SSH()
+			spoil(&host, &config)
+			dialer := transport.Dialer{SSH: config}
+			conn, err := dialer.Dial(host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = conn.Run(t.Context(), transport.Command{Args: []string{"true"}})
+			var e *transport.Error
+			if !errors.As(err, &e) || e.Class != transport.ClassTransient || e.Source || e.Program != "ssh" || e.ExitCode != 255 || e.Message == "" {
+				t.Errorf("%#v", err)
+			}
+			t.Log(err)
+			if err := dialer.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

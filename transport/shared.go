@@ -84,6 +84,8 @@ func (m *shared) close() error {
 	}
 	for _, one := range m.masters {
 		<-one.ended
+		// Still there only if it had to be killed; an error of Remove shows below.
+		_ = os.Remove(one.path)
 	}
 	dir := m.dir
 	m.dir, m.masters = "", nil

@@ -162,6 +162,9 @@ func Conformance(t *testing.T, conn transport.Conn) {
 	t.Run("cancel ends children", func(t *testing.T) {
 		Gone(t, cancelled(t, `sleep 1000 & echo $!; wait`))
 	})
+	t.Run("cancel ends children that outlive the command", func(t *testing.T) {
+		Gone(t, cancelled(t, `(trap '' TERM; exec sleep 1000 >/dev/null 2>&1) & echo $!; wait`))
+	})
 	t.Run("cancelled before the start", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

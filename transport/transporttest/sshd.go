@@ -120,7 +120,7 @@ func (s *SSHD) start(t testing.TB, program, config string) error {
 		if answers(net.JoinHostPort(s.Address, fmt.Sprint(s.Port)), "SSH-2.0-") {
 			t.Cleanup(func() {
 				cancel()
-				_ = <-ended
+				t.Log(<-ended)
 			})
 			return nil
 		}
@@ -141,7 +141,7 @@ func answers(address, greeting string) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written
+	defer conn.Close()
 	b := make([]byte, len(greeting))
 	if conn.SetDeadline(time.Now().Add(5*time.Second)) != nil {
 		return false
@@ -156,6 +156,6 @@ func freePort(t testing.TB) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
