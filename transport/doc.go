@@ -18,7 +18,8 @@
 //
 // # Exit codes of a sync
 //
-// Seen: what the tests provoke with the real rsync 3.5.0 and flock 2.38. Read: rsync(1), errcode.h.
+// Seen: provoked with the real rsync 3.5.0 and flock 2.38, most of them by the tests (a full and a
+// read-only file system by hand). Read: rsync(1).
 //
 //	code  class      source  evidence
 //	0     done
@@ -29,7 +30,7 @@
 //	5     transient  maybe   seen: max connections reached; refused by pre-xfer exec (or 10)
 //	5     permanent  maybe   seen: unknown module, authentication, module's path missing
 //	10    transient  maybe   seen: connection refused, unknown address
-//	11    transient          seen: file system full or read-only on the host
+//	11    transient          seen: file system full, destination cannot be made on a read-only one
 //	12    transient  maybe   seen: daemon killed by SIGKILL in mid-transfer
 //	13    transient          read: program diagnostics
 //	14    transient          read: inter-process communication
@@ -40,7 +41,7 @@
 //	20    transient  maybe   seen: SIGTERM to the source's daemon in mid-transfer
 //	21    transient          read: waitpid
 //	22    permanent          read: allocation of memory, by a limit (--max-alloc) that a retry meets again
-//	23    transient  maybe   seen: a file could not be read or written; the source's if the sender says so
+//	23    transient  maybe   seen: in the way, read-only file system; the source's if the sender says so
 //	24    done               read: files vanished at the source; Stats.Warning
 //	25    permanent          seen: more deletions than --max-delete
 //	30    transient  maybe   seen: timeout, a source that does not answer

@@ -69,8 +69,8 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// TestSyncFailures provokes the exit codes. Planted faults seen to fail it: classes of 5 swapped, 25
-// transient, no check of the destination in pull.sh, no --timeout, no flock.
+// TestSyncFailures provokes the exit codes. Planted faults seen to fail it: a full daemon
+// permanent, 25 transient, no check of the destination in pull.sh, no --timeout, no flock.
 func TestSyncFailures(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
