@@ -78,6 +78,14 @@ func (a *app) defaultConfig() string {
 	return "/etc/fleetsync/fleetsync.yaml"
 }
 
+// command returns how the program is called on this fleet, for lines that people can paste.
+func (a *app) command() string {
+	if a.config == a.defaultConfig() {
+		return "fleetsync"
+	}
+	return "fleetsync --config " + shellWord(a.config)
+}
+
 // terminal says whether people see stderr live.
 func (a *app) terminal() bool {
 	file, ok := a.stderr.(*os.File)

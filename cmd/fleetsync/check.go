@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
 // checkResult is what check found, for --json.
@@ -15,9 +16,10 @@ type checkResult struct {
 	Masters  int    `json:"masters"`
 	Canaries int    `json:"canaries"`
 	Proxies  int    `json:"proxies"`
-	Pools    int    `json:"pools"`          // pools with at least one object
-	Serving  int    `json:"serving"`        // proxies that a run could take out now
-	Left     any    `json:"left,omitempty"` // the others, and why
+	Pools    int    `json:"pools"`   // pools with at least one object
+	Serving  int    `json:"serving"` // proxies that a run could take out now
+
+	Left []rollout.Left `json:"left,omitempty"` // the others, and why
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -44,30 +46,35 @@ spare proxies. Nothing is changed anywhere.
 			}
 			r := checkResult{
 				Fleet: s.fleet.Name, Hosts: len(s.fleet.Hosts), Masters: len(s.fleet.Masters),
-				Canaries: len(s.fleet.Canaries), Proxies: len(s.fleet.Proxies), Serving: len(s.fleet.Proxies),
+				Canaries: len(s.fleet.Canaries), Proxies: len(s.fleet.Proxies),
 			}
 			pools, err := s.pools()
 			if err != nil {
 				return err
 			}
-			if pools != nil && !offline {
+			if pools != nil {
+				defer pools.Close()
+			}
+			if offline {
+				pools = nil
+			}
+			if pools != nil {
 				snapshot, err := pools.Pools(c.Context())
 				if err != nil {
 					return fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix, or use --offline")
 				}
-				left, err := s.left(c.Context(), pools, nil)
-				if err != nil {
-					return err
-				}
-				r.Pools, r.Serving, r.Left = len(snapshot.Pools), len(s.fleet.Proxies)-len(left), left
+				r.Pools = len(snapshot.Pools)
 			}
-			if _, err := s.plan(c.Context(), nil, runOptions{mode: inventory.ModeSync}); err != nil {
+			// The plan of a sync: what would keep it from beginning is an error here too.
+			plan, err := s.plan(c.Context(), pools, runOptions{mode: inventory.ModeSync})
+			if err != nil {
 				return err
 			}
+			r.Serving, r.Left = len(s.fleet.Proxies)-len(plan.Left), plan.Left
 			if a.json {
 				return printJSON(a.stdout, r)
 			}
-			return a.printCheck(r, pools != nil && !offline)
+			return a.printCheck(r, pools != nil)
 		},
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "do not ask the pool API")

@@ -21,7 +21,7 @@ func (a *app) drive(ctx context.Context, s *setup, pools *pooling.Client, plan *
 	}
 	journal, err := s.store.Create(plan.Run)
 	if err != nil {
-		return fail(exitJournal, fmt.Errorf("the journal cannot be made: %w", err), "state: in the policy must name a folder that you may write")
+		return fail(exitJournal, fmt.Errorf("the journal cannot be made: %w", err), stateHint)
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
 	log, err := newRunLog(s.store.LogPath(plan.Run), plan.Run)
@@ -54,7 +54,7 @@ func (a *app) drive(ctx context.Context, s *setup, pools *pooling.Client, plan *
 	screen.Close()
 
 	report.Run(a.stderr, report.RunReport{
-		State: state, Journal: s.store.JournalPath(plan.Run), Log: s.store.LogPath(plan.Run),
+		State: state, Journal: s.store.JournalPath(plan.Run), Log: s.store.LogPath(plan.Run), Command: a.command(),
 	})
 	code := codeOf(outcome, terminated)
 	if runErr != nil {

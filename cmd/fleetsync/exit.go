@@ -76,7 +76,11 @@ func (a *app) report(err error) int {
 	if problems := (inventory.Problems)(nil); errors.As(e.err, &problems) {
 		message = strings.TrimRight(message, "\n") // it has its own form: file:line:column
 		_, _ = fmt.Fprintf(a.stderr, "%s\n", message)
-		_, _ = fmt.Fprintf(a.stderr, "fleetsync: %d mistakes\n", len(problems))
+		mistakes := "mistakes"
+		if len(problems) == 1 {
+			mistakes = "mistake"
+		}
+		_, _ = fmt.Fprintf(a.stderr, "fleetsync: %d %s\n", len(problems), mistakes)
 	} else {
 		_, _ = fmt.Fprintf(a.stderr, "fleetsync: %s\n", message)
 	}

@@ -43,7 +43,7 @@ func view(r report.RunReport) runView {
 }
 
 // read returns where a run of the store stands.
-func (s *setup) read(run string) (report.RunReport, error) {
+func (a *app) read(s *setup, run string) (report.RunReport, error) {
 	alive := s.store.Alive(run) // before the journal is read: what ended in between has ended
 	events, err := journal.Read(s.store.JournalPath(run))
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *setup) read(run string) (report.RunReport, error) {
 	if err != nil {
 		return report.RunReport{}, fail(exitJournal, fmt.Errorf("%s: %w", s.store.JournalPath(run), err), "fleetsync history")
 	}
-	return report.RunReport{State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run)}, nil
+	return report.RunReport{State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
 }
 
 func (a *app) historyCommand() *cobra.Command {
@@ -80,7 +80,7 @@ func (a *app) historyCommand() *cobra.Command {
 			var reports []report.RunReport
 			var bad error
 			for _, run := range runs[:min(len(runs), most)] {
-				r, err := s.read(run)
+				r, err := a.read(s, run)
 				if err != nil {
 					bad = errors.Join(bad, err) // the others are still worth showing
 					continue
@@ -140,7 +140,7 @@ func (a *app) showCommand() *cobra.Command {
 				}
 				return nil
 			}
-			r, err := s.read(run)
+			r, err := a.read(s, run)
 			if err != nil {
 				return err
 			}
@@ -174,7 +174,7 @@ func (a *app) statusCommand() *cobra.Command {
 				}
 				return nil
 			}
-			r, err := s.read(runs[0])
+			r, err := a.read(s, runs[0])
 			if err != nil {
 				return err
 			}

@@ -58,13 +58,21 @@ func (a *app) poolGetCommand() *cobra.Command {
 				return nil
 			}
 			for _, r := range rows {
-				if err := printJSON(a.stdout, r); err != nil {
+				if err := printJSON(a.stdout, poolView(r)); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+}
+
+// poolView is a pool object as --json shows it.
+type poolView struct {
+	Key    string `json:"key"`
+	Pooled string `json:"pooled"`
+	Weight string `json:"weight,omitempty"` // as the object writes it
+	Marker string `json:"marker,omitempty"` // the run that holds it
 }
 
 func row(o pooling.Object) report.PoolRow {
@@ -78,6 +86,7 @@ func row(o pooling.Object) report.PoolRow {
 // byHand is what the commands that work by hand begin with.
 type byHand struct {
 	*setup
+	app   *app
 	pools *pooling.Client
 	hosts []string
 }
@@ -87,7 +96,7 @@ func (a *app) byHand(selection []string) (*byHand, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &byHand{setup: s}
+	h := &byHand{setup: s, app: a}
 	if len(selection) == 0 {
 		for _, host := range s.fleet.Hosts {
 			h.hosts = append(h.hosts, host.Name)
@@ -121,7 +130,7 @@ func (a *app) poolSetCommand(name string, pooled pooling.Pooled, short, long str
 			changed, err := h.setAll(c.Context(), pooled)
 			if a.json {
 				for _, o := range changed {
-					if err := printJSON(a.stdout, row(o)); err != nil {
+					if err := printJSON(a.stdout, poolView(row(o))); err != nil {
 						return err
 					}
 				}
@@ -138,30 +147,57 @@ func (a *app) poolSetCommand(name string, pooled pooling.Pooled, short, long str
 }
 
 // setAll sets the objects of the selected hosts, in the fleet's order, and returns what they are
-// then. It stops at the first that cannot be set.
+// then. To take hosts out it stops at the first that cannot be; to put them back it tries every one,
+// because each that is back serves users.
 func (h *byHand) setAll(ctx context.Context, pooled pooling.Pooled) ([]pooling.Object, error) {
 	var changed []pooling.Object
+	var failures []error
 	for _, host := range h.hosts {
-		objects, err := h.pools.Observe(ctx, host)
+		now, err := h.setHost(ctx, host, pooled)
+		changed = append(changed, now...)
 		if err != nil {
-			return changed, fail(exitInternal, fmt.Errorf("%s: %w", host, err), "fleetsync pool get")
-		}
-		if len(objects) == 0 {
-			return changed, fail(exitInvalid, fmt.Errorf("%s: %w", host, pooling.ErrNoObjects), "check pooling.select and pooling.prefix")
-		}
-		for _, o := range objects {
-			now, err := h.set(ctx, o, pooled)
-			if err != nil {
-				code := exitInternal
-				if pooled == pooling.PooledYes {
-					code = exitNotRestored
-				}
-				return changed, fail(code, fmt.Errorf("%s: %w", o.Key, err), "fleetsync pool get "+host)
+			failures = append(failures, err)
+			if pooled != pooling.PooledYes {
+				break
 			}
-			changed = append(changed, now)
 		}
 	}
-	return changed, nil
+	err := errors.Join(failures...)
+	switch {
+	case err == nil:
+		return changed, nil
+	case pooled == pooling.PooledYes:
+		return changed, fail(exitNotRestored, err, "fleetsync pool get")
+	case errors.Is(err, pooling.ErrNoObjects):
+		return changed, fail(exitInvalid, err, "check pooling.select and pooling.prefix")
+	default:
+		return changed, fail(exitInternal, err, "fleetsync pool get")
+	}
+}
+
+// setHost sets the objects of one host, all that can be, and returns what they are then.
+func (h *byHand) setHost(ctx context.Context, host string, pooled pooling.Pooled) ([]pooling.Object, error) {
+	objects, err := h.pools.Observe(ctx, host)
+	if err == nil && len(objects) == 0 {
+		err = pooling.ErrNoObjects
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", host, err)
+	}
+	var changed []pooling.Object
+	var failures []error
+	for _, o := range objects {
+		now, err := h.set(ctx, o, pooled)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", o.Key, err))
+			if pooled != pooling.PooledYes {
+				break
+			}
+			continue
+		}
+		changed = append(changed, now)
+	}
+	return changed, errors.Join(failures...)
 }
 
 // set sets one object. What a run holds is the run's while it lives; of a run that died, it is put
@@ -194,7 +230,7 @@ func (h *byHand) set(ctx context.Context, o pooling.Object, pooled pooling.Poole
 
 // receipt returns what an object was before a run took it out.
 func (h *byHand) receipt(run string, o pooling.Object) (pooling.Object, bool) {
-	r, err := h.read(run)
+	r, err := h.app.read(h.setup, run)
 	if err != nil {
 		return o, false
 	}

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/journal"
 )
 
 func (a *app) syncCommand() *cobra.Command {
@@ -86,6 +88,9 @@ func (a *app) runE(o *runOptions) func(*cobra.Command, []string) error {
 	}
 }
 
+// stateHint is what to do where nothing can be recorded.
+const stateHint = "state: in the policy must name a folder that you may write"
+
 // execute plans a run and carries it out.
 func (a *app) execute(ctx context.Context, o runOptions) error {
 	s, err := a.load()
@@ -96,8 +101,11 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 		return err
 	}
 	lock, err := s.store.Lock()
-	if err != nil {
+	if errors.Is(err, journal.ErrLocked) {
 		return err
+	}
+	if err != nil {
+		return fail(exitJournal, fmt.Errorf("no journal can be made: %w", err), stateHint)
 	}
 	defer func() { _ = lock.Release() }() // the end of the process would do it too
 	pools, err := s.pools()

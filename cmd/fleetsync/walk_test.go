@@ -30,6 +30,14 @@ type tree struct {
 
 func walk(t *testing.T, root string) tree {
 	t.Helper()
+	w, err := readTree(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func readTree(root string) (tree, error) {
 	w := tree{entries: map[string]entry{}, inodes: map[string]uint64{}}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -55,16 +63,19 @@ func walk(t *testing.T, root string) tree {
 		w.inodes[relative] = info.Sys().(*syscall.Stat_t).Ino
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
+	return w, err
 }
 
 // wantTree compares trees; with same, they must also be the very same files.
 func wantTree(t *testing.T, what string, want, got tree, same bool) {
 	t.Helper()
-	var wrong []string
+	if wrong := differences(want, got, same); len(wrong) > 0 {
+		t.Errorf("%s: %d differences, such as\n%s", what, len(wrong), strings.Join(wrong[:min(len(wrong), 10)], "\n"))
+	}
+}
+
+// differences says, sorted, how got differs from want.
+func differences(want, got tree, same bool) (wrong []string) {
 	for name, e := range want.entries {
 		is, ok := got.entries[name]
 		switch {
@@ -81,10 +92,8 @@ func wantTree(t *testing.T, what string, want, got tree, same bool) {
 			wrong = append(wrong, name+" should not be there")
 		}
 	}
-	if len(wrong) > 0 {
-		slices.Sort(wrong)
-		t.Errorf("%s: %d differences, such as\n%s", what, len(wrong), strings.Join(wrong[:min(len(wrong), 10)], "\n"))
-	}
+	slices.Sort(wrong)
+	return wrong
 }
 
 // changed returns the names of what differs between two trees, sorted.

@@ -68,6 +68,9 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 		p.Gate.Checks = []string{SoakCheck}
 	}
 	b.hosts(p)
+	if len(r.Paths) == 0 {
+		p.Paths = nil // no paths are the whole tree, however they are written
+	}
 	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts) - 1) // the origin is not synced
 
 	canaries := b.names(RoleCanary)

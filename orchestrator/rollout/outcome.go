@@ -31,6 +31,7 @@ type Counts struct {
 	Synced    int `json:"synced"`
 	Partial   int `json:"partial,omitempty"` // synced, of a subset of the tree
 	Failed    int `json:"failed"`
+	Waiting   int `json:"waiting,omitempty"` // to be tried again; none once the run has ended
 	Untouched int `json:"untouched"`
 	Unknown   int `json:"unknown,omitempty"`
 }
@@ -47,6 +48,7 @@ type Standing string
 // The standings.
 const (
 	Untouched Standing = "untouched"
+	Waiting   Standing = "waiting" // tried, and to be tried again
 	Synced    Standing = "synced"
 	Partial   Standing = "partial" // synced, of a subset of the tree
 	Failed    Standing = "failed"  // tried, and has not the tree: what it has may be mixed
@@ -58,8 +60,9 @@ type HostReport struct {
 	Host     string   `json:"host"`
 	Role     Role     `json:"role"`
 	Standing Standing `json:"standing"`
-	Source   string   `json:"source,omitempty"` // of the last attempt
-	Attempts int      `json:"attempts,omitempty"`
+	Source   string   `json:"source,omitempty"`   // of the last attempt
+	Attempts int      `json:"attempts,omitempty"` // started
+	Failures int      `json:"failures,omitempty"` // of those, failed in a way that counts
 	Error    string   `json:"error,omitempty"`
 	Stats    *Stats   `json:"stats,omitempty"`
 	Held     bool     `json:"held,omitempty"` // out of its pools because of this run
@@ -81,7 +84,7 @@ func (s *State) report(i int) HostReport {
 	h := &s.hosts[i]
 	r := HostReport{
 		Host: s.Plan.Hosts[i].Name, Role: s.Plan.Hosts[i].Role, Standing: s.standing(h),
-		Source: h.last, Attempts: h.attempts, Error: h.err, Stats: h.stats,
+		Source: h.last, Attempts: h.attempts, Failures: h.failures, Error: h.err, Stats: h.stats,
 		Held: h.pool != nil && h.pool.held,
 	}
 	return r
@@ -99,10 +102,14 @@ func (s *State) standing(h *host) Standing {
 	case syncing:
 		return Syncing
 	default:
-		if h.attempts == 0 {
+		switch {
+		case h.attempts == 0:
 			return Untouched
+		case s.stopping() || s.outcome != nil:
+			return Failed
+		default:
+			return Waiting
 		}
-		return Failed
 	}
 }
 
@@ -126,6 +133,8 @@ func (s *State) Outcome() Outcome {
 			o.Counts.Partial++
 		case Failed:
 			o.Counts.Failed++
+		case Waiting:
+			o.Counts.Waiting++
 		case Untouched:
 			o.Counts.Untouched++
 		case Syncing:

@@ -39,12 +39,12 @@ type failure struct {
 	hosts  []string
 }
 
-// groupFailures returns the failed hosts by reason, the most frequent first.
+// groupFailures returns the hosts that failed, for good or not, by reason, the most frequent first.
 func groupFailures(hosts []rollout.HostReport) []failure {
 	var groups []failure
 	place := map[string]int{} // of a reason in groups
 	for _, h := range hosts {
-		if h.Standing != rollout.Failed {
+		if h.Standing != rollout.Failed && h.Standing != rollout.Waiting {
 			continue
 		}
 		// The same trouble on two hosts differs in their names only.

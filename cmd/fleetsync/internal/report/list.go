@@ -36,7 +36,7 @@ func severity(h rollout.HostReport) int {
 		return 0
 	case h.Standing == rollout.Failed:
 		return 1
-	case h.Standing == rollout.Syncing:
+	case h.Standing == rollout.Syncing, h.Standing == rollout.Waiting:
 		return 2
 	case h.Standing == rollout.Untouched:
 		return 3
@@ -56,7 +56,7 @@ func (v *view) hostRow(h rollout.HostReport) text.Row {
 		}
 	case rollout.Untouched:
 		colour = text.Dim
-	case rollout.Synced, rollout.Partial:
+	case rollout.Synced, rollout.Partial, rollout.Waiting:
 	}
 	if h.Held {
 		stands += ", OUT"

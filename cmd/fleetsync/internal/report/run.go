@@ -63,7 +63,21 @@ func examine(r RunReport) *view {
 	if v.Command == "" {
 		v.Command = "fleetsync"
 	}
+	if v.phase == died {
+		v.giveUpWaiting()
+	}
 	return v
+}
+
+// giveUpWaiting counts what a run that died was to try again as failed: nobody will.
+func (v *view) giveUpWaiting() {
+	for i := range v.hosts {
+		if v.hosts[i].Standing == rollout.Waiting {
+			v.hosts[i].Standing = rollout.Failed
+		}
+	}
+	v.outcome.Counts.Failed += v.outcome.Counts.Waiting
+	v.outcome.Counts.Waiting = 0
 }
 
 // title names the run and its mode.
@@ -193,13 +207,10 @@ func (v *view) where(p *text.Printer) {
 			parts = append(parts, text.Count(n)+" "+what)
 		}
 	}
-	failed := "failed (their trees may be mixed)"
-	if v.phase == running {
-		failed = "failed or to be tried again"
-	}
 	add(c.Synced, "synced")
 	add(c.Partial, "synced of the paths only")
-	add(c.Failed, failed)
+	add(c.Failed, "failed (their trees may be mixed)")
+	add(c.Waiting, "to be tried again")
 	if v.phase == running {
 		add(c.Unknown, "in flight")
 		add(c.Untouched, "still to come")

@@ -25,9 +25,7 @@ type story struct {
 	synced   int
 	failed   map[string]bool // for good, as far as the events tell
 	bytes    int64
-	flights  map[string]*flight // syncs, by host
-	failures map[string]int     // that count, of hosts which are not synced
-	busy     map[string]time.Time
+	flights  map[string]*flight        // syncs, by host
 	rounds   map[string]*round         // by check
 	pools    map[string]rollout.StepID // pool steps in flight, by host
 	held     []string
@@ -69,8 +67,8 @@ type round struct {
 func newStory(p *rollout.Plan) *story {
 	s := &story{
 		plan: p, stages: make([]chapter, len(p.Stages)), stageOf: make(map[string]int, len(p.Hosts)), place: -1,
-		failed: map[string]bool{}, flights: map[string]*flight{}, failures: map[string]int{},
-		busy: map[string]time.Time{}, rounds: map[string]*round{}, pools: map[string]rollout.StepID{},
+		failed: map[string]bool{}, flights: map[string]*flight{},
+		rounds: map[string]*round{}, pools: map[string]rollout.StepID{},
 		again: newLimiter(5, 100), final: newLimiter(10, 200),
 	}
 	for i, stage := range p.Stages {
@@ -165,7 +163,7 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 				s.failed[h.Host] = true
 				stage.failed++
 			}
-		case rollout.Untouched, rollout.Syncing:
+		case rollout.Untouched, rollout.Waiting, rollout.Syncing:
 		}
 	}
 	s.held = state.Held()
@@ -179,7 +177,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	kind, about, _ := strings.Cut(string(e.Step), "/")
 	switch rollout.StepKind(kind) {
 	case rollout.StepSync:
-		s.sync(e)
+		s.sync(e, state)
 	case rollout.StepCheck:
 		s.check(e, about)
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
@@ -188,7 +186,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	}
 }
 
-func (s *story) sync(e rollout.Event) {
+func (s *story) sync(e rollout.Event, state *rollout.State) {
 	stage := &s.stages[s.stageOf[e.Host]]
 	if e.Kind == rollout.StepStarted {
 		if s.failed[e.Host] { // not for good, then
@@ -200,8 +198,6 @@ func (s *story) sync(e rollout.Event) {
 	}
 	delete(s.flights, e.Host)
 	if e.Kind == rollout.StepDone {
-		delete(s.failures, e.Host)
-		delete(s.busy, e.Host)
 		s.synced++
 		stage.done++
 		if e.Stats != nil {
@@ -218,7 +214,8 @@ func (s *story) sync(e rollout.Event) {
 		s.ended++
 		return
 	}
-	again, how := s.fate(e)
+	h, _ := state.Host(e.Host)
+	again, how := s.fate(e, h)
 	if !again {
 		s.failed[e.Host] = true
 		stage.failed++
@@ -226,27 +223,17 @@ func (s *story) sync(e rollout.Event) {
 	s.tellFailure(e, again, how)
 }
 
-// fate says whether a sync that failed will be tried again, by the rules of rollout, and how a person
-// is told.
-func (s *story) fate(e rollout.Event) (again bool, how string) {
-	attempts := s.plan.Limits.Attempts
+// fate says whether a sync that failed will be tried again, and how a person is told.
+func (s *story) fate(e rollout.Event, h rollout.HostReport) (again bool, how string) {
 	switch e.Class {
 	case rollout.Busy:
-		if s.busy[e.Host].IsZero() {
-			s.busy[e.Host] = e.At
-		}
-		again = e.At.Before(s.busy[e.Host].Add(time.Duration(s.plan.Limits.Timeout)))
-		how = "busy since " + s.busy[e.Host].UTC().Format("15:04:05Z")
+		how = "busy"
 	case rollout.Transient:
-		delete(s.busy, e.Host)
-		s.failures[e.Host]++
-		n := s.failures[e.Host]
-		again = n < attempts
-		how = fmt.Sprintf("attempt %d of %d", min(n, attempts), attempts)
+		how = fmt.Sprintf("attempt %d of %d", h.Failures, s.plan.Limits.Attempts)
 	default: // permanent, and what no sync should end with
 		how = fmt.Sprintf("attempt %d", e.Attempt)
 	}
-	return again && s.stopping == "", how
+	return h.Standing != rollout.Failed, how
 }
 
 // tellFailure tells of a sync that failed, as long as there are not too many.
