@@ -147,9 +147,22 @@ func (a *app) poolSetCommand(name string, pooled pooling.Pooled, short, long str
 }
 
 // setAll sets the objects of the selected hosts, in the fleet's order, and returns what they are
-// then. To take hosts out it stops at the first that cannot be; to put them back it tries every one,
-// because each that is back serves users.
+// then. A host without objects is refused before anything is changed. To take hosts out it stops at
+// the first that cannot be; to put them back it tries every one, because each that is back serves users.
 func (h *byHand) setAll(ctx context.Context, pooled pooling.Pooled) ([]pooling.Object, error) {
+	code := exitInternal
+	if pooled == pooling.PooledYes {
+		code = exitNotRestored
+	}
+	snapshot, err := h.pools.Pools(ctx)
+	if err != nil {
+		return nil, fail(code, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix")
+	}
+	for _, host := range h.hosts {
+		if len(snapshot.Hosts[host]) == 0 {
+			return nil, fail(exitInvalid, fmt.Errorf("%s: %w", host, pooling.ErrNoObjects), "check pooling.select and pooling.prefix")
+		}
+	}
 	var changed []pooling.Object
 	var failures []error
 	for _, host := range h.hosts {
@@ -162,25 +175,15 @@ func (h *byHand) setAll(ctx context.Context, pooled pooling.Pooled) ([]pooling.O
 			}
 		}
 	}
-	err := errors.Join(failures...)
-	switch {
-	case err == nil:
-		return changed, nil
-	case pooled == pooling.PooledYes:
-		return changed, fail(exitNotRestored, err, "fleetsync pool get")
-	case errors.Is(err, pooling.ErrNoObjects):
-		return changed, fail(exitInvalid, err, "check pooling.select and pooling.prefix")
-	default:
-		return changed, fail(exitInternal, err, "fleetsync pool get")
+	if err := errors.Join(failures...); err != nil {
+		return changed, fail(code, err, "fleetsync pool get")
 	}
+	return changed, nil
 }
 
 // setHost sets the objects of one host, all that can be, and returns what they are then.
 func (h *byHand) setHost(ctx context.Context, host string, pooled pooling.Pooled) ([]pooling.Object, error) {
 	objects, err := h.pools.Observe(ctx, host)
-	if err == nil && len(objects) == 0 {
-		err = pooling.ErrNoObjects
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host, err)
 	}
