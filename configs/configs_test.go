@@ -30,8 +30,9 @@ func TestPolicyHoldsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []*inventory.Policy{got, want} {
-		p.Pooling.Endpoints, p.Pooling.Select, p.Pooling.Services, p.Pooling.Health = nil, nil, nil, nil
+		p.Pooling.Endpoints, p.Pooling.Select, p.Pooling.Services, p.Pooling.Health, p.Pooling.Balancers = nil, nil, nil, nil, nil
 	}
+	same(t, "lock", got.Lock, want.Lock)
 	if got.Inventory != want.Inventory || got.State != want.State {
 		t.Errorf("inventory %q, state %q; the defaults are %q, %q", got.Inventory, got.State, want.Inventory, want.State)
 	}

@@ -3,10 +3,12 @@ package inventory
 import "time"
 
 // defaults returns the policy of a file that says nothing. Every default of a policy is here, but for
-// those of what a file may hold several times: see defaultPooling, defaultCheck and defaultHTTP.
+// those of what a file may hold several times: see defaultPooling, defaultBalancers, defaultCheck and
+// defaultHTTP.
 func defaults() (Policy, Settings) {
 	return Policy{
 			State: "/var/lib/fleetsync",
+			Lock:  Lock{TTL: 30 * time.Second, Prefix: "/fleetsync/v1"},
 			Rsync: Rsync{Timeout: 60 * time.Second},
 		}, Settings{
 			Batches: Batches{
@@ -26,12 +28,16 @@ func defaults() (Policy, Settings) {
 // defaultPooling returns the pooling of a file that only says where the pools are.
 func defaultPooling() Pooling {
 	return Pooling{
-		Prefix:    "/conftool/v1/pools",
-		Threshold: percent(50),
-		Drain:     10 * time.Second,
-		Timeout:   30 * time.Second,
+		Prefix:        "/conftool/v1/pools",
+		Threshold:     percent(50),
+		Drain:         10 * time.Second,
+		Timeout:       30 * time.Second,
+		OnForeignEdit: ForeignEditStop,
 	}
 }
+
+// defaultBalancers returns the balancers of a datacenter that only says where they are.
+func defaultBalancers() Balancers { return Balancers{Timeout: 10 * time.Second} }
 
 // defaultCheck returns a check that says nothing but what it asks.
 func defaultCheck() Check { return Check{Timeout: 10 * time.Second} }

@@ -28,6 +28,7 @@
 //     synced from lies in another such folder or in a scratch folder, because a sync deletes.
 //   - Exclude patterns mean the same to rsync and to find, and rsync's additional arguments cannot
 //     delete, redirect or leave anything out.
+//   - The keys of the lock and those of the pools never lie among each other.
 //   - Whatever a file holds, reading it ends soon and in bounded memory: 8 MiB, 100,000 hosts,
 //     1,000,000 names in groups. YAML's aliases, anchors, merge keys and tags are refused.
 //   - No error repeats a line that may hold a password, or prints a control character.

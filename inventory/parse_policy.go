@@ -41,6 +41,8 @@ type policyParser struct {
 	*document
 	policy   Policy
 	settings Settings // those of the file, over which modes have theirs
+
+	poolPrefix, lockPrefix *yaml.Node // nil: the file does not hold it
 }
 
 func (p *policyParser) read(root *yaml.Node) {
@@ -53,9 +55,11 @@ func (p *policyParser) read(root *yaml.Node) {
 		"gate":      func(n *yaml.Node) { p.readGate(n, &p.settings.Gate) },
 		"rsync":     p.readRsync,
 		"modes":     keep(&modes),
+		"lock":      p.readLock,
 
-		"guard": nil, "lock": nil, "ssh": nil, "hooks": nil, "verify": nil, "keep": nil,
+		"guard": nil, "ssh": nil, "hooks": nil, "verify": nil, "keep": nil,
 	}, "inventory")
+	p.checkPrefixes()
 
 	sync, canary, resync := p.settings, p.settings, p.settings
 	if modes != nil {
@@ -159,10 +163,14 @@ func (p *policyParser) readRsync(n *yaml.Node) {
 		"args":            p.textsInto(&r.Args, "args", checkRsyncArg),
 		"timeout": func(n *yaml.Node) {
 			p.durationInto(&r.Timeout, time.Second)(n)
-			if r.Timeout%time.Second != 0 {
-				// man rsync, --timeout=SECONDS
-				p.report(n, fmt.Sprintf("write %v", r.Timeout.Round(time.Second)), "rsync counts whole seconds, not %s", quote(n.Value))
-			}
+			p.wholeSeconds(n, r.Timeout, "rsync") // man rsync, --timeout=SECONDS
 		},
 	})
+}
+
+// wholeSeconds reports a duration that a program which counts whole seconds cannot take.
+func (p *policyParser) wholeSeconds(n *yaml.Node, d time.Duration, program string) {
+	if d%time.Second != 0 {
+		p.report(n, fmt.Sprintf("write %v", d.Round(time.Second)), "%s counts whole seconds, not %s", program, quote(n.Value))
+	}
 }

@@ -30,6 +30,10 @@ pooling:
   endpoints: ["https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"]
   select: {cluster: appserver, service: [apache2, nginx]}
   threshold: 66.67%
+  on_foreign_edit: depool-again
+  balancers:
+    eqiad: {urls: ["http://lvs1003:9090", "https://[::1]"], pools: {apache2: apaches_80, nginx: apaches_443}, timeout: 10m}
+    codfw: {urls: ["http://lvs2003:9090"], pools: {apache2: apaches_80}}
   services: {apache2: 40%}
   health: {http: {url: "http://{host}/healthz", status: 204}}
   user: root
@@ -37,6 +41,7 @@ pooling:
   ca_file: /etc/ca.pem
   cert_file: cert.pem
   key_file: ../key.pem
+lock: {ttl: 1m, prefix: /locks, endpoints: ["http://lock1001:2379"]}
 rsync: {bandwidth_limit: 1.5M, compress: true, timeout: 2m, args: [--fuzzy, -HAX, --modify-window=-1]}
 `
 
@@ -63,6 +68,7 @@ func TestParsePolicy(t *testing.T) {
 	want := &Policy{
 		Inventory: filepath.Join(filepath.Dir(dir), "inventory.yaml"),
 		State:     filepath.Join(dir, "state"),
+		Lock:      Lock{TTL: time.Minute, Prefix: "/locks", Endpoints: []string{"http://lock1001:2379"}},
 		Rsync:     Rsync{BandwidthLimit: "1.5M", Compress: true, Timeout: 2 * time.Minute, Args: []string{"--fuzzy", "-HAX", "--modify-window=-1"}},
 		Pooling: &Pooling{
 			Endpoints: []string{"https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"},
@@ -73,7 +79,17 @@ func TestParsePolicy(t *testing.T) {
 			Drain:     10 * time.Second,
 			Timeout:   30 * time.Second,
 			Health:    &HTTPCheck{URL: "http://{host}/healthz", Status: 204},
-			User:      "root", Password: "hunter2",
+
+			OnForeignEdit: ForeignEditDepoolAgain,
+			Balancers: map[string]Balancers{
+				"eqiad": {
+					URLs:  []string{"http://lvs1003:9090", "https://[::1]"},
+					Pools: map[string]string{"apache2": "apaches_80", "nginx": "apaches_443"}, Timeout: 10 * time.Minute,
+				},
+				"codfw": {URLs: []string{"http://lvs2003:9090"}, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 10 * time.Second},
+			},
+
+			User: "root", Password: "hunter2",
 			CAFile: "/etc/ca.pem", CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(filepath.Dir(dir), "key.pem"),
 		},
 	}
@@ -100,10 +116,11 @@ func TestParsePolicyDefaults(t *testing.T) {
 	want := &Policy{
 		Inventory: "etc/i.yaml",
 		State:     "/var/lib/fleetsync",
+		Lock:      Lock{TTL: 30 * time.Second, Prefix: "/fleetsync/v1"},
 		Rsync:     Rsync{Timeout: time.Minute},
 		Pooling: &Pooling{
 			Endpoints: []string{"http://h:1"}, Prefix: "/conftool/v1/pools", Threshold: Amount{BasisPoints: 5000, Share: true},
-			Drain: 10 * time.Second, Timeout: 30 * time.Second,
+			Drain: 10 * time.Second, Timeout: 30 * time.Second, OnForeignEdit: ForeignEditStop,
 		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Policy{})); diff != "" {
@@ -120,6 +137,35 @@ func TestParsePolicyDefaults(t *testing.T) {
 	}
 	if got, err := ParsePolicy("p.yaml", []byte("inventory: i.yaml")); err != nil || got.Pooling != nil {
 		t.Errorf("without pooling: %+v, %v", got, err)
+	}
+}
+
+// A lock needs no pools, and its keys may stand beside theirs.
+// Planted faults that this and testdata found: comparing prefixes without a slash behind them; comparing
+// one way only; comparing while pooling is not read yet.
+func TestParseLock(t *testing.T) {
+	pooling := "pooling: {endpoints: ['http://h:1'], prefix: /a/pools}\n"
+	for text, want := range map[string]Lock{
+		"lock: {}\n":                                 {TTL: 30 * time.Second, Prefix: "/fleetsync/v1"},
+		"lock: {ttl: 5s}\n":                          {TTL: 5 * time.Second, Prefix: "/fleetsync/v1"},
+		"lock: {ttl: 10m}\n":                         {TTL: 10 * time.Minute, Prefix: "/fleetsync/v1"},
+		"lock: {endpoints: ['http://h:1']}\n":        {TTL: 30 * time.Second, Prefix: "/fleetsync/v1", Endpoints: []string{"http://h:1"}},
+		"lock: {prefix: /conftool/v1/pools}\n":       {TTL: 30 * time.Second, Prefix: "/conftool/v1/pools"},
+		"lock: {prefix: /a/pools2}\n" + pooling:      {TTL: 30 * time.Second, Prefix: "/a/pools2"},
+		pooling + "lock: {prefix: /a/pool}\n":        {TTL: 30 * time.Second, Prefix: "/a/pool"},
+		"lock: {prefix: /a/lock}\n" + pooling:        {TTL: 30 * time.Second, Prefix: "/a/lock"},
+		"lock: {prefix: /pools/a}\n" + pooling:       {TTL: 30 * time.Second, Prefix: "/pools/a"},
+		"lock: {prefix: /conftool/v1}\n" + pooling:   {TTL: 30 * time.Second, Prefix: "/conftool/v1"},
+		pooling + "lock: {prefix: /A/pools/locks}\n": {TTL: 30 * time.Second, Prefix: "/A/pools/locks"},
+	} {
+		got, err := ParsePolicy("p.yaml", []byte("inventory: i.yaml\n"+text))
+		if err != nil {
+			t.Errorf("%s%v", text, err)
+			continue
+		}
+		if diff := cmp.Diff(want, got.Lock); diff != "" {
+			t.Errorf("%s%s", text, diff)
+		}
 	}
 }
 
@@ -163,6 +209,8 @@ func TestParsePolicyHidesPasswords(t *testing.T) {
 		"inventory: x\npooling: {'Password' : hunter2}\n",
 		"inventory: x\npooling: {endpoints: ['http://root:hunter2@h:1'], x: y}\n",
 		"inventory: x\npooling: {endpoints: ['http://root:hunter2 @h:1']}\n",
+		"inventory: x\nlock: {endpoints: ['http://root:hunter2@h:1', 'http://root:hunter2 @h:1'], x: y}\n",
+		"inventory: x\npooling: {balancers: {eqiad: {urls: ['http://u:hunter2@h']}}}\n",
 		"inventory: x\ngate: {checks: [{name: a, http: {url: 'http://u:hunter2@h/'}}]}\n",
 		"inventory: x\ngate: {checks: [{name: a, http: {url: 'http://u:hunter2 @h/'}}]}\n",
 		"inventory: x\ngate: {checks: [{name: a, http: {url: x, headers: {Authorization: hunter2}}}]}\n",
@@ -218,6 +266,9 @@ func checkPolicy(t *testing.T, p *Policy) {
 	if p.Inventory == "" || p.State == "" || p.Rsync.Timeout < time.Second || p.Rsync.Timeout%time.Second != 0 {
 		t.Fatalf("bad policy %+v", p)
 	}
+	if l := p.Lock; l.TTL < minTTL || l.TTL > maxTTL || l.TTL%time.Second != 0 || checkPrefix(l.Prefix) != nil {
+		t.Fatalf("bad lock %+v", l)
+	}
 	for _, arg := range p.Rsync.Args {
 		if arg[0] != '-' || strings.Contains(arg, "del") || strings.ContainsAny(arg, "\n\x00") {
 			t.Fatalf("bad argument %q", arg)
@@ -240,6 +291,24 @@ func checkPolicy(t *testing.T, p *Policy) {
 		if len(pool.Endpoints) == 0 || !pool.Threshold.Share || pool.Threshold.BasisPoints > 10_000 || pool.Timeout <= 0 ||
 			(pool.User == "") != (pool.Password == "") {
 			t.Fatalf("bad pooling %+v", pool)
+		}
+		// An oracle of its own: component by component.
+		pools, lock := strings.Split(pool.Prefix, "/"), strings.Split(p.Lock.Prefix, "/")
+		if n := min(len(pools), len(lock)); slices.Equal(pools[:n], lock[:n]) {
+			t.Fatalf("the lock's prefix %s overlaps with the pools' %s", p.Lock.Prefix, pool.Prefix)
+		}
+		if pool.OnForeignEdit != ForeignEditStop && pool.OnForeignEdit != ForeignEditDepoolAgain {
+			t.Fatalf("bad answer %q", pool.OnForeignEdit)
+		}
+		for datacenter, b := range pool.Balancers {
+			if checkWord(datacenter) != nil || len(b.URLs) == 0 || len(b.Pools) == 0 || b.Timeout <= 0 || b.Timeout > maxConfirm {
+				t.Fatalf("bad balancers of %q: %+v", datacenter, b)
+			}
+			for service, name := range b.Pools {
+				if checkWord(service) != nil || checkWord(name) != nil {
+					t.Fatalf("bad pool %q: %q", service, name)
+				}
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ func (p *policyParser) readPooling(n *yaml.Node) {
 	var user, password, cert, key *yaml.Node
 	p.mapping(n, "pooling", keys{
 		"endpoints":     p.textsInto(&pool.Endpoints, "endpoints", checkPoolEndpoint),
-		"prefix":        p.textInto(&pool.Prefix, checkPrefix),
+		"prefix":        p.prefixInto(&pool.Prefix, &p.poolPrefix),
 		"select":        func(n *yaml.Node) { pool.Select = p.readSelect(n) },
 		"threshold":     p.shareInto(&pool.Threshold),
 		"services":      func(n *yaml.Node) { pool.Services = p.readServices(n) },
@@ -32,8 +32,12 @@ func (p *policyParser) readPooling(n *yaml.Node) {
 		"ca_file":       p.localPath(&pool.CAFile),
 		"cert_file":     func(n *yaml.Node) { cert = n; p.localPath(&pool.CertFile)(n) },
 		"key_file":      func(n *yaml.Node) { key = n; p.localPath(&pool.KeyFile)(n) },
-
-		"balancers": nil, "on_foreign_edit": nil,
+		"balancers":     func(n *yaml.Node) { pool.Balancers = p.readBalancers(n) },
+		"on_foreign_edit": func(n *yaml.Node) {
+			if s, ok := p.text(n, checkForeignEdit); ok {
+				pool.OnForeignEdit = ForeignEdit(s)
+			}
+		},
 	}, "endpoints")
 	p.together(user, password, "user", "password_file")
 	p.together(cert, key, "cert_file", "key_file")
@@ -51,18 +55,23 @@ func (p *policyParser) together(a, b *yaml.Node, nameA, nameB string) {
 }
 
 func checkPoolEndpoint(s string) *fault {
-	const hint = "write https://HOST:PORT; the keys' path is set by prefix"
+	if strings.Contains(s, "@") {
+		// Not quoted: what is before it may be a password.
+		return faultf("use pooling's keys user and password_file", "the endpoint holds a user")
+	}
+	return checkBaseURL(s, "endpoint", "write https://HOST:PORT; the keys' path is set by prefix")
+}
+
+// checkBaseURL says when a URL without a user is not just scheme, host and port.
+func checkBaseURL(s, what, hint string) *fault {
 	u, err := url.Parse(s)
 	switch {
-	case strings.Contains(s, "@"):
-		// Not quoted: what is before it may be a password.
-		return faultf("use the keys user and password_file", "the endpoint holds a user")
 	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
-		return faultf(hint, "bad endpoint %s", quote(s))
+		return faultf(hint, "bad %s %s", what, quote(s))
 	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
-		return faultf(hint, "endpoint %s holds more than a host and a port", quote(s))
+		return faultf(hint, "%s %s holds more than a host and a port", what, quote(s))
 	case checkAddress(u.Hostname()) != nil || strings.ContainsAny(s, "{}"):
-		return faultf(hint, "endpoint %s has a bad host", quote(s))
+		return faultf(hint, "%s %s has a bad host", what, quote(s))
 	}
 	return checkURLPort(u, s, hint)
 }

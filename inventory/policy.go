@@ -11,6 +11,7 @@ type Policy struct {
 	Inventory string   // path of the inventory file, resolved against the policy file's folder
 	State     string   // folder of journals and run logs, resolved likewise
 	Pooling   *Pooling // nil: the fleet has no pools
+	Lock      Lock
 	Rsync     Rsync
 
 	settings map[Mode]Settings
@@ -87,11 +88,38 @@ type Pooling struct {
 	Timeout   time.Duration // of one operation on the API, retries included
 	Health    *HTTPCheck    // asked before a repool; nil is none
 
+	OnForeignEdit ForeignEdit
+	Balancers     map[string]Balancers // datacenter → who must confirm there; absent is nobody
+
 	User     string // HTTP basic auth
 	Password string
 	CAFile   string // PEM files, resolved against the policy file's folder
 	CertFile string
 	KeyFile  string
+}
+
+// Lock is how one run at a time is kept, over all masters. Without Endpoints and without Pooling there
+// is no shared store, and only the runs of one machine know of each other.
+type Lock struct {
+	TTL       time.Duration // how long a run that stopped refreshing it keeps it; whole seconds
+	Prefix    string        // of the keys of lock and receipts; the fleet's name is appended; apart from Pooling.Prefix
+	Endpoints []string      // base URLs of the store; empty is those of the pools
+}
+
+// ForeignEdit is what a run does when somebody puts a proxy back into a pool while it serves.
+type ForeignEdit string
+
+// The answers to a foreign edit.
+const (
+	ForeignEditStop        ForeignEdit = "stop"         // the proxy serves no more
+	ForeignEditDepoolAgain ForeignEdit = "depool-again" // it is taken out again before it serves on
+)
+
+// Balancers are the load balancers of one datacenter that must confirm a depool or a repool.
+type Balancers struct {
+	URLs    []string          // base URLs of their status pages; at least one, none twice
+	Pools   map[string]string // service → the balancer's name of its pool; at least one
+	Timeout time.Duration     // for all of them to confirm
 }
 
 // Amount is a number of hosts: a count, or a share of some total. The zero Amount is none.

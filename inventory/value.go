@@ -189,6 +189,11 @@ const maxDuration = 24 * time.Hour
 
 // durationInto returns a reader of a duration for keys. A low of 0 is allowed to be 0.
 func (d *document) durationInto(into *time.Duration, low time.Duration) func(*yaml.Node) {
+	return d.durationWithin(into, low, maxDuration)
+}
+
+// durationWithin is durationInto with an upper bound of its own.
+func (d *document) durationWithin(into *time.Duration, low, high time.Duration) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		s, ok := d.text(n, anyText)
 		if !ok {
@@ -198,12 +203,24 @@ func (d *document) durationInto(into *time.Duration, low time.Duration) func(*ya
 		switch {
 		case err != nil:
 			d.report(n, "write a number and a unit: 500ms, 10s, 15m or 1h30m", "bad duration %s", quote(s))
-		case value < low || value > maxDuration:
-			d.report(n, fmt.Sprintf("write a duration from %v to %.0fh", low, maxDuration.Hours()), "duration %s is out of range", quote(s))
+		case value < low || value > high:
+			d.report(n, fmt.Sprintf("write a duration from %v to %s", low, short(high)), "duration %s is out of range", quote(s))
 		default:
 			*into = value
 		}
 	}
+}
+
+// short returns a duration as people write it: without minutes and seconds that are 0.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 func startsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }

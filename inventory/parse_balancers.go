@@ -1,0 +1,91 @@
+package inventory
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+func checkForeignEdit(s string) *fault {
+	switch ForeignEdit(s) {
+	case ForeignEditStop, ForeignEditDepoolAgain:
+		return nil
+	default:
+		known := []string{string(ForeignEditStop), string(ForeignEditDepoolAgain)}
+		return faultf(didYouMean(s, known)+"write stop or depool-again", "unknown answer to a foreign edit %s", quote(s))
+	}
+}
+
+// maxConfirm bounds the wait for balancers: all the while a proxy is out without serving.
+const maxConfirm = 10 * time.Minute
+
+// readBalancers returns the balancers by datacenter.
+func (p *policyParser) readBalancers(n *yaml.Node) map[string]Balancers {
+	all := map[string]Balancers{}
+	p.named(n, "balancers", func(datacenter string, n *yaml.Node) {
+		b := defaultBalancers()
+		p.mapping(n, "a datacenter of balancers", keys{
+			"urls":    func(n *yaml.Node) { b.URLs = p.readBalancerURLs(n) },
+			"pools":   func(n *yaml.Node) { b.Pools = p.readBalancerPools(n) },
+			"timeout": p.durationWithin(&b.Timeout, 100*time.Millisecond, maxConfirm),
+		}, "urls", "pools")
+		all[datacenter] = b
+	})
+	return all
+}
+
+// readBalancerURLs reads a list of URLs, none of them twice: a copy that nobody changed would leave a
+// balancer unasked.
+func (p *policyParser) readBalancerURLs(n *yaml.Node) []string {
+	var urls []string
+	first := map[string]int{} // URL → line
+	for _, item := range p.items(n, "urls") {
+		s, ok := p.text(item, checkBalancerURL)
+		if !ok {
+			continue
+		}
+		if line, again := first[s]; again {
+			p.report(item, fmt.Sprintf("the first is on line %d; name every balancer once", line), "duplicate URL %s", quote(s))
+			continue
+		}
+		first[s] = item.Line
+		urls = append(urls, s)
+	}
+	return urls
+}
+
+func checkBalancerURL(s string) *fault {
+	if strings.Contains(s, "@") {
+		// Not quoted: what is before it may be a password.
+		return faultf("status pages are asked for without a user", "the URL holds a user")
+	}
+	return checkBaseURL(s, "URL", "write http://HOST:PORT of the balancer's status pages, without a path")
+}
+
+func (p *policyParser) readBalancerPools(n *yaml.Node) map[string]string {
+	pools := map[string]string{}
+	p.named(n, "pools", func(service string, n *yaml.Node) {
+		if pool, ok := p.text(n, checkWord); ok {
+			pools[service] = pool
+		}
+	})
+	return pools
+}
+
+// named reads a mapping that must not be empty and whose keys are names that the file chooses.
+func (p *policyParser) named(n *yaml.Node, what string, read func(name string, value *yaml.Node)) {
+	if !p.isMapping(n, what) {
+		return
+	}
+	if len(n.Content) == 0 {
+		p.report(n, "fill it, or leave the key out", "%s is empty", what)
+	}
+	for key, value := range p.pairs(n) {
+		if f := checkWord(key.Value); f != nil {
+			p.reportFault(key, f)
+		}
+		read(key.Value, value)
+	}
+}
