@@ -58,7 +58,7 @@ type candidate struct {
 // pools takes proxies out while somebody needs them, and puts back those that nobody needs.
 func (d *decider) pools() {
 	s := d.s
-	depool := !s.stopping() && s.stage < len(s.Plan.Stages) && s.Plan.Stages[s.stage].Kind == StageDepool
+	depool := !s.stopping() && s.stage >= s.depoolStage && s.stage < len(s.Plan.Stages)
 	depooling := s.depools > 0
 	for _, i := range s.pooled {
 		h := &s.hosts[i]
@@ -121,7 +121,6 @@ func (d *decider) checks() {
 // another attempt has come, then those that wait for their first, nearest first.
 func (d *decider) syncs() {
 	s := d.s
-	earliest(&d.Wake, s.delayed.wake(d.now))
 	d.room = s.Plan.Limits.Parallel - s.syncing
 	if d.room <= 0 || s.ready.size+s.delayed.size() == 0 {
 		return
@@ -142,6 +141,10 @@ func (d *decider) syncs() {
 	d.given = map[int]bool{}
 	d.retries(r)
 	d.fresh()
+	if d.room > 0 && len(d.usable) > 0 {
+		// Otherwise there is nothing to wake up for before a sync has ended.
+		earliest(&d.Wake, s.delayed.wake(d.now))
+	}
 }
 
 // retries gives hosts that failed before to a source that has not failed them, and waits for one
@@ -223,18 +226,24 @@ func (d *decider) startSync(i int, c *candidate) {
 	}
 }
 
+// mustEnd says whether transfers from source i must be ended: it is lost, or users are on it again.
+func (s *State) mustEnd(i int) bool {
+	h := &s.hosts[i]
+	return h.source.lost || h.pool != nil && h.pool.status != poolOut
+}
+
 // stops names what must not go on: transfers from a source that may no longer serve, checks of a
 // gate that is decided, and every transfer once that was asked for.
 func (d *decider) stops() {
 	s := d.s
-	decided := s.gate.verdict != ""
+	decided := s.gate.verdict != "" && slices.ContainsFunc(s.gate.checks, func(c check) bool { return c.running })
 	if !s.anyLost && !decided && s.abort < AbortNow {
 		return
 	}
 	for id, f := range s.flights {
 		switch f.kind {
 		case StepSync:
-			if s.abort >= AbortNow || s.hosts[f.source].source.lost {
+			if s.abort >= AbortNow || s.mustEnd(f.source) {
 				d.Stop = append(d.Stop, id)
 			}
 		case StepCheck:
