@@ -58,7 +58,7 @@ type candidate struct {
 // pools takes proxies out while somebody needs them, and puts back those that nobody needs.
 func (d *decider) pools() {
 	s := d.s
-	depool := !s.stopping() && s.stage >= s.depoolStage && s.stage < len(s.Plan.Stages)
+	depool := !s.stopping() && s.stage < len(s.Plan.Stages) && s.Plan.Stages[s.stage].Kind == StageDepool
 	depooling := s.depools > 0
 	for _, i := range s.pooled {
 		h := &s.hosts[i]
@@ -226,12 +226,6 @@ func (d *decider) startSync(i int, c *candidate) {
 	}
 }
 
-// mustEnd says whether transfers from source i must be ended: it is lost, or users are on it again.
-func (s *State) mustEnd(i int) bool {
-	h := &s.hosts[i]
-	return h.source.lost || h.pool != nil && h.pool.status != poolOut
-}
-
 // stops names what must not go on: transfers from a source that may no longer serve, checks of a
 // gate that is decided, and every transfer once that was asked for.
 func (d *decider) stops() {
@@ -243,7 +237,7 @@ func (d *decider) stops() {
 	for id, f := range s.flights {
 		switch f.kind {
 		case StepSync:
-			if s.abort >= AbortNow || s.mustEnd(f.source) {
+			if s.abort >= AbortNow || s.hosts[f.source].source.lost {
 				d.Stop = append(d.Stop, id)
 			}
 		case StepCheck:
