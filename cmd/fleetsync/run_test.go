@@ -18,7 +18,7 @@ import (
 func TestFullRun(t *testing.T) {
 	t.Parallel()
 	o := small()
-	o.Files = 150
+	o.Files = 100
 	w := up(t, o)
 	w.edit(t, "fleetsync.yaml", "parallel: 8", "parallel: 2")
 	b := w.sync(t, exitDone, "sync")
@@ -34,6 +34,7 @@ func TestFullRun(t *testing.T) {
 		}
 	}
 
+	w.edit(t, "fleetsync.yaml", "parallel: 2", "parallel: 8")
 	edited, err := demo.Edit(w.Source, 50)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +65,7 @@ func TestRealTree(t *testing.T) {
 		t.Skip("no go here: ", err)
 	}
 	o := small()
+	o.Hosts, o.Proxies = 5, 1
 	o.Tree = filepath.Join(strings.TrimSpace(string(goroot)), "src")
 	if os.Getenv("FLEETSYNC_LONG") == "" {
 		o.Tree = filepath.Join(o.Tree, "net")

@@ -14,12 +14,13 @@ import (
 )
 
 // entry is all that a sync is to reproduce of a file. The modification times of directories are no
-// part of it: whatever else is on a host changes them.
+// part of it: whatever else is on a host changes them. Nor are those of symbolic links: rsync leaves
+// a link that it made within the second of its source's time as it is (measured, 3.5.0).
 type entry struct {
 	mode  fs.FileMode // type and permissions
 	sum   [sha256.Size]byte
 	link  string
-	mtime int64 // nanoseconds; 0 for directories
+	mtime int64 // nanoseconds; of regular files
 }
 
 // tree is a directory tree: what a sync reproduces, and which files they are on this disk.
@@ -47,16 +48,14 @@ func readTree(root string) (tree, error) {
 		if err != nil {
 			return err
 		}
-		e := entry{mode: info.Mode(), mtime: info.ModTime().UnixNano()}
+		e := entry{mode: info.Mode()}
 		switch {
-		case d.IsDir():
-			e.mtime = 0
 		case d.Type() == fs.ModeSymlink:
 			e.link, err = os.Readlink(name)
 		case d.Type().IsRegular():
 			var data []byte
 			data, err = os.ReadFile(name)
-			e.sum = sha256.Sum256(data)
+			e.sum, e.mtime = sha256.Sum256(data), info.ModTime().UnixNano()
 		}
 		relative := strings.TrimPrefix(strings.TrimPrefix(name, root), "/")
 		w.entries[relative] = e
@@ -121,21 +120,11 @@ func TestWalkSeesEveryDifference(t *testing.T) {
 		if err := os.Symlink("a/b", filepath.Join(dir, "l")); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"a/b", "l"} {
-			set := []syscall.Timeval{{Sec: 1}, {Sec: 1}}
-			if name == "l" {
-				continue // compared by its target alone below
-			}
-			if err := syscall.Utimes(filepath.Join(dir, name), set); err != nil {
-				t.Fatal(err)
-			}
+		if err := syscall.Utimes(filepath.Join(dir, "a/b"), []syscall.Timeval{{Sec: 1}, {Sec: 1}}); err != nil {
+			t.Fatal(err)
 		}
 		change(dir)
-		w := walk(t, dir)
-		e := w.entries["l"]
-		e.mtime = 0
-		w.entries["l"] = e
-		return w
+		return walk(t, dir)
 	}
 	want := make(func(string) {})
 	for what, change := range map[string]func(dir string) error{

@@ -30,7 +30,7 @@ type world struct {
 // mw2018.codfw and mw2019.codfw.
 func small() demo.Options {
 	o := demo.Defaults()
-	o.Hosts, o.Files, o.Soak, o.Drain = 8, 60, 200*time.Millisecond, 100*time.Millisecond
+	o.Hosts, o.Files, o.Soak, o.Drain = 8, 30, 200*time.Millisecond, 100*time.Millisecond
 	return o
 }
 
