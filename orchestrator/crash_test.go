@@ -79,10 +79,13 @@ func (sc scenario) start(t *testing.T, w *world, j *memory) (rollout.Outcome, er
 // or all of it durable, and some of what was in flight done; and again, at each of the first
 // appends after it went on. It must come to the same end as if it had not died.
 //
-// Planted in the loop, and seen to fail here or in TestFullJournal: effects started before the
-// append; step_started not applied; the events of a failed append folded twice; RunStarted on
-// resume; a broken journal that goes on syncing; a broken journal that forgets to repool; Do
-// returning with effects in flight.
+// Planted, one at a time, and seen to fail here: effects that begin before the append; step_started
+// not written; run_started in place of run_resumed; end events without their attempt; Do returning
+// with effects in flight; and in the fold of run_resumed: receipts forgotten, what is held forgotten,
+// flights kept, synced hosts synced again. In TestFullJournal: a broken journal that goes on syncing,
+// that leaves the pools, that is written again, that returns no error, or whose events are folded
+// twice. In run_test.go: a stop that is ignored, a world that is not heard, a panic that is not
+// caught, effects that are waited out and not ended.
 func TestCrashAtEveryAppend(t *testing.T) {
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {

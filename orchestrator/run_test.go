@@ -193,3 +193,33 @@ func TestSourceIsLost(t *testing.T) {
 		}
 	})
 }
+
+// TestEventThatDoesNotBelong ends the run at once: a state that may be wrong decides nothing. What is
+// in flight is ended, not waited out.
+func TestEventThatDoesNotBelong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, w, _ := newRun(t, fleet(24), settings())
+		events := make(chan rollout.Event, 1)
+		run.World = events
+		var sent time.Time
+		w.do = func(ctx context.Context, step rollout.Step) *rollout.Event {
+			if step.ID != "sync/h0005" {
+				return nil
+			}
+			sent = time.Now()
+			events <- rollout.Event{Kind: rollout.AbortAsked, Level: 0}
+			select {
+			case <-time.After(time.Hour):
+			case <-ctx.Done():
+			}
+			e := failed(rollout.Stopped)
+			return &e
+		}
+		if _, err := run.Do(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "internal: ") {
+			t.Errorf("the error is %v", err)
+		}
+		if took := time.Since(sent); took > time.Second {
+			t.Errorf("took %v to leave", took)
+		}
+	})
+}

@@ -17,7 +17,9 @@ import (
 )
 
 // TestNewPlanProperties plans generated orders, those that make no sense among them, and works out
-// on its own who plays which part.
+// on its own who plays which part. Planted, and seen to fail: one stand-in for all canaries; depool in
+// canary mode; no gate; a batch one too big; a ramp of what is left; serve: false that serves; a
+// budget of the fleet alone; proxies left out that serve; co-masters outside the selection.
 func TestNewPlanProperties(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
@@ -50,7 +52,6 @@ type casting struct {
 	canaries, comasters, proxies, fleet []string
 	slots                               map[string]int
 	pooled                              []string
-	left                                []string
 }
 
 func cast(o order) casting {

@@ -29,6 +29,7 @@ type books struct {
 	abort   int
 	abortBy string
 	begun   time.Time
+	over    bool
 
 	opened  time.Time // when the canaries were all synced
 	verdict rollout.Verdict
@@ -230,6 +231,7 @@ func (b *books) happened(e rollout.Event) {
 		b.abort = max(b.abort, e.Level)
 		b.abortBy = e.Detail
 	case rollout.RunFinished:
+		b.over = true
 	}
 	if b.opened.IsZero() && b.canariesSettled() {
 		b.opened = b.now
@@ -426,7 +428,8 @@ func (b *books) decide(v rollout.Verdict) {
 // resumed is a new beginning. What was in flight may be started again, and no proxy counts as out
 // of its pools before it has been seen and taken out again.
 func (b *books) resumed() {
-	over := b.out != nil // the run was finished: what failed is tried again
+	over := b.over // what failed is tried again
+	b.over = false
 	b.flights, b.syncing = map[rollout.StepID]rollout.StepKind{}, 0
 	b.abort, b.abortBy = 0, ""
 	for _, r := range b.rounds {
@@ -763,8 +766,8 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 			want.Failed++
 		case rollout.Untouched:
 			want.Untouched++
-		case rollout.Syncing:
-			b.t.Fatalf("P9: done, and %s is in flight", r.Name)
+		case rollout.Syncing, rollout.Waiting:
+			b.t.Fatalf("P9: done, and %s is in flight or waits", r.Name)
 		}
 	}
 	if o.Counts != want || o.Bytes != bytes {
@@ -866,10 +869,12 @@ func (b *books) standing(a *account) rollout.Standing {
 		return rollout.Synced
 	case a.syncing:
 		return rollout.Syncing
-	case a.starts > 0:
+	case a.starts == 0:
+		return rollout.Untouched
+	case a.failed || b.stopped() || b.over:
 		return rollout.Failed
 	default:
-		return rollout.Untouched
+		return rollout.Waiting
 	}
 }
 
@@ -881,7 +886,7 @@ func (b *books) report(report []rollout.HostReport) {
 			continue
 		}
 		w := rollout.HostReport{
-			Host: a.Name, Role: a.Role, Standing: b.standing(a), Source: a.last, Attempts: a.starts, Error: a.err, Held: a.held,
+			Host: a.Name, Role: a.Role, Standing: b.standing(a), Source: a.last, Attempts: a.starts, Failures: a.transient, Error: a.err, Held: a.held,
 		}
 		if at := len(want); at < len(report) {
 			w.Stats = report[at].Stats

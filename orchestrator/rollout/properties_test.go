@@ -37,6 +37,43 @@ func TestMain(m *testing.M) {
 // ever came near to proves nothing.
 var tally = map[string]int{}
 
+// TestPromises runs generated fleets, policies and failures in virtual time and holds every event and
+// every decision against the books of the oracle. The promises are those of doc.go; P1 and so on are
+// their numbers in the messages: P1 pools come back, P2 capacity, P3 the gate, P4 bounds, P5 only a
+// good source serves, P8 the truth about every host, P9 every run ends, is decided without side
+// effects, and can be folded again.
+//
+// Planted, one at a time, and seen to fail:
+//
+// P1: a repool while it serves, while it is synced, or of what was never out; pools forgotten on an
+// abort; what is held forgotten when a depool fails; a repool given up at once, for an API that is
+// away, or after the attempts of the depool; a receipt overwritten by a look at our own mark; a depool
+// without a look, from an old look, or though refused; depools that go on after a halt; what is out
+// and not named.
+//
+// P2: a depool while another is in flight.
+//
+// P3: a pass before the soak is over; a soak counted from the end of a round; unknown as pass; one
+// check of several as enough; one unknown too many; force taken for pass before the gate is decided; a
+// fail that does not halt; a failed canary that is forgotten.
+//
+// P4: parallel one more and one less; slots one more, and slots not given back; the budget off by one,
+// both ways; one attempt more; busy for ever; a retry from the source that failed, and that after a
+// stop; overlapping batches; an abort that goes on; transfers that go on after the second abort;
+// sources never left, and left too early.
+//
+// P5: a proxy that serves before its sync, while pooled, before it is drained, after a resume without
+// being looked at, or without a drain after a resume; one synced before it is drained; one repooled
+// after the first batches; masters beside proxies; canaries from proxies; a lost source that goes on
+// serving, whose transfers go on, or that is forgotten by a resume.
+//
+// P8: failed as untouched; partial as synced; halted as done; in flight at a crash as synced.
+//
+// P9: done with pools out or with steps in flight; no halt without a source; a panic after the last
+// stage; loads kept over a resume; synced hosts synced again after it; Next changing the state; times
+// or receipts lost in JSON.
+//
+// Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
 	clear(tally)
 	rapid.Check(t, func(t *rapid.T) {
