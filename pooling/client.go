@@ -164,6 +164,7 @@ type node struct {
 	Dir   bool    `json:"dir"`
 	Nodes []node  `json:"nodes"`
 	Index uint64  `json:"modifiedIndex"`
+	TTL   int64   `json:"ttl"` // in seconds, rounded up; 0: for ever
 }
 
 // answer is the API's answer to a request that it took.
@@ -259,10 +260,10 @@ func (c *Client) swap(ctx context.Context, o Object, value string) (Object, erro
 func (c *Client) call(ctx context.Context, method, path string, values url.Values) (answer, error) {
 	var body []byte
 	query := ""
-	if method == http.MethodGet {
-		query = "?" + values.Encode()
-	} else {
+	if method == http.MethodPut {
 		body = []byte(values.Encode())
+	} else { // of a DELETE etcd reads no body (net/http's ParseForm)
+		query = "?" + values.Encode()
 	}
 	at := int(c.last.Load())
 	location := func() string { return c.endpoints[at].String() + "/v2/keys" + escape(path) + query }

@@ -44,6 +44,11 @@ func TestDepool(t *testing.T) {
 		if a.get(mw1ssl).Value != no || a.get("eqiad/api/nginx/mw1").Value != inactive || a.get(mw2).Value != yes {
 			t.Error("touched more")
 		}
+		// no room: nothing is written, not even for a moment
+		before := a.get(mw2)
+		if held, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw2"), half); held != nil || !errors.Is(err, pooling.ErrCapacity) || a.get(mw2) != before {
+			t.Errorf("no room: %v, %v", held, err)
+		}
 		// again: from what it made of them, and from what was observed before
 		for _, objects := range [][]pooling.Object{got, objects, observe(t, c, "mw1")} {
 			again, err := c.Depool(t.Context(), "run-1", objects, half)
@@ -210,6 +215,34 @@ func operator(s *poolingtest.Server, _ context.CancelCauseFunc) poolingtest.Faul
 	return poolingtest.None
 }
 
+// TestUndoAll: the pool of the second of two objects is lost to somebody quicker. Both are put back. Seen to fail with an
+// undo of the second alone.
+func TestUndoAll(t *testing.T) {
+	s := serve(t)
+	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	before := map[string]string{}
+	for _, key := range []string{mw1, mw1ssl, mw2, "eqiad/appserver/nginx/mw2"} {
+		before[prefix+"/"+key] = yes
+		if err := s.Store.Put(prefix+"/"+key, yes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before[prefix+"/eqiad/appserver/nginx/mw2"] = no
+	s.Faults.Plan(func(r *http.Request) poolingtest.Fault {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, mw1ssl) {
+			_ = s.Store.Put(prefix+"/eqiad/appserver/nginx/mw2", no)
+		}
+		return poolingtest.None
+	})
+	got, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw1"), half)
+	if !errors.Is(err, pooling.ErrCapacity) || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if diff := cmp.Diff(before, s.Store.Values("/")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestUndoFails: what could not be put back is returned and named.
 func TestUndoFails(t *testing.T) {
 	s := serve(t)
@@ -296,8 +329,8 @@ func TestSetUndone(t *testing.T) {
 // told of success has its hosts out; who was told of no capacity finds them as they were; and what was out already is untouched.
 // The test counts by itself, from the server's values, and computes the bound in its own way.
 //
-// Seen to fail with: no second count; room without what is out already; floor rounded up; inactive hosts in the total;
-// malformed objects counted as in; undo that forgets the first of two objects; a threshold of the service ignored.
+// Seen to fail with: no second count; floor rounded up; inactive hosts in the total; malformed objects counted as
+// in; a threshold of the service ignored.
 func TestCapacityOfTwo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, err := poolingtest.NewServer()

@@ -70,7 +70,7 @@ func clean(s string) string {
 	const most = 200
 	n := 0
 	s = strings.Map(func(r rune) rune {
-		if n++; n > most || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar {
+		if n++; n > most || unfit(r) {
 			return -1
 		}
 		return r
@@ -79,4 +79,9 @@ func clean(s string) string {
 		s += "…"
 	}
 	return s
+}
+
+// unfit reports whether a character must not be shown: a control or formatting character, or none at all.
+func unfit(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar
 }
