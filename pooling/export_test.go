@@ -5,6 +5,9 @@ import "time"
 // SetClock replaces the clock that the store's leases are judged by. Call it before the first lease.
 func (s *Shared) SetClock(clock func() time.Duration) { s.clock = clock }
 
+// SetTimeout replaces the time that one call may take.
+func (s *Shared) SetTimeout(d time.Duration) { s.client.timeout = d }
+
 // What is fuzzed, or has properties of its own.
 var (
 	EscapeName  = escapeName

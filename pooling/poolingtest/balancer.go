@@ -95,6 +95,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "The desired url was not found")
 		return
 	}
+	w.WriteHeader(http.StatusOK)
 	_, _ = io.WriteString(w, text.String())
 }
 

@@ -1,0 +1,291 @@
+package pooling_test
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"net/http"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/poolingtest"
+)
+
+var since = time.Date(2026, 2, 2, 10, 0, 0, 0, time.UTC)
+
+func receiptOf(run, host string) pooling.Receipt {
+	return pooling.Receipt{
+		Run: run, Host: host, Purpose: pooling.Serving, Owner: "alice", Machine: "tin", Since: since,
+		Objects: []pooling.Object{{Key: "eqiad/appserver/apache2/" + host, Value: " {\"weight\": 1e1,\t\"pooled\":\"yes\", \"é\\u2028\":\"<&>\u2028\"}\n", Index: 1 << 60}},
+	}
+}
+
+// TestReceipts is the life of receipts.
+//
+// Seen to fail with: a receipt put without a condition on what is there (the late one wins); a value cleaned on its way; names that
+// are not escaped.
+func TestReceipts(t *testing.T) {
+	both(t, func(t *testing.T, a api) {
+		ctx := t.Context()
+		tin, mira := share(t, pooling.Config{Endpoints: []string{a.url}}), share(t, pooling.Config{Endpoints: []string{a.url}})
+		if all, err := mira.Receipts(ctx); err != nil || all != nil {
+			t.Errorf("none: %v, %v", all, err)
+		}
+		if err := tin.DropReceipt(ctx, "r1", "mw1"); err != nil {
+			t.Errorf("drop of none: %v", err)
+		}
+		want := []pooling.Receipt{receiptOf("r1", "mw1"), receiptOf("r1", "mw10"), receiptOf("r10", "mw1"), receiptOf("r2", "mw1")}
+		want[1].Purpose = pooling.Quarantine
+		for _, i := range []int{2, 0, 3, 1, 0, 1} {
+			if err := tin.PutReceipt(ctx, want[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := mira.Receipts(ctx)
+		if diff := cmp.Diff(want, all); err != nil || diff != "" {
+			t.Errorf("%v: %s", err, diff)
+		}
+		// another in its place
+		want[0].Objects[0].Index++
+		if err := tin.PutReceipt(ctx, want[0]); err != nil {
+			t.Error(err)
+		}
+		// bad ones beside good ones
+		for key, value := range map[string]string{
+			"receipts/x":                "x",
+			"receipts/r1,mw2":           `{"run":"r1","host":"mw1","purpose":"serving"}`,
+			"receipts/r1,mw3":           `{"run":"r1","host":"mw3","purpose":"\u001bfun"}`,
+			"receipts/r1,mw4":           `{"run":"r1","host":"mw4","purpose":"serving"}`,
+			"receipts/r1,mw5":           `{"run":"r1","host":"mw5","purpose":"serving","objects":[{"key":"a/b/c/mw1","value":"","index":1}]}`,
+			"receipts/r1,mw6":           `{"run":"r1","host":"mw6","purpose":"serving","owner":"a\nb","objects":[{"key":"a/b/c/mw6","value":"","index":1}]}`,
+			"receipts/r1,mw7":           `{"run":"r1","host":"mw7","purpose":"serving","objects":[{"key":"a/b/../mw7","value":"","index":1}]}`,
+			"receipts/r1,mw8":           `{"run":"r1","host":"mw8","purpose":"serving","objects":[{"key":"a/b/c/mw8","value":"","index":0}]}`,
+			"receipts/r1,mw9/below/it":  "{}",
+			"receipts/r1,%1b%5b31mmw11": "[]",
+		} {
+			if status, body := raw(t, "PUT", a.url+"/v2/keys"+below+"/"+key, url.Values{"value": {value}}); status != http.StatusCreated {
+				t.Fatalf("%s: %s", key, body)
+			}
+		}
+		all, err = mira.Receipts(ctx)
+		if diff := cmp.Diff(want, all); !errors.Is(err, pooling.ErrMalformed) || diff != "" {
+			t.Errorf("%v: %s", err, diff)
+		}
+		for _, name := range []string{"receipts/x:", "mw2:", "mw3:", "mw4:", "mw5:", "mw6:", "mw7:", "mw8:", "mw9:", "mw11:"} {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("%s is not named", name)
+			}
+		}
+		if strings.Contains(err.Error(), "\x1b") || strings.Contains(err.Error(), "mw10") {
+			t.Errorf("%q", err)
+		}
+		raw(t, "DELETE", a.url+"/v2/keys"+below+"/receipts/x", nil)
+		for _, n := range []string{"2", "3", "4", "5", "6", "7", "8", "%1b%5b31mmw11", "9?recursive=true"} {
+			key := "receipts/r1,mw" + n
+			if strings.HasPrefix(n, "%") {
+				key = "receipts/r1," + n
+			}
+			raw(t, "DELETE", a.url+"/v2/keys"+below+"/"+key, nil)
+		}
+		// dropped one by one
+		for _, i := range []int{1, 1, 3, 0} {
+			if err := mira.DropReceipt(ctx, want[i].Run, want[i].Host); err != nil {
+				t.Error(err)
+			}
+		}
+		all, err = tin.Receipts(ctx)
+		if diff := cmp.Diff(want[2:3], all); err != nil || diff != "" {
+			t.Errorf("%v: %s", err, diff)
+		}
+		// refused before anything is written
+		for _, bad := range []func(r *pooling.Receipt){
+			func(r *pooling.Receipt) { r.Run = "" },
+			func(r *pooling.Receipt) { r.Host = "" },
+			func(r *pooling.Receipt) { r.Purpose = "fun" },
+			func(r *pooling.Receipt) { r.Run = "r\n1" },
+			func(r *pooling.Receipt) { r.Run = "r\xff" },
+			func(r *pooling.Receipt) { r.Owner = "\x1b" },
+			func(r *pooling.Receipt) { r.Machine = strings.Repeat("x", 1025) },
+			func(r *pooling.Receipt) { r.Objects = nil },
+			func(r *pooling.Receipt) { r.Objects[0].Index = 0 },
+			func(r *pooling.Receipt) { r.Objects[0].Key = "eqiad/appserver/apache2/mw2" },
+		} {
+			r := receiptOf("r9", "mw9")
+			bad(&r)
+			if err := tin.PutReceipt(ctx, r); !errors.Is(err, pooling.ErrMalformed) {
+				t.Errorf("%+v: %v", r, err)
+			}
+		}
+		if err := tin.DropReceipt(ctx, "", "mw1"); !errors.Is(err, pooling.ErrMalformed) {
+			t.Error(err)
+		}
+		if keys := left(t, a.url); !slices.Equal(keys, []string{below + "/receipts/r10,mw1"}) {
+			t.Errorf("left: %v", keys)
+		}
+	})
+}
+
+// TestRuns is the life of the records of runs.
+func TestRuns(t *testing.T) {
+	both(t, func(t *testing.T, a api) {
+		ctx := t.Context()
+		s := share(t, pooling.Config{Endpoints: []string{a.url}})
+		if all, err := s.Runs(ctx); err != nil || all != nil {
+			t.Errorf("none: %v, %v", all, err)
+		}
+		want := []pooling.RunRecord{
+			{Run: "20260202-1000-a", Mode: "sync", Owner: "alice", Machine: "tin", Since: since, Inventory: "sha256:1", State: "/var/lib/fleetsync/runs/20260202-1000-a"},
+			{Run: "20260202-1001-b", Since: since},
+		}
+		for _, i := range []int{1, 0, 0} {
+			if err := s.PutRun(ctx, want[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want[1].Mode = "resync"
+		if err := s.PutRun(ctx, want[1]); err != nil {
+			t.Error(err)
+		}
+		raw(t, "PUT", a.url+"/v2/keys"+below+"/runs/x", url.Values{"value": {`{"run":"y"}`}})
+		all, err := s.Runs(ctx)
+		if diff := cmp.Diff(want, all); diff != "" || !errors.Is(err, pooling.ErrMalformed) || !strings.Contains(err.Error(), "/runs/x:") {
+			t.Errorf("%v: %s", err, diff)
+		}
+		for _, run := range []string{"x", want[0].Run, want[1].Run, want[1].Run} {
+			if err := s.DropRun(ctx, run); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.PutRun(ctx, pooling.RunRecord{Run: "r", State: "a\nb"}); !errors.Is(err, pooling.ErrMalformed) {
+			t.Error(err)
+		}
+		if err := errors.Join(s.PutRun(ctx, pooling.RunRecord{}), s.DropRun(ctx, "")); !errors.Is(err, pooling.ErrMalformed) {
+			t.Error(err)
+		}
+		if keys := left(t, a.url); keys != nil {
+			t.Errorf("left: %v", keys)
+		}
+	})
+}
+
+// TestNamesStayBelow: whatever names are, their records lie below the fleet's own directory, each in its own key, and are found again.
+func TestNamesStayBelow(t *testing.T) {
+	both(t, func(t *testing.T, a api) {
+		odd := []string{"..", ".", "a/b", "../../x", "_hidden", "a,b", "a b", "100%", "%2e%2e", "=2E", "ü", "?x=y", "#", "a&value=x", "-rf", "$(x)", "A", "a"}
+		ctx := t.Context()
+		var want []string
+		for _, f := range []string{fleet, "..", "a/b", "_f", "x,y"} {
+			s, err := pooling.NewShared(pooling.SharedConfig{Config: pooling.Config{Endpoints: []string{a.url}}, Fleet: f})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			acquire(t, s, alice, 0)
+			for _, name := range odd {
+				if err := s.PutRun(ctx, pooling.RunRecord{Run: name}); err != nil {
+					t.Errorf("%q: %v", name, err)
+				}
+				r := receiptOf(name, "mw1")
+				if err := s.PutReceipt(ctx, r); err != nil {
+					t.Errorf("%q: %v", name, err)
+				}
+			}
+			runs, err := s.Runs(ctx)
+			if err != nil || len(runs) != len(odd) {
+				t.Errorf("%d runs: %v", len(runs), err)
+			}
+			receipts, err := s.Receipts(ctx)
+			if err != nil || len(receipts) != len(odd) {
+				t.Errorf("%d receipts: %v", len(receipts), err)
+			}
+			want = append(want, pooling.DefaultSharedPrefix+"/"+pooling.EscapeName(f)+"/")
+		}
+		keys := left(t, a.url)
+		if n := 5 * (2*len(odd) + 1); len(keys) != n {
+			t.Errorf("%d keys, want %d", len(keys), n)
+		}
+		for _, key := range keys {
+			if !slices.ContainsFunc(want, func(dir string) bool { return strings.HasPrefix(key, dir) }) || strings.Count(key, "/") > 5 {
+				t.Errorf("%s", key)
+			}
+		}
+	})
+}
+
+// TestEscapeName: different names stay different, and are harmless in a path.
+func TestEscapeName(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.StringN(1, 12, -1), rapid.StringMatching(`[-a=./,_%2E]{1,5}`))
+		a, b := name.Draw(t, "a"), name.Draw(t, "b")
+		x, y := pooling.EscapeName(a), pooling.EscapeName(b)
+		if (a == b) != (x == y) {
+			t.Fatalf("%q %q: %q %q", a, b, x, y)
+		}
+		if strings.ContainsAny(x, "/,%?# \x00") || url.PathEscape(x) != x || x[0] == '_' || x[0] == '.' {
+			t.Fatalf("%q: %q", a, x)
+		}
+	})
+}
+
+// TestLateWrites: a write that has its effect after its caller gave up, because an etcd that was stopped finds it in its socket,
+// undoes nothing that was done since.
+//
+// Seen to fail with: DropReceipt without prevIndex; PutReceipt without a condition.
+func TestLateWrites(t *testing.T) {
+	for _, late := range []string{"DELETE", "PUT"} {
+		t.Run(late, func(t *testing.T) {
+			server := serve(t)
+			var kept atomic.Pointer[http.Request]
+			var form atomic.Pointer[url.Values]
+			server.Faults.Plan(func(r *http.Request) poolingtest.Fault {
+				if r.Method != late {
+					return poolingtest.None
+				}
+				_ = r.ParseForm()
+				form.Store(&r.Form)
+				kept.Store(r.Clone(t.Context()))
+				return poolingtest.DropRequest
+			})
+			s := share(t, pooling.Config{Endpoints: []string{server.URL}, Timeout: time.Second})
+			free := frontend(t, server.Store) // without faults
+			now := share(t, pooling.Config{Endpoints: []string{free}})
+			old, r := receiptOf("r1", "mw1"), receiptOf("r1", "mw1")
+			old.Owner = "bob"
+			if err := now.PutReceipt(t.Context(), old); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if late == "DELETE" {
+				err = s.DropReceipt(t.Context(), "r1", "mw1")
+			} else {
+				stale := old
+				stale.Owner = "stale"
+				err = s.PutReceipt(t.Context(), stale)
+			}
+			if !errors.Is(err, pooling.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			if err := now.PutReceipt(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			q := kept.Load()
+			target := free + q.URL.Path
+			if late == "DELETE" {
+				target += "?" + q.URL.RawQuery
+			}
+			status, body := raw(t, late, target, *form.Load())
+			all, err := now.Receipts(t.Context())
+			if diff := cmp.Diff([]pooling.Receipt{r}, all); err != nil || diff != "" || status != http.StatusPreconditionFailed {
+				t.Error(fmt.Sprint(status, body, err), diff)
+			}
+		})
+	}
+}
