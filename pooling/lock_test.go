@@ -117,8 +117,9 @@ func gone(t testing.TB, base string) {
 
 // TestLock is the life of a lock.
 //
-// Seen to fail with: the lock written without prevExist=false; ttl left out of Refresh; Refresh without prevValue; Release without
-// prevValue; Break that does not compare the ID.
+// Seen to fail with: the lock written without prevExist=false; Refresh without prevValue; Release without prevValue, or with it in the
+// body of the DELETE (etcd reads none, and deletes anybody's); Break that does not compare the ID; a lost lease that stays
+// valid; a probe that stays.
 func TestLock(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		ctx := t.Context()
@@ -282,6 +283,8 @@ func TestLockHostile(t *testing.T) {
 }
 
 // TestLockExpires: a lock that is not refreshed is free after its ttl, not before; one that is refreshed stays.
+//
+// Seen to fail with: a Refresh that only reads.
 func TestLockExpires(t *testing.T) {
 	base := poolingtest.StartEtcd(t)
 	s := share(t, pooling.Config{Endpoints: []string{base}})
@@ -369,8 +372,7 @@ func TestValid(t *testing.T) {
 // TestLockFaults: every call against every fault, once and for ever.
 //
 // Seen to fail with: 105 after a lost reply taken for somebody else's lock; 404 after a lost reply of Release or Break taken for a
-// failure; Refresh by prevIndex (the second attempt finds its own first); PutReceipt that does not re-read; a DELETE with its
-// conditions in the body (etcd ignores them, and deletes anybody's); no undo after a cancelled Acquire.
+// failure; Refresh by prevIndex (the second attempt finds its own first); PutReceipt that does not re-read.
 func TestLockFaults(t *testing.T) {
 	receipt := pooling.Receipt{Run: "r1", Host: "mw1", Purpose: pooling.Serving, Objects: []pooling.Object{{Key: "eqiad/appserver/apache2/mw1", Value: yes, Index: 7}}}
 	type world struct {
@@ -499,6 +501,8 @@ func TestLockRefused(t *testing.T) {
 }
 
 // TestAcquireCanceled: whoever gives up does not leave a lock behind.
+//
+// Seen to fail with: no undo after a cancelled context.
 func TestAcquireCanceled(t *testing.T) {
 	server := serve(t)
 	s := share(t, pooling.Config{Endpoints: []string{server.URL}})
@@ -521,7 +525,7 @@ func TestAcquireCanceled(t *testing.T) {
 
 // TestLockRace: two masters, many rounds, replies lost at random: never two at once, and never none for want of a reply.
 //
-// Seen to fail with: prevExist left out; the re-read that compares owner and host in place of the ID.
+// Seen to fail with: prevExist left out; a re-read that compares owner and host in place of the ID.
 func TestLockRace(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		base := a.url
@@ -580,6 +584,8 @@ func TestLockRace(t *testing.T) {
 }
 
 // TestStopped: a process that is stopped past its ttl learns that at once when it goes on, before any refresh.
+//
+// Seen to fail with: Valid that asks no clock.
 func TestStopped(t *testing.T) {
 	const child = "FLEETSYNC_TEST_LEASE"
 	if base := os.Getenv(child); base != "" {

@@ -30,8 +30,7 @@ func receiptOf(run, host string) pooling.Receipt {
 
 // TestReceipts is the life of receipts.
 //
-// Seen to fail with: a receipt put without a condition on what is there (the late one wins); a value cleaned on its way; names that
-// are not escaped.
+// Seen to fail with: a record that is not compared with its key.
 func TestReceipts(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		ctx := t.Context()
@@ -177,6 +176,8 @@ func TestRuns(t *testing.T) {
 }
 
 // TestNamesStayBelow: whatever names are, their records lie below the fleet's own directory, each in its own key, and are found again.
+//
+// Seen to fail with: names that are not escaped.
 func TestNamesStayBelow(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		odd := []string{"..", ".", "a/b", "../../x", "_hidden", "a,b", "a b", "100%", "%2e%2e", "=2E", "ü", "?x=y", "#", "a&value=x", "-rf", "$(x)", "A", "a"}
