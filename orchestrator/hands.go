@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,7 +27,12 @@ type Hands struct {
 
 	Pools     Pools // nil: the fleet has none
 	Threshold pooling.Threshold
-	Health    *inventory.HTTPCheck // asked before a repool; nil is none
+	Health    *inventory.HTTPCheck         // asked before a repool; nil is none
+	Balancers map[string]pooling.Balancers // by datacenter: who must confirm a depool and a repool
+	Receipts  Receipts                     // nil: there is no shared store
+	Lease     Lease                        // nil: the machine's own lock is all there is
+	Owner     string                       // who runs this, for receipts
+	Machine   string                       // where
 
 	// Progress is shown how far a running transfer has come, and Log what a host's programs say. Both
 	// are a side channel: they may drop what they are given, and must not block. Either may be nil.
@@ -41,8 +47,20 @@ type Pools interface {
 	Restore(ctx context.Context, marker string, receipts []pooling.Object) ([]pooling.Restored, error)
 }
 
-// Do implements Doer.
+// Receipts is what Hands need of the shared store.
+type Receipts interface {
+	PutReceipt(ctx context.Context, r pooling.Receipt) error
+	DropReceipt(ctx context.Context, run, host string) error
+}
+
+// Do implements Doer. Nothing begins without the lock, except to put back what is ours: that is safe
+// at any time, because it is done by compare-and-set on what bears our mark.
 func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
+	if h.Lease != nil && step.Kind != rollout.StepRepool && !h.Lease.Valid() {
+		// Keep is about to tell the run, which until then would only start this again.
+		pause(ctx, lostPause)
+		return failure(rollout.Stopped, pooling.ErrLockLost)
+	}
 	switch step.Kind {
 	case rollout.StepSync:
 		return h.sync(ctx, step)
@@ -58,6 +76,9 @@ func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
 		return failure(rollout.Permanent, fmt.Errorf("internal: no step of kind %q", step.Kind))
 	}
 }
+
+// lostPause is how long a step that must not begin waits before it says so.
+const lostPause = time.Second
 
 func failure(class rollout.Class, err error) rollout.Event {
 	return rollout.Event{Kind: rollout.StepFailed, Class: class, Error: err.Error()}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator/checks"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -15,10 +17,36 @@ import (
 // observe reads the host's pool objects: the receipt of what they were.
 func (h *Hands) observe(ctx context.Context, step rollout.Step) rollout.Event {
 	objects, err := h.look(ctx, step.Host)
+	if err == nil {
+		err = h.putReceipt(ctx, step, objects)
+	}
 	if err != nil {
 		return poolFailure(ctx, err)
 	}
 	return rollout.Event{Kind: rollout.StepDone, Objects: objects}
+}
+
+// putReceipt makes the receipt durable where the other masters find it, before anything is taken out.
+// Of an object that bears our mark already, it keeps what the older receipt says.
+func (h *Hands) putReceipt(ctx context.Context, step rollout.Step, found []rollout.Object) error {
+	if h.Receipts == nil {
+		return nil
+	}
+	receipts := slices.Clone(found)
+	for i, o := range receipts {
+		if !o.Held {
+			continue
+		}
+		was := slices.IndexFunc(step.Objects, func(r rollout.Object) bool { return r.Key == o.Key })
+		if was < 0 {
+			return nil // nothing that could be put back is known: the state will leave the host alone
+		}
+		receipts[i] = step.Objects[was]
+	}
+	return h.Receipts.PutReceipt(ctx, pooling.Receipt{
+		Run: h.Plan.Run, Host: step.Host, Purpose: pooling.Serving,
+		Owner: h.Owner, Machine: h.Machine, Since: time.Now().UTC(), Objects: objects(receipts),
+	})
 }
 
 // look returns the host's objects, and an error if they are not such that this run may take them out.
@@ -48,10 +76,40 @@ var errForeign = errors.New("is held by run")
 
 // depool takes the host's objects out, as they were observed.
 func (h *Hands) depool(ctx context.Context, step rollout.Step) rollout.Event {
-	if _, err := h.Pools.Depool(ctx, h.Plan.Run, objects(step.Objects), h.Threshold); err != nil {
-		return poolFailure(ctx, err)
+	held, err := h.Pools.Depool(ctx, h.Plan.Run, objects(step.Objects), h.Threshold)
+	if err == nil {
+		err = h.confirm(ctx, step.Host, held, false)
 	}
-	return rollout.Event{Kind: rollout.StepDone}
+	e := rollout.Event{Kind: rollout.StepDone}
+	if err != nil {
+		e = poolFailure(ctx, err)
+	}
+	e.Objects = written(held)
+	return e
+}
+
+// confirm waits until the balancers of each object's datacenter say that it is out, or in again.
+func (h *Hands) confirm(ctx context.Context, host string, changed []pooling.Object, pooled bool) error {
+	services := map[string][]string{}
+	for _, o := range changed {
+		services[o.Datacenter()] = append(services[o.Datacenter()], o.Service())
+	}
+	for _, datacenter := range slices.Sorted(maps.Keys(services)) {
+		if b, ok := h.Balancers[datacenter]; ok {
+			if err := b.Confirm(ctx, host, services[datacenter], pooled); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func written(objects []pooling.Object) []rollout.Object {
+	var out []rollout.Object
+	for _, o := range objects {
+		out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index, Held: true})
+	}
+	return out
 }
 
 // repool puts the host's objects back as its receipts say, unless the host is not healthy. A host of
@@ -72,7 +130,15 @@ func (h *Hands) repool(ctx context.Context, step rollout.Step) rollout.Event {
 	if err != nil {
 		return restoreFailure(ctx, err)
 	}
-	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(foreign(restored), "; ")}
+	if err := h.confirm(ctx, step.Host, back(restored), true); err != nil {
+		return failure(rollout.Unhealthy, err)
+	}
+	if h.Receipts != nil {
+		if err := h.Receipts.DropReceipt(ctx, h.Plan.Run, step.Host); err != nil {
+			return restoreFailure(ctx, err)
+		}
+	}
+	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(named(restored, step.Objects), "; ")}
 }
 
 func (h *Hands) holds(o pooling.Object) bool {
@@ -96,16 +162,34 @@ func (h *Hands) healthy(ctx context.Context, name string) (rollout.Event, bool) 
 	return failure(rollout.Unhealthy, fmt.Errorf("its health check says %s: %s", result.Verdict, result.Detail)), false
 }
 
-// foreign names the objects that were left as somebody else wants them.
-func foreign(restored []pooling.Restored) []string {
-	var lines []string
+// back returns the objects that are in their pools again, by us.
+func back(restored []pooling.Restored) []pooling.Object {
+	var objects []pooling.Object
 	for _, r := range restored {
+		if r.Outcome != pooling.Back {
+			continue
+		}
+		if fields, err := r.Object.Fields(); err == nil && fields.Pooled == pooling.PooledYes {
+			objects = append(objects, r.Object)
+		}
+	}
+	return objects
+}
+
+// named says what others did to the objects while they were held, and what became of it.
+func named(restored []pooling.Restored, receipts []rollout.Object) []string {
+	var lines []string
+	for i, r := range restored {
 		switch r.Outcome {
+		case pooling.Back:
+			if r.Object.Value != receipts[i].Value {
+				lines = append(lines, r.Object.Key+" is back; what somebody else changed in it meanwhile was kept")
+			}
 		case pooling.Foreign:
-			lines = append(lines, r.Object.Key+" was changed by somebody else and left as it is")
+			lines = append(lines, r.Object.Key+" was changed by somebody else, and left as it is")
 		case pooling.Deleted:
-			lines = append(lines, r.Object.Key+" was deleted by somebody else")
-		case pooling.Back, pooling.Unchanged, pooling.Unknown:
+			lines = append(lines, r.Object.Key+" was deleted by somebody else, and stays so")
+		case pooling.Unchanged, pooling.Unknown:
 		}
 	}
 	return lines
@@ -129,7 +213,7 @@ func poolFailure(ctx context.Context, err error) rollout.Event {
 	case errors.Is(err, pooling.ErrCapacity):
 		return failure(rollout.Capacity, err)
 	case errors.Is(err, pooling.ErrNoObjects), errors.Is(err, pooling.ErrMalformed), errors.Is(err, errForeign),
-		errors.Is(err, pooling.ErrUnauthorized), errors.Is(err, pooling.ErrReadOnly):
+		errors.Is(err, pooling.ErrUnauthorized), errors.Is(err, pooling.ErrReadOnly), errors.Is(err, pooling.ErrUnconfirmed):
 		return failure(rollout.Permanent, err)
 	default:
 		return failure(rollout.Transient, err)

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -36,6 +37,10 @@ type Run struct {
 	Hands     Doer
 	Observers []Observer
 
+	// First happens at the beginning, before anything is decided: an AbortAsked makes a resumed run
+	// put back its pools and do nothing else.
+	First []rollout.Event
+
 	// World brings what happens outside of steps: AbortAsked, PoolChanged, SourceChanged, LockLost.
 	// The run fills in the rest of the event. It may be nil.
 	World <-chan rollout.Event
@@ -55,13 +60,14 @@ func (r *Run) Do(ctx context.Context) (rollout.Outcome, error) {
 	if r.State.Seq > 0 {
 		happened = []rollout.Event{{Kind: rollout.RunResumed}}
 	}
+	happened = append(happened, r.First...)
 	for ctx.Err() == nil {
 		decision, err := l.turn(ctx, happened)
 		if err != nil {
 			return r.State.Outcome(), err
 		}
 		if outcome := r.State.Finished(); outcome != nil {
-			return *outcome, l.broken
+			return *outcome, errors.Join(l.broken, l.wrong)
 		}
 		happened = l.wait(ctx, decision.Wake)
 	}
@@ -74,6 +80,7 @@ type loop struct {
 	ended   chan rollout.Event
 	flights map[rollout.StepID]context.CancelFunc
 	broken  error // the journal cannot be written, and is not written any more
+	wrong   error // an event happened that cannot
 }
 
 // turn takes what happened since the last one, decides, makes both durable with one append and then
@@ -83,7 +90,13 @@ func (l *loop) turn(ctx context.Context, happened []rollout.Event) (rollout.Deci
 	for _, e := range happened {
 		e = l.stamp(e)
 		if err := l.State.Apply(e); err != nil {
-			return rollout.Decision{}, fmt.Errorf("internal: %w", err)
+			// An event that cannot be must not leave hosts out of their pools: it is dropped, and the run
+			// ends as gently as if somebody had asked for it.
+			l.wrong = fmt.Errorf("internal: %w", err)
+			e = l.stamp(rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortGently, Detail: l.wrong.Error()})
+			if err := l.State.Apply(e); err != nil {
+				return rollout.Decision{}, fmt.Errorf("internal: %w", err)
+			}
 		}
 		turn = append(turn, e)
 	}
@@ -185,8 +198,8 @@ func (l *loop) wait(ctx context.Context, wake time.Time) []rollout.Event {
 	select {
 	case e := <-l.ended:
 		happened = l.end(happened, e)
-	case e := <-l.World:
-		happened = append(happened, e)
+	case e, open := <-l.World:
+		happened = l.outside(happened, e, open)
 	case <-alarm:
 	case <-ctx.Done():
 	}
@@ -194,12 +207,21 @@ func (l *loop) wait(ctx context.Context, wake time.Time) []rollout.Event {
 		select {
 		case e := <-l.ended:
 			happened = l.end(happened, e)
-		case e := <-l.World:
-			happened = append(happened, e)
+		case e, open := <-l.World:
+			happened = l.outside(happened, e, open)
 		default:
 			return happened
 		}
 	}
+}
+
+// outside takes what the world brings, until it has nothing more to say.
+func (l *loop) outside(happened []rollout.Event, e rollout.Event, open bool) []rollout.Event {
+	if !open {
+		l.World = nil
+		return happened
+	}
+	return append(happened, e)
 }
 
 func (l *loop) end(happened []rollout.Event, e rollout.Event) []rollout.Event {

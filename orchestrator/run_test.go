@@ -194,32 +194,33 @@ func TestSourceIsLost(t *testing.T) {
 	})
 }
 
-// TestEventThatDoesNotBelong ends the run at once: a state that may be wrong decides nothing. What is
-// in flight is ended, not waited out.
+// TestEventThatDoesNotBelong drops the event and ends the run as gently as an abort does: what is in
+// flight ends, nothing new starts, and what is out of its pools is put back. The error says why.
 func TestEventThatDoesNotBelong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		run, w, _ := newRun(t, fleet(24), settings())
+		run, w, j := newRun(t, fleet(24), settings())
 		events := make(chan rollout.Event, 1)
 		run.World = events
-		var sent time.Time
-		w.do = func(ctx context.Context, step rollout.Step) *rollout.Event {
-			if step.ID != "sync/h0005" {
-				return nil
+		w.do = func(_ context.Context, step rollout.Step) *rollout.Event {
+			if step.ID == "sync/h0005" {
+				events <- rollout.Event{Kind: rollout.AbortAsked, Level: 0}
+				<-time.After(time.Minute)
 			}
-			sent = time.Now()
-			events <- rollout.Event{Kind: rollout.AbortAsked, Level: 0}
-			select {
-			case <-time.After(time.Hour):
-			case <-ctx.Done():
-			}
-			e := failed(rollout.Stopped)
-			return &e
+			return nil
 		}
-		if _, err := run.Do(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "internal: ") {
+		outcome, err := run.Do(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), "internal: ") {
 			t.Errorf("the error is %v", err)
 		}
-		if took := time.Since(sent); took > time.Second {
-			t.Errorf("took %v to leave", took)
+		if outcome.Result != rollout.ResultAborted || !strings.HasPrefix(outcome.Why, "internal: ") || len(outcome.Out) > 0 {
+			t.Errorf("outcome %+v", outcome)
+		}
+		w.check(t)
+		if !w.trees["h0005"] || w.did("sync/h0006") != 0 {
+			t.Errorf("what was in flight is synced: %v, the next was begun %d times", w.trees["h0005"], w.did("sync/h0006"))
+		}
+		if got := j.fold(t).Finished(); got == nil || got.Result != rollout.ResultAborted {
+			t.Errorf("the journal leads to %+v", got)
 		}
 	})
 }

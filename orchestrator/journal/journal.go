@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,9 +48,18 @@ func Create(path string) (*Journal, error) {
 	return &Journal{file: file}, nil
 }
 
-// own marks a journal as being written: by a lock that the system drops when the process ends.
+// own marks a journal as being written: by a lock that the system drops when the process ends. Who
+// asks whether it is (Store.Alive) holds it too, for a moment, so one refusal is no answer.
 func own(file *os.File) error {
-	return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	const tries, pause = 50, 10 * time.Millisecond
+	var err error
+	for range tries {
+		if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(pause)
+	}
+	return err
 }
 
 // Open opens a journal to go on with it and returns what it holds. A torn last line is cut off.

@@ -38,7 +38,14 @@ func (s *State) apply(e Event) error {
 		return s.stepStarted(e)
 	case StepDone, StepFailed:
 		return s.stepEnded(e)
-	case PoolChanged, SourceChanged:
+	case PoolChanged:
+		i, ok := s.index[e.Host]
+		if !ok {
+			return fmt.Errorf("the plan has no host %q", e.Host)
+		}
+		s.edited(i, e)
+		return nil
+	case SourceChanged:
 		i, ok := s.index[e.Host]
 		if !ok || s.hosts[i].source == nil {
 			return fmt.Errorf("host %q is no source", e.Host)
@@ -168,6 +175,9 @@ func (s *State) stepEnded(e Event) error {
 		} else {
 			s.poolFailed(f.host, f.kind, e)
 		}
+		if f.kind == StepDepool {
+			s.wroteAll(f.host, e.Objects)
+		}
 		s.reconsider(f.host)
 	}
 	return nil
@@ -256,6 +266,9 @@ func (s *State) poolDone(f flight, e Event) {
 	default:
 		p.failures = 0
 		p.status, p.held = poolBack, false
+		if e.Detail != "" {
+			s.named = append(s.named, Named{Host: e.Host, Detail: e.Detail})
+		}
 	}
 }
 
@@ -278,9 +291,7 @@ func (s *State) resumed(at time.Time) {
 	s.depools = 0
 	for _, i := range s.pooled {
 		p := s.hosts[i].pool
-		if p.status != poolBack || s.outcome != nil {
-			p.status = poolIdle
-		}
+		p.status = poolIdle
 		p.failures, p.due = 0, time.Time{}
 	}
 	s.abort, s.abortWhy = 0, ""

@@ -43,6 +43,15 @@ const (
 	Unknown Verdict = "unknown"
 )
 
+// Edit is what somebody else did to a pool object that we hold.
+type Edit string
+
+// The edits.
+const (
+	EditIn  Edit = "in"  // back into its pool: users are on the host
+	EditOut Edit = "out" // set to no or inactive, or deleted: it is theirs now, and still out
+)
+
 // Abort levels, in an AbortAsked event.
 const (
 	AbortGently = 1 // nothing new starts, running steps end
@@ -67,9 +76,10 @@ type Event struct {
 
 	Verdict Verdict  `json:"verdict,omitempty"` // step_done of a check
 	Detail  string   `json:"detail,omitempty"`  // what a person should know of it
-	Objects []Object `json:"objects,omitempty"` // step_done of an observe: the receipt
+	Objects []Object `json:"objects,omitempty"` // of an observe: as found; of a depool, failed too: as we wrote them; pool_changed: what was edited
 	Stats   *Stats   `json:"stats,omitempty"`   // step_done of a sync
 
+	Edit    Edit     `json:"edit,omitempty"`    // pool_changed
 	Level   int      `json:"level,omitempty"`   // abort_asked
 	Plan    *Plan    `json:"plan,omitempty"`    // run_started
 	Outcome *Outcome `json:"outcome,omitempty"` // run_finished

@@ -48,6 +48,9 @@ func anOrder(t *rapid.T, sound bool) order {
 		Run: "r1", Made: epoch, Mode: inventory.ModeSync,
 		Pools: !dice(t, 15, "no pools"), Drain: seconds(upTo(t, 15, "drain")),
 	}
+	if dice(t, 50, "depool again") {
+		o.request.OnForeignEdit = inventory.ForeignEditDepoolAgain
+	}
 	switch pick(t, 10, "mode") {
 	case 8:
 		o.request.Mode = inventory.ModeResync

@@ -25,6 +25,8 @@ type Request struct {
 	Pools bool          // the fleet has pools; false: proxies serve without being taken out of any
 	Left  []Left        // proxies that the pools cannot spare, and why
 	Drain time.Duration // between a depool and the proxy's first use
+
+	OnForeignEdit inventory.ForeignEdit
 }
 
 // Values that a plan has and a policy does not set.
@@ -46,7 +48,7 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	fleet := b.names(RoleHost)
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
-		Origin: b.origin, Paths: r.Paths, Force: r.Force, Left: b.leftOut,
+		Origin: b.origin, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
 		Limits: Limits{
 			Parallel:   settings.Batches.Parallel,
 			Attempts:   settings.Batches.Attempts,

@@ -58,7 +58,7 @@ type candidate struct {
 // pools takes proxies out while somebody needs them, and puts back those that nobody needs.
 func (d *decider) pools() {
 	s := d.s
-	depool := !s.stopping() && s.stage < len(s.Plan.Stages) && s.Plan.Stages[s.stage].Kind == StageDepool
+	depool := !s.stopping() && s.stage >= s.depoolStage && s.stage < len(s.Plan.Stages)
 	depooling := s.depools > 0
 	for _, i := range s.pooled {
 		h := &s.hosts[i]
@@ -80,7 +80,7 @@ func (d *decider) pools() {
 			d.startPool(StepRepool, i, p.receipts)
 		case !depool || !s.needed(i):
 		case p.status == poolIdle:
-			d.startPool(StepObserve, i, nil)
+			d.startPool(StepObserve, i, p.receipts)
 		case p.status == poolObserved && !depooling:
 			// One at a time: each is judged by what the one before has left in the pool.
 			depooling = true
@@ -226,6 +226,12 @@ func (d *decider) startSync(i int, c *candidate) {
 	}
 }
 
+// mustEnd says whether transfers from source i must be ended: it is lost, or users are on it again.
+func (s *State) mustEnd(i int) bool {
+	h := &s.hosts[i]
+	return h.source.lost || h.pool != nil && h.pool.status != poolOut
+}
+
 // stops names what must not go on: transfers from a source that may no longer serve, checks of a
 // gate that is decided, and every transfer once that was asked for.
 func (d *decider) stops() {
@@ -237,7 +243,7 @@ func (d *decider) stops() {
 	for id, f := range s.flights {
 		switch f.kind {
 		case StepSync:
-			if s.abort >= AbortNow || s.hosts[f.source].source.lost {
+			if s.abort >= AbortNow || s.mustEnd(f.source) {
 				d.Stop = append(d.Stop, id)
 			}
 		case StepCheck:

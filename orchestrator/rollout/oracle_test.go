@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -22,14 +23,16 @@ type books struct {
 	order  []*account // as in the plan
 	now    time.Time
 
-	open    []int // per stage of the plan: its hosts that are not settled
-	syncing int
-	failed  int
-	halt    string // why nothing may start any more; empty: it may
-	abort   int
-	abortBy string
-	begun   time.Time
-	over    bool
+	open     []int // per stage of the plan: its hosts that are not settled
+	depooled bool  // all proxies that are needed were out at the same time, since the beginning
+	syncing  int
+	failed   int
+	named    []rollout.Named
+	halt     string // why nothing may start any more; empty: it may
+	abort    int
+	abortBy  string
+	begun    time.Time
+	over     bool
 
 	opened  time.Time // when the canaries were all synced
 	verdict rollout.Verdict
@@ -75,6 +78,10 @@ type account struct {
 	receipts []rollout.Object          // the same as they were first found, before we took them out
 	first    map[string]rollout.Object // by key
 	observed bool                      // since the last failure: it may be taken out
+	baseline map[string]uint64         // by key: the index up to which the last depool knew the object
+	late     []rollout.Event           // edits that became known while a depool was in flight
+	edits    int                       // by which users came back to it while it was out
+	againAt  time.Time                 // not to be taken out again before
 	held     bool                      // a depool was started, and no repool ended well since
 	took     bool                      // the depool ended well
 	back     bool                      // so did the repool
@@ -196,10 +203,14 @@ func (b *books) reached(stage int) bool {
 			}
 		case rollout.StageDepool:
 			for _, name := range s.Hosts {
+				if b.depooled {
+					break // what is edited later is not waited for
+				}
 				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.failed && !a.given {
 					return false
 				}
 			}
+			b.depooled = true
 		case rollout.StageSync, rollout.StageRepool:
 		}
 	}
@@ -222,7 +233,9 @@ func (b *books) happened(e rollout.Event) {
 	case rollout.StepStarted:
 	case rollout.StepDone, rollout.StepFailed:
 		b.ended(e)
-	case rollout.PoolChanged, rollout.SourceChanged:
+	case rollout.PoolChanged:
+		b.edited(b.hosts[e.Host], e)
+	case rollout.SourceChanged:
 		b.hosts[e.Host].lost = true
 	case rollout.LockLost:
 		b.stop("lock")
@@ -287,13 +300,26 @@ func (b *books) ended(e rollout.Event) {
 		}
 	case rollout.StepDepool:
 		a.observed = false
-		if !done {
+		if done {
+			a.took, a.tookAt, a.failures = true, e.At, 0
+		} else {
 			b.poolFailed(a, e)
-			return
 		}
-		a.took, a.tookAt, a.failures = true, e.At, 0
+		a.baseline = map[string]uint64{}
+		for _, o := range append(slices.Clone(a.seen), e.Objects...) {
+			a.baseline[o.Key] = o.Index
+		}
+		late := a.late
+		a.late = nil
+		for _, edit := range late {
+			edit.At = e.At
+			b.edited(a, edit)
+		}
 	case rollout.StepRepool:
 		if done {
+			if e.Detail != "" {
+				b.named = append(b.named, rollout.Named{Host: a.Name, Detail: e.Detail})
+			}
 			a.held, a.back, a.repools = false, true, 0
 			b.tally["repooled"]++
 			return
@@ -305,6 +331,37 @@ func (b *books) ended(e rollout.Event) {
 		a.repoolLast = e
 		a.given = b.givenUp(a)
 	}
+}
+
+// edited takes down what somebody else did to an object of a proxy. It matters while we hold the proxy
+// and do not put it back already, unless it was over when we took it out. If users are on the proxy, it
+// must not serve: by the plan's policy never again, or not before it was taken out once more.
+func (b *books) edited(a *account, e rollout.Event) {
+	if !a.held || b.flights[rollout.StepID("repool/"+a.Name)] != "" {
+		b.tally["edit of what is not held"]++
+		return
+	}
+	if b.flights[rollout.StepID("depool/"+a.Name)] != "" {
+		a.late = append(a.late, e)
+		b.tally["edit during a depool"]++
+		return
+	}
+	if e.Objects[0].Index <= a.baseline[e.Objects[0].Key] {
+		b.tally["edit that is over"]++
+		return
+	}
+	b.named = append(b.named, rollout.Named{Host: a.Name, Detail: e.Detail})
+	b.tally["edit "+string(e.Edit)]++
+	if e.Edit != rollout.EditIn || !a.took {
+		return
+	}
+	if a.edits++; b.plan.OnForeignEdit != inventory.ForeignEditDepoolAgain || a.edits > b.limits.Attempts {
+		a.lost = true
+		b.tally["edited in: stopped"]++
+		return
+	}
+	a.took, a.observed, a.againAt = false, false, e.At.Add(b.backoff(a.edits))
+	b.tally["edited in: to be taken out again"]++
 }
 
 func (b *books) poolFailed(a *account, e rollout.Event) {
@@ -430,7 +487,7 @@ func (b *books) decide(v rollout.Verdict) {
 func (b *books) resumed() {
 	over := b.over // what failed is tried again
 	b.over = false
-	b.flights, b.syncing = map[rollout.StepID]rollout.StepKind{}, 0
+	b.flights, b.syncing, b.depooled = map[rollout.StepID]rollout.StepKind{}, 0, false
 	b.abort, b.abortBy = 0, ""
 	for _, r := range b.rounds {
 		r.running = false
@@ -439,8 +496,8 @@ func (b *books) resumed() {
 		a.syncing, a.serving = false, 0
 		a.waits, a.notBefore = len(a.tried) > 0, time.Time{}
 		a.took, a.observed, a.failures, a.repools, a.given = false, false, 0, 0, false
+		a.back, a.againAt = false, time.Time{}
 		if over {
-			a.back = false
 			a.left, a.blamed, a.refused = false, 0, false
 			if a.failed {
 				a.failed, a.transient, a.tried, a.waits, a.busySince = false, 0, map[string]bool{}, false, time.Time{}
@@ -534,7 +591,7 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P5 only a good source serves: %s from %s, which drains until %v", step.ID, src.Name, src.tookAt.Add(time.Duration(b.limits.Drain)))
 	case !slices.Contains(possible, src):
 		b.t.Fatalf("P5 only a good source serves: %s from %s (%s), not from one of %s", step.ID, src.Name, src.Role, names(possible))
-	case a.Role == rollout.RoleProxy && a.took && !b.quiet(a):
+	case a.Role == rollout.RoleProxy && a.took && a.edits == 0 && !b.quiet(a):
 		b.t.Fatalf("P5: %s starts while the proxy still drains", step.ID)
 	}
 	if src.Role == rollout.RoleMaster && !stage.Origin {
@@ -593,6 +650,12 @@ func (b *books) observeStarts(step rollout.Step, a *account) {
 	if a.Role != rollout.RoleProxy || !a.Pooled {
 		b.t.Fatalf("P1 pools come back: %s of a host that has nothing to do with pools", step.ID)
 	}
+	if !reflect.DeepEqual(step.Objects, a.receipts) {
+		b.t.Fatalf("P1 pools come back: %s with %+v, its receipts are %+v", step.ID, step.Objects, a.receipts)
+	}
+	if b.now.Before(a.againAt) {
+		b.t.Fatalf("P4 bounds hold: %s before %v, after it was edited %d times", step.ID, a.againAt, a.edits)
+	}
 }
 
 func (b *books) depoolStarts(step rollout.Step, a *account) {
@@ -646,7 +709,9 @@ func (b *books) stops(d rollout.Decision) {
 		if !a.syncing {
 			continue
 		}
-		must := b.hosts[a.last].lost || b.abort >= rollout.AbortNow
+		src := b.hosts[a.last]
+		pooled := src.Role == rollout.RoleProxy && src.Pooled && !src.took // users are on it again
+		must := src.lost || pooled || b.abort >= rollout.AbortNow
 		if does := slices.Contains(d.Stop, rollout.StepID("sync/"+a.Name)); does != must {
 			b.t.Fatalf("P5 only a good source serves: the transfer of %s from %s is to be ended: %v, is: %v", a.Name, a.last, must, does)
 		}
@@ -772,6 +837,9 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 	}
 	if o.Counts != want || o.Bytes != bytes {
 		b.t.Fatalf("P8 truth: counts are %+v and %d bytes, should be %+v and %d", o.Counts, o.Bytes, want, bytes)
+	}
+	if !slices.Equal(o.Named, b.named) {
+		b.t.Fatalf("P8 truth: edits named are %+v, should be %+v", o.Named, b.named)
 	}
 	if o.Gate != b.verdict {
 		b.t.Fatalf("P8 truth: the gate says %q, should say %q", o.Gate, b.verdict)

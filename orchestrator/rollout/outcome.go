@@ -20,8 +20,9 @@ type Outcome struct {
 	Gate    Verdict  `json:"gate,omitempty"`
 	GateWhy string   `json:"gate_why,omitempty"`
 	Counts  Counts   `json:"counts"`
-	Out     []Out    `json:"out,omitempty"` // what is not back in its pools, sorted
-	Bytes   int64    `json:"bytes"`         // on the wire
+	Out     []Out    `json:"out,omitempty"`   // what is not back in its pools, sorted
+	Named   []Named  `json:"named,omitempty"` // pool objects that somebody else changed meanwhile
+	Bytes   int64    `json:"bytes"`           // on the wire
 	Took    Duration `json:"took"`
 }
 
@@ -40,6 +41,12 @@ type Counts struct {
 type Out struct {
 	Host  string `json:"host"`
 	Error string `json:"error"`
+}
+
+// Named is something that somebody else did to a host's pool objects while we held them.
+type Named struct {
+	Host   string `json:"host"`
+	Detail string `json:"detail"`
 }
 
 // Standing is the truth about a host.
@@ -119,7 +126,7 @@ func (s *State) Finished() *Outcome { return s.outcome }
 // Outcome returns what the run comes to as it stands: after Next has said Done, its end. It looks at
 // the whole fleet.
 func (s *State) Outcome() Outcome {
-	o := Outcome{Gate: s.gate.verdict, GateWhy: s.gate.why, Took: Duration(s.At.Sub(s.started))}
+	o := Outcome{Gate: s.gate.verdict, GateWhy: s.gate.why, Named: slices.Clone(s.named), Took: Duration(s.At.Sub(s.started))}
 	for i := range s.hosts {
 		if i == s.origin {
 			continue

@@ -23,6 +23,8 @@ type Plan struct {
 	Limits Limits  `json:"limits"`
 	Gate   Gate    `json:"gate"`
 	Left   []Left  `json:"left,omitempty"` // proxies that will not serve, and why
+
+	OnForeignEdit inventory.ForeignEdit `json:"on_foreign_edit,omitempty"` // empty is stop
 }
 
 // Role is the part a host plays in a run.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
 )
 
 // poolStatus is where a pooled proxy stands.
@@ -23,17 +25,20 @@ const (
 // pool is what a run knows of the pool objects of one proxy.
 type pool struct {
 	status   poolStatus
-	refused  bool             // its depool was given up: it will not serve
-	held     bool             // a depool was started and no repool is done since
-	seen     []Object         // the objects as they were last observed
-	receipts []Object         // the same objects as they were before we took them out
-	attempts map[StepKind]int // started, per kind of step
-	failures int              // in succession, of repools or of what comes before them
-	failed   StepKind         // the last of those
-	since    time.Time        // the first of those failures
-	due      time.Time        // not to be tried before
-	outAt    time.Time        // when the depool was done
-	err      string           // why the last step failed
+	refused  bool              // its depool was given up: it will not serve
+	held     bool              // a depool was started and no repool is done since
+	seen     []Object          // the objects as they were last observed
+	receipts []Object          // the same objects as they were before we took them out
+	attempts map[StepKind]int  // started, per kind of step
+	failures int               // in succession, of repools or of what comes before them
+	failed   StepKind          // the last of those
+	since    time.Time         // the first of those failures
+	due      time.Time         // not to be tried before
+	outAt    time.Time         // when the depool was done
+	err      string            // why the last step failed
+	known    map[string]uint64 // key → the index at which the last depool found or wrote it
+	late     []Event           // edits that became known while a depool was under way
+	edits    int               // by which somebody put it back while it served
 }
 
 // settled says whether nothing more will happen to the proxy before it is repooled.
@@ -65,6 +70,52 @@ func (p *pool) observed(objects []Object) error {
 	}
 	p.seen, p.receipts = objects, receipts
 	return nil
+}
+
+// wroteAll records what a depool found and wrote, and folds the edits that became known meanwhile:
+// which of them came before can be told only now.
+func (s *State) wroteAll(i int, written []Object) {
+	p := s.hosts[i].pool
+	p.known = map[string]uint64{}
+	for _, o := range p.seen {
+		p.known[o.Key] = o.Index
+	}
+	for _, o := range written {
+		p.known[o.Key] = o.Index
+	}
+	late := p.late
+	p.late = nil
+	for _, e := range late {
+		s.edited(i, e)
+	}
+}
+
+// edited folds an edit by somebody else of an object that we may hold. Ours is only that the proxy is
+// out: what they want else stays, and is named.
+func (s *State) edited(i int, e Event) {
+	h := &s.hosts[i]
+	switch p := h.pool; {
+	case p == nil || !p.held || p.status == poolRestoring:
+		return // a repool finds out by itself what others did, and says so
+	case p.status == poolDepooling:
+		p.late = append(p.late, e)
+		return
+	case len(e.Objects) == 1 && e.Objects[0].Index <= p.known[e.Objects[0].Key]:
+		return // it is our own write, or was before it
+	}
+	s.named = append(s.named, Named{Host: e.Host, Detail: e.Detail})
+	if e.Edit != EditIn || h.pool.status != poolOut {
+		return
+	}
+	// Users are on it: it must not serve the fleet too, and what it serves is ended.
+	s.anyLost = true
+	h.pool.edits++
+	if s.Plan.OnForeignEdit == inventory.ForeignEditDepoolAgain && h.pool.edits <= s.Plan.Limits.Attempts {
+		h.pool.status, h.pool.due = poolIdle, e.At.Add(s.backoff(h.pool.edits))
+	} else {
+		h.source.lost = true
+	}
+	s.reconsider(i)
 }
 
 // needed says whether the run still wants proxy i out of its pools.

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -50,6 +51,7 @@ type ending struct {
 // luck is how much goes wrong in one run, in percent.
 type luck struct {
 	sync, pool, check int
+	edits             int             // of objects, whenever time goes on
 	bad               map[string]bool // hosts that never can be synced
 	broken            map[string]bool // sources that every transfer from fails
 	slow              int             // seconds that a step takes at most
@@ -84,6 +86,9 @@ func (s *sim) drawLuck() {
 		sync: percent[pick(s.t, 5, "bad syncs")], pool: percent[pick(s.t, 5, "bad pools")], check: percent[pick(s.t, 5, "bad checks")],
 		bad: map[string]bool{}, broken: map[string]bool{}, slow: upTo(s.t, 20, "slow"),
 	}
+	if dice(s.t, 25, "edited") {
+		s.luck.edits = percent[1+pick(s.t, 4, "edits")]
+	}
 	if dice(s.t, 30, "bad hosts") {
 		for range 1 + upTo(s.t, 3, "bad hosts") {
 			h := s.plan.Hosts[upTo(s.t, len(s.plan.Hosts)-1, "bad host")]
@@ -113,11 +118,15 @@ func (s *sim) drawAgenda() {
 		return
 	}
 	sources := s.sources()
-	for range 1 + upTo(s.t, 2, "events") {
+	for range 1 + upTo(s.t, 4, "events") {
 		e := rollout.Event{At: epoch.Add(seconds(upTo(s.t, 30, "minutes")*10 + upTo(s.t, 10, "seconds")))}
 		switch pick(s.t, 6, "event") {
 		case 0, 1:
 			e.Kind, e.Host = rollout.PoolChanged, sources[upTo(s.t, len(sources)-1, "pool of")]
+			e.Edit = rollout.EditIn
+			if dice(s.t, 30, "out") {
+				e.Edit = rollout.EditOut
+			}
 		case 2, 3:
 			e.Kind, e.Host = rollout.SourceChanged, sources[upTo(s.t, len(sources)-1, "changed source")]
 		case 4:
@@ -230,16 +239,30 @@ func (s *sim) elapse(wake time.Time) {
 	for len(s.agenda) > 0 && !s.agenda[0].At.After(s.now) {
 		e := s.agenda[0]
 		s.agenda = s.agenda[1:]
-		if e.Kind == rollout.PoolChanged {
-			s.pools.edit(e.Host)
+		if e.Kind != rollout.PoolChanged || e.Objects != nil {
+			s.happen(e)
+			continue
 		}
-		s.happen(e)
+		s.edit(e)
 	}
 	if len(s.pools) > 0 && dice(s.t, 1, "edited unseen") {
 		if hosts := s.pools.hosts(); len(hosts) > 0 {
-			s.pools.edit(hosts[upTo(s.t, len(hosts)-1, "edited")])
+			s.pools.edit(hosts[upTo(s.t, len(hosts)-1, "edited")], rollout.EditOut)
 		}
 	}
+	if len(s.pools) > 0 && dice(s.t, s.luck.edits, "edited") {
+		hosts := s.pools.hosts()
+		s.edit(rollout.Event{Kind: rollout.PoolChanged, Host: hosts[pick(s.t, len(hosts), "edited host")], Edit: rollout.EditIn})
+	}
+}
+
+// edit lets somebody else edit an object now, which becomes known later, when it may be over.
+func (s *sim) edit(e rollout.Event) {
+	e.Objects = s.pools.edit(e.Host, e.Edit)
+	e.Detail = fmt.Sprintf("%s was set %s by somebody else", e.Host, e.Edit)
+	e.At = s.now.Add(seconds(upTo(s.t, 5, "becomes known after")))
+	at, _ := slices.BinarySearchFunc(s.agenda, e, func(a, b rollout.Event) int { return cmp.Or(a.At.Compare(b.At), -1) })
+	s.agenda = slices.Insert(s.agenda, at, e)
 }
 
 // happen makes an event part of the run.
@@ -334,12 +357,12 @@ func (s *sim) land(f *flight) rollout.Event {
 			e.Objects = s.pools.observe(f.step.Host)
 		}
 	case rollout.StepDepool:
-		class = s.pools.depool(f.step, class, f.does.partly)
+		e.Objects, class = s.pools.depool(f.step, class, f.does.partly)
 	case rollout.StepRepool:
-		s.pools.repool(f.step, class, f.does.partly)
+		e.Detail = s.pools.repool(f.step, class, f.does.partly)
 	}
 	if class != "" {
-		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats = rollout.StepFailed, class, f.does.blame, "", nil
+		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats, e.Detail = rollout.StepFailed, class, f.does.blame, "", nil, ""
 		e.Error = fmt.Sprintf("%s: %s", f.step.ID, class)
 	}
 	return e
@@ -441,14 +464,16 @@ func (p pools) hosts() []string {
 	return names
 }
 
-// edit is somebody else, who writes an object without our marker.
-func (p pools) edit(host string) {
+// edit is somebody else, who writes an object without our marker. It returns what was written; of a
+// host without pools, what nobody could have written.
+func (p pools) edit(host string, edit rollout.Edit) []rollout.Object {
 	for _, o := range p[host] {
 		o.index++
-		o.value, o.marked = fmt.Sprintf(`{"weight": %d, "pooled": "inactive"}`, o.index), false
+		o.value, o.marked = fmt.Sprintf(`{"weight": %d, "pooled": "%s"}`, o.index, edit), false
 		o.before = o.value
-		return
+		return []rollout.Object{{Key: o.key, Value: o.value, Index: o.index}}
 	}
+	return []rollout.Object{{Key: "dc/cluster/service0/" + host, Index: 1 << 40}}
 }
 
 func (p pools) observe(host string) []rollout.Object {
@@ -460,35 +485,39 @@ func (p pools) observe(host string) []rollout.Object {
 }
 
 // depool marks each object that is still as it was observed. Where one is not, that is a conflict,
-// and so are not the ones before it.
-func (p pools) depool(step rollout.Step, class rollout.Class, partly bool) rollout.Class {
+// and so are not the ones before it. It returns what is ours.
+func (p pools) depool(step rollout.Step, class rollout.Class, partly bool) (held []rollout.Object, _ rollout.Class) {
 	for i, o := range p[step.Host] {
 		if class != "" && (!partly || i > 0) {
-			return class
+			return held, class
 		}
 		if step.Objects[i].Index != o.index {
-			return rollout.Conflict
+			return held, rollout.Conflict
 		}
 		if !o.marked {
 			o.marked, o.before = true, o.value
 			o.index++
 			o.value = `{"weight": 10, "pooled": "no", "fleetsync": "r1"}`
 		}
+		held = append(held, rollout.Object{Key: o.key, Value: o.value, Index: o.index, Held: true})
 	}
-	return class
+	return held, class
 }
 
-// repool puts back what bears our marker.
-func (p pools) repool(step rollout.Step, class rollout.Class, partly bool) {
+// repool puts back what bears our marker, and names what does not though it should.
+func (p pools) repool(step rollout.Step, class rollout.Class, partly bool) (named string) {
 	for i, o := range p[step.Host] {
 		if class != "" && (!partly || i > 0) {
-			return
+			return ""
 		}
 		if o.marked {
 			o.marked, o.value = false, step.Objects[i].Value
 			o.index++
+		} else if o.value != step.Objects[i].Value {
+			named += o.key + " was changed by somebody else, and left as it is; "
 		}
 	}
+	return named
 }
 
 // finished sees that everything is back as it was, or as somebody else has left it.

@@ -41,6 +41,8 @@ type State struct {
 	rosters      [tiers]roster
 	originRoster roster // the origin alone
 
+	depoolStage int // in Plan.Stages; their number if there is none
+
 	stage     int // in Plan.Stages, of the first that is not complete
 	stageLeft int // hosts of a sync stage that are not settled
 	fleetLeft int // hosts of all stages served by proxies that are not settled
@@ -58,6 +60,7 @@ type State struct {
 	abort    int
 	abortWhy string
 	anyLost  bool // some source was lost: transfers from it may have to be ended
+	named    []Named
 	started  time.Time
 	outcome  *Outcome
 }
@@ -119,7 +122,11 @@ func NewState(p *Plan) (*State, error) {
 		return nil, fmt.Errorf("plan %s: origin %q is not a host with slots", p.Run, p.Origin)
 	}
 	s.origin = origin
-	for _, stage := range p.Stages {
+	s.depoolStage = len(p.Stages)
+	for place, stage := range p.Stages {
+		if stage.Kind == StageDepool {
+			s.depoolStage = place
+		}
 		if stage.Kind != StageSync {
 			continue
 		}

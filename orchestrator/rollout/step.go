@@ -31,7 +31,7 @@ type Step struct {
 	Source  string   // sync: where the tree is taken from
 	Check   string   // check: its name
 	Hosts   []string // check: the canaries that are judged
-	Objects []Object // depool: the objects as last observed; repool: as they were before the depool
+	Objects []Object // depool: the objects as last observed; observe, repool: as they were before a depool
 }
 
 // Object is a pool object as it was found.

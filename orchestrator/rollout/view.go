@@ -84,3 +84,9 @@ func (s *State) Receipts(host string) []Object {
 	}
 	return slices.Clone(s.hosts[i].pool.receipts)
 }
+
+// Restoring says whether a host's pool objects are being put back just now.
+func (s *State) Restoring(host string) bool {
+	i, ok := s.index[host]
+	return ok && s.hosts[i].pool != nil && s.hosts[i].pool.status == poolRestoring
+}
