@@ -53,6 +53,11 @@ fuzz: ## fuzz every Fuzz function for FUZZTIME (10s), or those of PKG=./package
 	@.ci/setup build
 	GO="$(GO)" .ci/fuzz $(FUZZTIME) $(PKG)
 
+.PHONY: chaos
+chaos: ## kill the real program 200 times (CHAOS_ROUNDS, CHAOS_SEED) and spoil etcd at every operation of a run
+	@.ci/setup test
+	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-200} CHAOS_TABLE=all $(GO) test -count=1 -v -timeout 60m ./cmd/fleetsync/internal/chaos
+
 .PHONY: bench
 bench: ## run the benchmarks (BENCH=pattern, PKG=./package)
 	@.ci/setup test
