@@ -42,6 +42,7 @@ type Hands struct {
 
 // Pools is what Hands need of the pool API.
 type Pools interface {
+	Pools(ctx context.Context) (pooling.Snapshot, error)
 	Observe(ctx context.Context, host string) ([]pooling.Object, error)
 	Depool(ctx context.Context, marker string, objects []pooling.Object, t pooling.Threshold) ([]pooling.Object, error)
 	Restore(ctx context.Context, marker string, receipts []pooling.Object) ([]pooling.Restored, error)

@@ -76,7 +76,11 @@ var errForeign = errors.New("is held by run")
 
 // depool takes the host's objects out, as they were observed.
 func (h *Hands) depool(ctx context.Context, step rollout.Step) rollout.Event {
-	held, err := h.Pools.Depool(ctx, h.Plan.Run, objects(step.Objects), h.Threshold)
+	threshold, err := h.threshold(ctx, step.Host)
+	if err != nil {
+		return poolFailure(ctx, err)
+	}
+	held, err := h.Pools.Depool(ctx, h.Plan.Run, objects(step.Objects), threshold)
 	if err == nil {
 		err = h.confirm(ctx, step.Host, held, false)
 	}
@@ -86,6 +90,20 @@ func (h *Hands) depool(ctx context.Context, step rollout.Step) rollout.Event {
 	}
 	e.Objects = written(held)
 	return e
+}
+
+// threshold returns what must stay in, knowing what the balancers find down at this moment.
+func (h *Hands) threshold(ctx context.Context, host string) (pooling.Threshold, error) {
+	if len(h.Balancers) == 0 {
+		return h.Threshold, nil
+	}
+	snapshot, err := h.Pools.Pools(ctx)
+	if err != nil {
+		return h.Threshold, err
+	}
+	t := h.Threshold
+	t.Down, err = snapshot.Down(ctx, h.Balancers, []string{host})
+	return t, err
 }
 
 // confirm waits until the balancers of each object's datacenter say that it is out, or in again.

@@ -9,18 +9,19 @@ import (
 // Threshold lets a whole pool out.
 type Threshold struct {
 	Default  int
-	Services map[string]int // by service, over Default
+	Services map[string]int  // by service, over Default
+	Down     map[string]bool // keys of objects that count as out although they are "yes": see Snapshot.Down
 }
 
 // tally counts a pool.
 type tally struct {
 	total int // objects that are not inactive
-	out   int // of them, not "yes"
+	out   int // of them, not "yes" or down
 }
 
 // count counts objects of one pool. One that cannot be decoded counts as out: whether it gets traffic is
 // unknown, and unknown is not in. One of weight 0 counts as in, because PyBal leaves such a host in.
-func count(objects []Object) (n tally) {
+func (t Threshold) count(objects []Object) (n tally) {
 	for _, o := range objects {
 		f, err := o.Fields()
 		if err != nil {
@@ -31,6 +32,9 @@ func count(objects []Object) (n tally) {
 		switch f.Pooled {
 		case PooledYes:
 			n.total++
+			if t.Down[o.Key] {
+				n.out++
+			}
 		case PooledNo:
 			n.total++
 			n.out++
@@ -74,7 +78,7 @@ func (s Snapshot) Fit(hosts []string, t Threshold) (fit []string, left map[strin
 		pools, err := s.cost(host)
 		for _, pool := range pools {
 			if err == nil {
-				err = t.check(pool, count(s.Pools[pool]), taken[pool]+1)
+				err = t.check(pool, t.count(s.Pools[pool]), taken[pool]+1)
 			}
 		}
 		if err != nil {

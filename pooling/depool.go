@@ -113,7 +113,7 @@ func (c *Client) room(ctx context.Context, marker string, objects []Object, t Th
 	}
 	for _, o := range take {
 		if pool := o.Pool(); err == nil {
-			err = t.check(pool, count(pools[pool]), more[pool])
+			err = t.check(pool, t.count(pools[pool]), more[pool])
 		}
 	}
 	return take, ours, err
@@ -125,7 +125,7 @@ func (c *Client) kept(ctx context.Context, pool string, t Threshold) error {
 	if err != nil {
 		return err
 	}
-	n := count(s.Pools[pool])
+	n := t.count(s.Pools[pool])
 	if most := t.allowed(pool, n.total); n.out > most {
 		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be", ErrCapacity, clean(pool), n.out, n.total, most)
 	}

@@ -66,7 +66,7 @@ spare proxies. Nothing is changed anywhere.
 				r.Pools = len(snapshot.Pools)
 			}
 			// The plan of a sync: what would keep it from beginning is an error here too.
-			plan, err := s.plan(c.Context(), pools, runOptions{mode: inventory.ModeSync})
+			plan, err := s.plan(c.Context(), pools, newRun(), runOptions{mode: inventory.ModeSync})
 			if err != nil {
 				return err
 			}

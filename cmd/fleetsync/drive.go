@@ -4,26 +4,91 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"os"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
+	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// drive carries out a plan to its end: it wires the loop to the world and to people.
-func (a *app) drive(ctx context.Context, s *setup, pools *pooling.Client, plan *rollout.Plan) (err error) {
-	state, err := rollout.NewState(plan)
+// job is one run on its way: what it holds of the world until it ends.
+type job struct {
+	app     *app
+	setup   *setup
+	lock    *fleetLock
+	pools   *pooling.Client  // nil: the fleet has none
+	state   *rollout.State   // set before drive
+	journal *journal.Journal // likewise; closed by drive
+	first   []rollout.Event  // see orchestrator.Run
+}
+
+// begin takes the fleet's lock for a run and opens what the run needs. Who calls it must end it.
+func (a *app) begin(ctx context.Context, s *setup, run, reason string, wait bool) (*job, error) {
+	pools, err := s.pools()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	journal, err := s.store.Create(plan.Run)
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	lock, err := a.lock(ctx, s, run, reason, wait)
 	if err != nil {
-		return fail(exitJournal, fmt.Errorf("the journal cannot be made: %w", err), stateHint)
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, journal.Close()) }()
+	return &job{app: a, setup: s, lock: lock, pools: pools}, nil
+}
+
+// end gives up what begin took.
+func (j *job) end(ctx context.Context) {
+	j.lock.release(ctx)
+	if j.pools != nil {
+		j.pools.Close()
+	}
+}
+
+// untilSignal bounds what comes before a run begins: a signal ends it at once.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+// refuseOthers refuses to begin while another run has hosts out of their pools that it has not put
+// back, and warns of what else the shared store tells.
+func (j *job) refuseOthers(ctx context.Context, run string) error {
+	if j.lock.shared == nil {
+		return nil
+	}
+	receipts, err := j.lock.shared.Receipts(ctx)
+	if err != nil {
+		return fail(exitInvalid, fmt.Errorf("the receipts of other runs cannot be read: %w", err), "nothing was touched")
+	}
+	for _, r := range receipts {
+		if r.Run != run && r.Purpose == pooling.Serving {
+			return fail(exitLocked, fmt.Errorf("run %s of %s on %s has not put back %s", transport.Neutral(r.Run), transport.Neutral(r.Owner), transport.Neutral(r.Machine), transport.Neutral(r.Host)),
+				j.app.command()+" recover")
+		}
+	}
+	last, err := j.lock.shared.Inventory(ctx)
+	if err == nil && last.Digest != j.setup.fleet.Digest && last.Machine != j.setup.machine() {
+		_, _ = fmt.Fprintf(j.app.stderr, "warning: the last run, on %s, used another inventory than the one of this machine (%s)\n",
+			transport.Neutral(last.Machine), j.setup.policy.Inventory)
+	}
+	return nil
+}
+
+// drive carries out a run to its end: it wires the loop to the world and to people.
+func (j *job) drive(ctx context.Context) (err error) {
+	a, s, plan := j.app, j.setup, j.state.Plan
+	defer func() { err = errors.Join(err, j.journal.Close()) }()
 	log, err := newRunLog(s.store.LogPath(plan.Run), plan.Run)
 	if err != nil {
 		return fail(exitJournal, fmt.Errorf("the log cannot be made: %w", err), "")
@@ -33,38 +98,102 @@ func (a *app) drive(ctx context.Context, s *setup, pools *pooling.Client, plan *
 	defer func() { _ = dialer.Close() }() // its connections are of no use any more
 
 	screen := ui.New(a.stderr, a.terminal(), plan)
-	settings := s.policy.For(plan.Mode)
-	hands := &orchestrator.Hands{
-		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Checks: settings.Gate.Checks,
-		Dialer: dialer, Threshold: s.threshold(),
-		Progress: screen.Progress, Log: log.Host,
-	}
-	if pools != nil {
-		hands.Pools, hands.Health = pools, s.policy.Pooling.Health
-	}
+	hands := j.hands(plan, dialer)
+	hands.Progress, hands.Log = screen.Progress, log.Host
 	held := &heldHosts{}
 	observers := []orchestrator.Observer{log, held, screen}
 	if a.json {
 		observers = append(observers, &jsonEvents{w: a.stdout})
 	}
-	signals := a.watchSignals(held)
-	run := orchestrator.Run{State: state, Journal: journal, Hands: hands, Observers: observers, World: signals.events}
+	run := orchestrator.Run{State: j.state, Journal: j.journal, Hands: hands, First: j.first, World: j.lock.world}
+
+	outside, leave := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	if j.pools != nil {
+		watcher := &orchestrator.Watcher{Pools: j.pools, Run: plan.Run, World: j.lock.world}
+		observers = append(observers, watcher)
+		others.Go(func() { watcher.Watch(outside) })
+	}
+	run.Observers = observers
+	signals := a.watchSignals(outside, j.lock.world, held)
+	j.record(ctx)
 	outcome, runErr := run.Do(ctx)
+	leave()
 	terminated := signals.stop()
+	others.Wait()
 	screen.Close()
+	if runErr == nil && len(outcome.Out) == 0 && len(j.settle(ctx, plan.Run, nil)) == 0 {
+		j.forget(ctx)
+	}
 
 	report.Run(a.stderr, report.RunReport{
-		State: state, Journal: s.store.JournalPath(plan.Run), Log: s.store.LogPath(plan.Run), Command: a.command(),
+		State: j.state, Journal: s.store.JournalPath(plan.Run), Log: s.store.LogPath(plan.Run), Command: a.command(),
 	})
 	code := codeOf(outcome, terminated)
 	if runErr != nil {
 		if code != exitNotRestored {
 			code = exitInternal
 		}
-		return fail(code, runErr, "fleetsync show "+plan.Run)
+		return fail(code, runErr, a.command()+" show "+plan.Run)
 	}
 	if code != exitDone {
 		return ended(code)
 	}
 	return nil
+}
+
+// hands returns what turns the steps of a plan into effects.
+func (j *job) hands(plan *rollout.Plan, dialer *transport.Dialer) *orchestrator.Hands {
+	s := j.setup
+	h := &orchestrator.Hands{
+		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Checks: s.policy.For(plan.Mode).Gate.Checks,
+		Dialer: dialer, Threshold: s.threshold(), Balancers: s.balancers(), Owner: s.owner, Machine: s.machine(),
+	}
+	if j.pools != nil {
+		h.Pools, h.Health = j.pools, s.policy.Pooling.Health
+	}
+	if j.lock.lease != nil {
+		h.Receipts, h.Lease = j.lock.shared, j.lock.lease
+	}
+	return h
+}
+
+// record tells the other masters of the run, so that they can name it if it dies. That they may not
+// be told is no reason not to run: what matters, receipts and lock, they find by themselves.
+func (j *job) record(ctx context.Context) {
+	if j.lock.shared == nil {
+		return
+	}
+	plan := j.state.Plan
+	now := time.Now().UTC()
+	err := errors.Join(j.lock.shared.PutInventory(ctx, pooling.InventoryRecord{
+		Digest: j.setup.fleet.Digest, Machine: j.setup.machine(), Since: now,
+	}), j.lock.shared.PutRun(ctx, pooling.RunRecord{
+		Run: plan.Run, Mode: string(plan.Mode), Owner: j.setup.owner, Machine: j.setup.machine(), Since: now,
+		Inventory: plan.Inventory, State: j.setup.store.JournalPath(plan.Run),
+	}))
+	if err != nil {
+		_, _ = fmt.Fprintf(j.app.stderr, "warning: other masters cannot be told of this run: %v\n", err)
+	}
+}
+
+// forget takes the record back: the run left nothing to do.
+func (j *job) forget(ctx context.Context) {
+	if j.lock.shared == nil {
+		return
+	}
+	if err := j.lock.shared.DropRun(context.WithoutCancel(ctx), j.state.Plan.Run); err != nil {
+		_, _ = fmt.Fprintf(j.app.stderr, "warning: other masters still list this run as unfinished: %v\n", err)
+	}
+}
+
+// missing returns the hosts of a plan that the inventory does not name any more.
+func missing(plan *rollout.Plan, fleet *inventory.Fleet) string {
+	var names []string
+	for _, h := range plan.Hosts {
+		if _, ok := fleet.Host(h.Name); !ok {
+			names = append(names, h.Name)
+		}
+	}
+	return strings.Join(names[:min(len(names), 5)], ", ")
 }

@@ -22,6 +22,8 @@ type runView struct {
 	Outcome  rollout.Outcome      `json:"outcome"`
 	Hosts    []rollout.HostReport `json:"hosts,omitempty"`
 	Journal  string               `json:"journal"`
+
+	Elsewhere *elsewhere `json:"elsewhere,omitempty"`
 }
 
 func view(r report.RunReport) runView {
@@ -103,22 +105,25 @@ func (a *app) historyCommand() *cobra.Command {
 	return c
 }
 
+// completeRuns lists the runs for a shell's completion.
+func (a *app) completeRuns(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	s, err := a.load()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	runs, _ := s.store.Runs() // completion has nobody to tell
+	return runs, cobra.ShellCompDirectiveNoFileComp
+}
+
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "show RUN",
-		GroupID: groupSee,
-		Short:   "Show all about one run: where every host stands and why",
-		Long:    "Show all about one run, from its journal: its outcome, every host, what to type\nnext. RUN may be shortened as long as it is one run. With --json its events are\nprinted as they are in the journal.\n\n" + exitCodes,
-		Example: "  fleetsync show 20260203-1412\n  fleetsync show 20260203-141205-9f3c --json",
-		Args:    cobra.ExactArgs(1),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			s, err := a.load()
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			runs, _ := s.store.Runs() // completion has nobody to tell
-			return runs, cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "show RUN",
+		GroupID:           groupSee,
+		Short:             "Show all about one run: where every host stands and why",
+		Long:              "Show all about one run, from its journal: its outcome, every host, what to type\nnext. RUN may be shortened as long as it is one run. With --json its events are\nprinted as they are in the journal.\n\n" + exitCodes,
+		Example:           "  fleetsync show 20260203-1412\n  fleetsync show 20260203-141205-9f3c --json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := a.load()
 			if err != nil {
@@ -156,10 +161,10 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:     "status",
 		GroupID: groupSee,
 		Short:   "Show where the current or last run stands",
-		Long:    "Show where the current or last run stands: its stage, its hosts, what is out of\nits pools, and what to type next.\n\n" + exitCodes,
+		Long:    "Show where the current or last run stands: its stage, its hosts, what is out of\nits pools, and what to type next; and what other masters have not finished.\n\n" + exitCodes,
 		Example: "  fleetsync status\n  watch -n 2 fleetsync status",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.load()
 			if err != nil {
 				return err
@@ -168,10 +173,13 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return fail(exitJournal, err, "")
 			}
+			others := s.elsewhere(c.Context())
 			if len(runs) == 0 {
-				if !a.json {
-					report.Status(a.stdout, nil)
+				if a.json {
+					return printJSON(a.stdout, runView{Elsewhere: others})
 				}
+				report.Status(a.stdout, nil)
+				others.print(a.stdout)
 				return nil
 			}
 			r, err := a.read(s, runs[0])
@@ -180,10 +188,11 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			if a.json {
 				v := view(r)
-				v.Hosts = r.State.Report()
+				v.Hosts, v.Elsewhere = r.State.Report(), others
 				return printJSON(a.stdout, v)
 			}
 			report.Status(a.stdout, &r)
+			others.print(a.stdout)
 			return nil
 		},
 	}

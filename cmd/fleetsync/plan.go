@@ -52,7 +52,7 @@ pools are read; nothing is changed anywhere.
 			if err != nil {
 				return err
 			}
-			plan, err := s.plan(c.Context(), pools, o)
+			plan, err := s.plan(c.Context(), pools, newRun(), o)
 			if err != nil {
 				return err
 			}

@@ -24,11 +24,16 @@ type runOptions struct {
 	limit string
 	force string
 	paths []string
+	wait  bool
 }
 
 func (o *runOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.from, "from", "", "take the tree from this `master` instead of the first that may serve")
 	c.Flags().StringVar(&o.limit, "limit", "", "only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+}
+
+func (o *runOptions) waitFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&o.wait, "wait", false, "wait for a lock that somebody else holds")
 }
 
 func (o *runOptions) forceFlag(c *cobra.Command) {
@@ -49,17 +54,21 @@ func (o *runOptions) check(c *cobra.Command) error {
 	return nil
 }
 
+// newRun returns the name of a run that begins now.
+func newRun() string {
+	var random [2]byte
+	_, _ = rand.Read(random[:]) // never fails, says its documentation
+	return journal.NewRun(time.Now(), random)
+}
+
 // plan makes the plan of a run. It reads the pools and touches nothing.
-func (s *setup) plan(ctx context.Context, pools *pooling.Client, o runOptions) (*rollout.Plan, error) {
+func (s *setup) plan(ctx context.Context, pools *pooling.Client, run string, o runOptions) (*rollout.Plan, error) {
 	r := rollout.Request{
-		Mode: o.mode, Made: time.Now().UTC(), Origin: o.from, Force: o.force, Pools: pools != nil,
+		Run: run, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from, Force: o.force, Pools: pools != nil,
 	}
 	if len(o.paths) > 0 { // no paths on a command line are an empty list, which would sync nothing
 		r.Paths = o.paths
 	}
-	var random [2]byte
-	_, _ = rand.Read(random[:]) // never fails, says its documentation
-	r.Run = journal.NewRun(r.Made, random)
 	if o.limit != "" {
 		selection, err := s.fleet.Select(o.limit)
 		if err != nil {
@@ -68,7 +77,7 @@ func (s *setup) plan(ctx context.Context, pools *pooling.Client, o runOptions) (
 		r.Selection = selection
 	}
 	if pools != nil {
-		r.Drain = s.policy.Pooling.Drain
+		r.Drain, r.OnForeignEdit = s.policy.Pooling.Drain, s.policy.Pooling.OnForeignEdit
 		if o.mode != inventory.ModeCanary {
 			left, err := s.left(ctx, pools, r.Selection)
 			if err != nil {

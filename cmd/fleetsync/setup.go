@@ -19,6 +19,7 @@ type setup struct {
 	policy *inventory.Policy
 	fleet  *inventory.Fleet
 	store  journal.Store
+	owner  string // who types
 }
 
 // load reads the policy and its inventory. The mistakes of both are reported together.
@@ -42,7 +43,7 @@ func (a *app) load() (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}}, nil
+	return &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.person()}, nil
 }
 
 func unreadable(err error, hint string) error {
@@ -79,17 +80,38 @@ func (s *setup) pools() (*pooling.Client, error) {
 	if p == nil {
 		return nil, nil
 	}
-	client, err := pooling.NewClient(pooling.Config{
-		Endpoints: p.Endpoints, Prefix: p.Prefix, Timeout: p.Timeout,
-		User: p.User, Password: p.Password, CAFile: p.CAFile, CertFile: p.CertFile, KeyFile: p.KeyFile,
-		Select: pooling.Selection{
-			Datacenters: p.Select["datacenter"], Clusters: p.Select["cluster"], Services: p.Select["service"],
-		},
-	})
+	c := s.poolConfig()
+	c.Select = pooling.Selection{
+		Datacenters: p.Select["datacenter"], Clusters: p.Select["cluster"], Services: p.Select["service"],
+	}
+	client, err := pooling.NewClient(c)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("pooling: %w", err), "")
 	}
 	return client, nil
+}
+
+// poolConfig returns how to reach the pool API; the zero Config where there is none.
+func (s *setup) poolConfig() pooling.Config {
+	p := s.policy.Pooling
+	if p == nil {
+		return pooling.Config{}
+	}
+	return pooling.Config{
+		Endpoints: p.Endpoints, Prefix: p.Prefix, Timeout: p.Timeout,
+		User: p.User, Password: p.Password, CAFile: p.CAFile, CertFile: p.CertFile, KeyFile: p.KeyFile,
+	}
+}
+
+// balancers returns who must confirm a depool and a repool, by datacenter.
+func (s *setup) balancers() map[string]pooling.Balancers {
+	out := map[string]pooling.Balancers{}
+	if s.policy.Pooling != nil {
+		for datacenter, b := range s.policy.Pooling.Balancers {
+			out[datacenter] = pooling.Balancers{URLs: b.URLs, Pools: b.Pools, Timeout: b.Timeout}
+		}
+	}
+	return out
 }
 
 // threshold returns the share of each pool that must stay in.
@@ -123,7 +145,11 @@ func (s *setup) left(ctx context.Context, pools *pooling.Client, selection []str
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix; nothing was touched")
 	}
-	_, reasons := snapshot.Fit(proxies, s.threshold())
+	threshold := s.threshold()
+	if threshold.Down, err = snapshot.Down(ctx, s.balancers(), proxies); err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("the balancers cannot be asked what is down: %w", err), "check pooling.balancers; nothing was touched")
+	}
+	_, reasons := snapshot.Fit(proxies, threshold)
 	var left []rollout.Left
 	for _, host := range proxies {
 		reason, ok := reasons[host]

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,25 +15,20 @@ import (
 // signals turns what a person or the system asks of the process into events of the run. The first
 // Ctrl-C ends it gently, the second ends running transfers; both put pools back. The third leaves.
 type signals struct {
-	events     chan rollout.Event
 	caught     chan os.Signal
 	done       chan struct{}
 	terminated atomic.Bool // the first one was SIGTERM
 }
 
-func (a *app) watchSignals(held *heldHosts) *signals {
-	s := &signals{
-		// One for each level, so that nothing here ever waits for the run.
-		events: make(chan rollout.Event, rollout.AbortNow),
-		caught: make(chan os.Signal, 1),
-		done:   make(chan struct{}),
-	}
+// watchSignals watches until ctx ends, and then until stop.
+func (a *app) watchSignals(ctx context.Context, world chan<- rollout.Event, held *heldHosts) *signals {
+	s := &signals{caught: make(chan os.Signal, 1), done: make(chan struct{})}
 	signal.Notify(s.caught, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	go s.watch(a, held)
+	go s.watch(ctx, a, world, held)
 	return s
 }
 
-func (s *signals) watch(a *app, held *heldHosts) {
+func (s *signals) watch(ctx context.Context, a *app, world chan<- rollout.Event, held *heldHosts) {
 	defer close(s.done)
 	level := 0
 	for caught := range s.caught {
@@ -44,7 +40,10 @@ func (s *signals) watch(a *app, held *heldHosts) {
 		if level == 1 {
 			s.terminated.Store(caught == syscall.SIGTERM)
 		}
-		s.events <- rollout.Event{Kind: rollout.AbortAsked, Level: level, Detail: signalNames[caught]}
+		select {
+		case world <- rollout.Event{Kind: rollout.AbortAsked, Level: level, Detail: signalNames[caught]}:
+		case <-ctx.Done(): // the run has ended
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
 func (a *app) syncCommand() *cobra.Command {
@@ -31,6 +31,7 @@ same gate. The hosts then hold part of the tree at its new state.
 		RunE: a.runE(&o),
 	}
 	o.flags(c)
+	o.waitFlag(c)
 	o.forceFlag(c)
 	return c
 }
@@ -50,6 +51,7 @@ touched, and no pool.
 		RunE: a.runE(&o),
 	}
 	o.flags(c)
+	o.waitFlag(c)
 	return c
 }
 
@@ -70,6 +72,7 @@ sync.
 		RunE: a.runE(&o),
 	}
 	o.flags(c)
+	o.waitFlag(c)
 	o.forceFlag(c)
 	return c
 }
@@ -100,24 +103,27 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 	if err := s.programs(); err != nil {
 		return err
 	}
-	lock, err := s.store.Lock()
-	if errors.Is(err, journal.ErrLocked) {
+	run := newRun()
+	j, err := a.begin(ctx, s, run, string(o.mode), o.wait)
+	if err != nil {
 		return err
 	}
+	defer j.end(ctx)
+	prep, stop := untilSignal(ctx)
+	defer stop()
+	if err := j.refuseOthers(prep, run); err != nil {
+		return err
+	}
+	plan, err := s.plan(prep, j.pools, run, o)
 	if err != nil {
+		return err
+	}
+	if j.state, err = rollout.NewState(plan); err != nil {
+		return err
+	}
+	if j.journal, err = s.store.Create(run); err != nil {
 		return fail(exitJournal, fmt.Errorf("no journal can be made: %w", err), stateHint)
 	}
-	defer func() { _ = lock.Release() }() // the end of the process would do it too
-	pools, err := s.pools()
-	if err != nil {
-		return err
-	}
-	if pools != nil {
-		defer pools.Close()
-	}
-	plan, err := s.plan(ctx, pools, o)
-	if err != nil {
-		return err
-	}
-	return a.drive(ctx, s, pools, plan)
+	stop()
+	return j.drive(ctx)
 }

@@ -27,6 +27,7 @@ func Run(w io.Writer, r RunReport) {
 	p := text.NewPrinter(w)
 	v.headline(p)
 	v.out(p)
+	v.named(p)
 	v.where(p)
 	v.failures(p)
 	v.stages(p)
@@ -197,6 +198,17 @@ func field(p *text.Printer, c text.Colour, name, value string) {
 }
 
 const nameWidth = 10
+
+// named tells what others did to pool objects that the run held.
+func (v *view) named(p *text.Printer) {
+	for i, n := range v.outcome.Named {
+		if i == maxListed {
+			field(p, text.Bold, "foreign", fmt.Sprintf("and %d more edits by others", len(v.outcome.Named)-i))
+			return
+		}
+		field(p, text.Bold, "foreign", fmt.Sprintf("%s: %s", text.Short(n.Host, 80), text.Short(n.Detail, maxWhy)))
+	}
+}
 
 // where counts the hosts by where they stand, and what the run cost.
 func (v *view) where(p *text.Printer) {

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+func (a *app) recoverCommand() *cobra.Command {
+	yes := false
+	c := &cobra.Command{
+		Use:     "recover",
+		GroupID: groupRun,
+		Short:   "Put back what runs that died have left out of its pools",
+		Long: `Put back what runs that died have left out of its pools, on whichever master they
+ran, and release their lock. It shows first what it will do. What somebody else
+has changed meanwhile is left alone. A host whose health check says no stays
+out, and is named.
+
+A run of this machine is dead when its process is. One of another machine is
+dead when its lease has run out: recover waits for that, and refuses if the run
+turns out to live.
+
+` + exitCodes,
+		Example: "  fleetsync recover\n  fleetsync recover --yes",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.recover(c.Context(), yes) },
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// lost is what a dead run has left to be put back.
+type lost struct {
+	run      string
+	receipts []pooling.Receipt // of hosts that it may have taken out
+	local    bool              // its journal is here
+	recorded bool              // other masters list it as unfinished
+}
+
+func (a *app) recover(ctx context.Context, yes bool) error {
+	s, err := a.load()
+	if err != nil {
+		return err
+	}
+	prep, stop := untilSignal(ctx)
+	defer stop()
+	if err := a.awaitDeath(prep, s); err != nil {
+		return err
+	}
+	j, err := a.begin(prep, s, "", "recover", false)
+	if err != nil {
+		return err
+	}
+	defer j.end(ctx)
+	if j.pools == nil {
+		return fail(exitInvalid, errors.New("the policy names no pools: nothing can be out of them"), "")
+	}
+	found, err := j.findLost(prep)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return j.say(nil, "nothing to recover: no run has left anything out of its pools")
+	}
+	if err := j.confirm(found, yes); err != nil {
+		return err
+	}
+	stop()
+	return j.restoreAll(ctx, found)
+}
+
+// awaitDeath waits until the lease of a run of another machine has run out.
+func (a *app) awaitDeath(ctx context.Context, s *setup) error {
+	shared, err := s.shared()
+	if err != nil || shared == nil {
+		return err
+	}
+	defer shared.Close()
+	holder, ttl, err := shared.Holder(ctx)
+	if errors.Is(err, pooling.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return a.lockError(s, err)
+	}
+	held := &pooling.HeldError{Holder: holder, TTL: ttl}
+	switch {
+	case ttl == 0: // a person's: it does not run out
+		return a.lockError(s, held)
+	case holder.Host == s.machine() && s.has(holder.Run):
+		return nil // the file lock will tell
+	}
+	who := "run " + holder.Run
+	if holder.Run == "" {
+		who = holder.Reason // another recover, which may have died, too
+	}
+	_, _ = fmt.Fprintf(a.stderr, "waiting %s to see whether %s on %s lives\n", ttl.Round(time.Second), transport.Neutral(who), transport.Neutral(holder.Host))
+	deadline := time.Now().Add(ttl + lockWait)
+	for {
+		timer := time.NewTimer(lockWait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return a.lockError(s, ctx.Err())
+		}
+		now, left, err := shared.Holder(ctx)
+		switch {
+		case errors.Is(err, pooling.ErrNotFound):
+			return nil
+		case err != nil:
+			return a.lockError(s, err)
+		case now.ID != holder.ID, left > ttl, time.Now().After(deadline):
+			// Refreshed, or somebody else's by now: somebody lives.
+			return a.lockError(s, &pooling.HeldError{Holder: now, TTL: left})
+		}
+		ttl = left
+	}
+}
+
+// findLost returns what dead runs have left, by the receipts in the shared store and the journals of
+// this machine, whose runs are all dead: we have its file lock.
+func (j *job) findLost(ctx context.Context) ([]lost, error) {
+	byRun := map[string]*lost{}
+	get := func(run string) *lost {
+		if byRun[run] == nil {
+			byRun[run] = &lost{run: run, local: j.setup.has(run)}
+		}
+		return byRun[run]
+	}
+	if shared := j.lock.shared; shared != nil {
+		receipts, err := shared.Receipts(ctx)
+		if err != nil {
+			return nil, fail(exitInvalid, fmt.Errorf("the receipts cannot be read: %w", err), "")
+		}
+		for _, r := range receipts {
+			if r.Purpose == pooling.Serving {
+				l := get(r.Run)
+				l.receipts = append(l.receipts, r)
+			}
+		}
+		records, err := shared.Runs(ctx)
+		if err != nil {
+			return nil, fail(exitInvalid, fmt.Errorf("the unfinished runs cannot be read: %w", err), "")
+		}
+		for _, r := range records {
+			get(r.Run).recorded = true
+		}
+	}
+	if err := j.addLocal(get); err != nil {
+		return nil, err
+	}
+	var found []lost
+	for _, l := range byRun {
+		slices.SortFunc(l.receipts, func(a, b pooling.Receipt) int { return strings.Compare(a.Host, b.Host) })
+		found = append(found, *l)
+	}
+	slices.SortFunc(found, func(a, b lost) int { return strings.Compare(a.run, b.run) })
+	return found, nil
+}
+
+// addLocal adds the hosts that journals of this machine say are held, where the shared store does not
+// tell: there may be none, or it may have been lost.
+func (j *job) addLocal(get func(run string) *lost) error {
+	runs, err := j.setup.store.Runs()
+	if err != nil {
+		return fail(exitJournal, err, "")
+	}
+	for _, run := range runs {
+		r, err := j.app.read(j.setup, run)
+		if err != nil {
+			_, _ = fmt.Fprintf(j.app.stderr, "warning: %v\n", err)
+			continue
+		}
+		for _, host := range r.State.Held() {
+			l := get(run)
+			if slices.ContainsFunc(l.receipts, func(r pooling.Receipt) bool { return r.Host == host }) {
+				continue
+			}
+			receipt := pooling.Receipt{Run: run, Host: host, Purpose: pooling.Serving}
+			for _, o := range r.State.Receipts(host) {
+				receipt.Objects = append(receipt.Objects, poolObject(o))
+			}
+			l.receipts = append(l.receipts, receipt)
+		}
+	}
+	return nil
+}
+
+// confirm shows what will be done and asks.
+func (j *job) confirm(found []lost, yes bool) error {
+	out := j.app.stderr
+	for _, l := range found {
+		_, _ = fmt.Fprintf(out, "run %s:\n", transport.Neutral(l.run))
+		for _, r := range l.receipts {
+			_, _ = fmt.Fprintf(out, "  put back %s: what of its %d objects bears the run's mark\n", transport.Neutral(r.Host), len(r.Objects))
+		}
+		if len(l.receipts) == 0 {
+			_, _ = fmt.Fprintln(out, "  nothing is out; it is only listed as unfinished")
+		}
+	}
+	if yes {
+		return nil
+	}
+	_, _ = fmt.Fprint(out, "go on? [y/N] ")
+	answer, err := bufio.NewReader(j.app.stdin).ReadString('\n')
+	if strings.ToLower(strings.TrimSpace(answer)) == "y" {
+		return nil
+	}
+	if err != nil {
+		return usage(errors.New("nobody answers"), "fleetsync recover --yes")
+	}
+	return usage(errors.New("not confirmed; nothing was touched"), "")
+}
+
+// restoreAll puts everything back, each run in its own name.
+func (j *job) restoreAll(ctx context.Context, found []lost) error {
+	var out []rollout.Out
+	for _, l := range found {
+		stuck := j.restore(ctx, l)
+		out = append(out, stuck...)
+		if len(stuck) == 0 && l.recorded {
+			if err := j.lock.shared.DropRun(ctx, l.run); err != nil {
+				_, _ = fmt.Fprintf(j.app.stderr, "warning: %s: still listed as unfinished: %v\n", transport.Neutral(l.run), err)
+			}
+		}
+	}
+	if err := j.say(out, "recovered: nothing is out of its pools because of a run that died"); err != nil {
+		return err
+	}
+	if len(out) > 0 {
+		return ended(exitNotRestored)
+	}
+	return nil
+}
+
+// restore puts back the hosts of one run. If its journal is here, the run itself does it, so that the
+// journal tells what became of it; else the receipts do.
+func (j *job) restore(ctx context.Context, l lost) []rollout.Out {
+	if l.local {
+		out, err := j.abandon(ctx, l.run)
+		if err == nil {
+			return append(out, j.settle(ctx, l.run, out)...)
+		}
+		_, _ = fmt.Fprintf(j.app.stderr, "warning: run %s cannot be ended in its journal, so its receipts decide: %v\n", transport.Neutral(l.run), err)
+	}
+	return j.restoreReceipts(ctx, l)
+}
+
+// abandon resumes a run only to end it: it puts back what it holds and does nothing else.
+func (j *job) abandon(ctx context.Context, run string) (out []rollout.Out, err error) {
+	if err := j.reopen(run); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, j.journal.Close()) }()
+	log, err := newRunLog(j.setup.store.LogPath(run), run)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	r := orchestrator.Run{
+		State: j.state, Journal: j.journal, Hands: j.hands(j.state.Plan, &transport.Dialer{}),
+		Observers: []orchestrator.Observer{log, repools{j.app}}, World: j.lock.world,
+		First: []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "given up by recover"}},
+	}
+	outcome, err := r.Do(ctx)
+	return outcome.Out, err
+}
+
+// repools tells of every host that is put back.
+type repools struct{ app *app }
+
+// Observe implements orchestrator.Observer.
+func (r repools) Observe(e rollout.Event, _ *rollout.State) {
+	if e.Kind == rollout.StepDone {
+		r.app.sayBack(e)
+	}
+}
+
+func (a *app) sayBack(e rollout.Event) {
+	text := e.Detail
+	if text == "" {
+		text = "back in its pools"
+	}
+	_, _ = fmt.Fprintf(a.stderr, "%s: %s\n", transport.Neutral(e.Host), transport.Neutral(text))
+}
+
+// restoreReceipts puts back the hosts of a run of which only the receipts are known.
+func (j *job) restoreReceipts(ctx context.Context, l lost) []rollout.Out {
+	var out []rollout.Out
+	hands := j.hands(&rollout.Plan{Run: l.run}, &transport.Dialer{})
+	for _, r := range l.receipts {
+		step := rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1}
+		for _, o := range r.Objects {
+			step.Objects = append(step.Objects, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
+		}
+		e := hands.Do(ctx, step)
+		e.Host = r.Host
+		if e.Kind != rollout.StepDone {
+			out = append(out, rollout.Out{Host: r.Host, Error: e.Error})
+			continue
+		}
+		j.app.sayBack(e)
+	}
+	return out
+}
+
+// say ends recover with what it came to.
+func (j *job) say(out []rollout.Out, well string) error {
+	a := j.app
+	if a.json {
+		return printJSON(a.stdout, struct {
+			Out []rollout.Out `json:"out"`
+		}{out})
+	}
+	if len(out) == 0 {
+		_, err := fmt.Fprintln(a.stdout, well)
+		return err
+	}
+	for _, o := range out {
+		_, _ = fmt.Fprintf(a.stderr, "%s: still out: %s\n", transport.Neutral(o.Host), transport.Neutral(o.Error))
+		_, _ = fmt.Fprintf(a.stderr, "hint: %s pool repool %s\n", a.command(), shellWord(o.Host))
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// settle puts back what the receipts of a run tell of beyond its journal, and so drops them: those of
+// hosts that were observed but not taken out, because the depool was refused, or because the run died
+// before its journal knew. A receipt that stayed would keep every other run out. It leaves alone the
+// hosts that are named already, and returns those of which it cannot tell.
+func (j *job) settle(ctx context.Context, run string, named []rollout.Out) []rollout.Out {
+	if j.lock.shared == nil {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	receipts, err := j.lock.shared.Receipts(ctx)
+	if err != nil {
+		_, _ = fmt.Fprintf(j.app.stderr, "warning: the receipts of run %s cannot be read: %s\n", transport.Neutral(run), transport.Neutral(err.Error()))
+	}
+	left := lost{run: run}
+	for _, r := range receipts {
+		isNamed := slices.ContainsFunc(named, func(o rollout.Out) bool { return o.Host == r.Host })
+		if r.Run == run && r.Purpose == pooling.Serving && !isNamed {
+			left.receipts = append(left.receipts, r)
+		}
+	}
+	return j.restoreReceipts(ctx, left)
+}
