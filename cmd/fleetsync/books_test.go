@@ -13,6 +13,10 @@ import (
 
 // books are kept over the events that a run printed, from the inventory and the policy alone: nothing
 // in them comes from the State of the run. They say whether the promises were kept.
+//
+// Planted faults that they were seen to find: the gate's stage complete without a verdict; a proxy that
+// serves whether or not it is out of its pools; one that does not drain; one more in flight than may
+// be; hosts that start after a first Ctrl-C, or behind a spent budget (the exit code finds that first).
 type books struct {
 	t      *testing.T
 	fleet  *inventory.Fleet
@@ -216,6 +220,9 @@ func (b *books) startSync(e rollout.Event) {
 	}
 	if b.role[e.Host] != rollout.RoleCanary {
 		b.passed(e)
+	}
+	if since, out := b.out[e.Host]; out && e.At.Before(since.Add(b.policy.Pooling.Drain)) {
+		b.wrong("event %d: proxy %s is synced %v after its depool, and drains for %v", e.Seq, e.Host, e.At.Sub(since), b.policy.Pooling.Drain)
 	}
 	switch role := b.role[e.Host]; role {
 	case rollout.RoleCanary, rollout.RoleMaster, rollout.RoleProxy:

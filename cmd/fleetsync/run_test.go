@@ -197,6 +197,7 @@ func TestFailedHostsBeyondBudget(t *testing.T) {
 	}
 }
 
+// Seen to fail with paths that do not reach rsync.
 func TestPathSubset(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
@@ -268,6 +269,7 @@ func (v statusView) standing(host string) rollout.Standing {
 	return "not there"
 }
 
+// Seen to fail with a health check whose verdict nobody heeds.
 func TestUnhealthyProxyStaysOut(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
@@ -345,6 +347,37 @@ func TestProxyThatFailsIsNoSource(t *testing.T) {
 	}
 }
 
+// Between the plan and the depool somebody else takes out what the threshold left room for: those
+// proxies stay in, and none that is in serves.
+func TestCapacityLostMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := up(t, small())
+	release := w.hold(t, canaries[0])
+	p := w.start(t, false, "--json", "sync")
+	w.awaitHeld(t, canaries[0])
+	for key, value := range w.before {
+		if host := filepath.Base(key); host == canaries[0] || host == ordinary[0] {
+			value = strings.Replace(value, `"yes"`, `"no"`, 1)
+			if err := w.Pools.Store.Put(key, value); err != nil {
+				t.Fatal(err)
+			}
+			w.before[key] = value
+		}
+	}
+	release()
+	r := p.wait(t)
+	wantCode(t, r, exitDone)
+	b := w.audit(t, r.events)
+	b.wantSynced(w.everybody(t)...)
+	w.wantSynced(t, w.everybody(t)...)
+	w.wantPools(t)
+	for _, host := range ordinary {
+		if b.sources[host] != proxies[2] {
+			t.Errorf("%s got the tree from %s, want the one proxy that could be taken out, %s", host, b.sources[host], proxies[2])
+		}
+	}
+}
+
 func TestThresholdTooHigh(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
@@ -386,6 +419,8 @@ func TestSecondRunIsRefused(t *testing.T) {
 	w.audit(t, r.events).wantSynced(w.everybody(t)...)
 }
 
+// Seen to fail with a log that the hosts' programs do not reach.
+//
 // What a run says to machines, what its journal holds and what its log holds are the same story.
 func TestJournalAndLog(t *testing.T) {
 	t.Parallel()

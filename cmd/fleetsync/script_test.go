@@ -33,6 +33,9 @@ var update = flag.Bool("update", false, "write what the scripts' golden files sh
 //	same pools        the pool objects are what they were when the fleet came up
 //	same trees        the hosts have the files that they had when the fleet came up
 //	same source       the hosts have what the source has
+//
+// Planted faults that they were seen to find: control characters that are left in what is shown; a
+// corrupt line that is counted from 0.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPrograms(t)

@@ -114,7 +114,7 @@ func changed(a, b tree) []string {
 // The walker must see what it is trusted to see.
 func TestWalkSeesEveryDifference(t *testing.T) {
 	t.Parallel()
-	make := func(change func(dir string)) tree {
+	made := func(change func(dir string)) tree {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "a/b"), "text")
 		if err := os.Symlink("a/b", filepath.Join(dir, "l")); err != nil {
@@ -126,7 +126,7 @@ func TestWalkSeesEveryDifference(t *testing.T) {
 		change(dir)
 		return walk(t, dir)
 	}
-	want := make(func(string) {})
+	want := made(func(string) {})
 	for what, change := range map[string]func(dir string) error{
 		"content":   func(d string) error { return rewrite(filepath.Join(d, "a/b"), "txet") },
 		"mode":      func(d string) error { return os.Chmod(filepath.Join(d, "a/b"), 0o600) },
@@ -145,7 +145,7 @@ func TestWalkSeesEveryDifference(t *testing.T) {
 			return os.Mkdir(filepath.Join(d, "l"), 0o755)
 		},
 	} {
-		got := make(func(dir string) {
+		got := made(func(dir string) {
 			if err := change(dir); err != nil {
 				t.Fatal(err)
 			}
@@ -154,7 +154,7 @@ func TestWalkSeesEveryDifference(t *testing.T) {
 			t.Errorf("a change of %s is not seen", what)
 		}
 	}
-	if names := changed(want, make(func(string) {})); len(names) > 0 {
+	if names := changed(want, made(func(string) {})); len(names) > 0 {
 		t.Errorf("equal trees differ: %s", names)
 	}
 }
