@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +23,8 @@ func checkForeignEdit(s string) *fault {
 // maxConfirm bounds the wait for balancers: all the while a proxy is out without serving.
 const maxConfirm = 10 * time.Minute
 
-// readBalancers returns the balancers by datacenter.
-func (p *policyParser) readBalancers(n *yaml.Node) map[string]Balancers {
+// readBalancers returns the balancers by datacenter, and leaves in nodes where each is written.
+func (p *policyParser) readBalancers(n *yaml.Node, nodes map[string]*yaml.Node) map[string]Balancers {
 	all := map[string]Balancers{}
 	p.named(n, "balancers", func(datacenter string, n *yaml.Node) {
 		b := defaultBalancers()
@@ -31,7 +33,7 @@ func (p *policyParser) readBalancers(n *yaml.Node) map[string]Balancers {
 			"pools":   func(n *yaml.Node) { b.Pools = p.readBalancerPools(n) },
 			"timeout": p.durationWithin(&b.Timeout, 100*time.Millisecond, maxConfirm),
 		}, "urls", "pools")
-		all[datacenter] = b
+		all[datacenter], nodes[datacenter] = b, n
 	})
 	return all
 }
@@ -67,11 +69,39 @@ func checkBalancerURL(s string) *fault {
 func (p *policyParser) readBalancerPools(n *yaml.Node) map[string]string {
 	pools := map[string]string{}
 	p.named(n, "pools", func(service string, n *yaml.Node) {
-		if pool, ok := p.text(n, checkWord); ok {
-			pools[service] = pool
-		}
+		pools[service], _ = p.text(n, checkBalancerPool) // a bad one is reported, and is no missing one
 	})
 	return pools
+}
+
+// checkBalancerPool says what is wrong with a balancer's name of a pool. The empty one is written for a
+// service that the balancer does not serve.
+func checkBalancerPool(s string) *fault {
+	if s == "" {
+		return nil
+	}
+	return checkWord(s)
+}
+
+// checkMapped reports each selected service that the balancers of a selected datacenter have no pool for:
+// its depool would be refused in the middle of a run.
+func (p *policyParser) checkMapped(pool *Pooling, nodes map[string]*yaml.Node) {
+	datacenters := pool.Select["datacenter"]
+	for _, datacenter := range slices.Sorted(maps.Keys(pool.Balancers)) {
+		if len(datacenters) > 0 && !slices.Contains(datacenters, datacenter) {
+			continue
+		}
+		pools := pool.Balancers[datacenter].Pools
+		if len(pools) == 0 {
+			continue // reported already
+		}
+		for _, service := range pool.Select["service"] {
+			if _, ok := pools[service]; !ok {
+				p.report(nodes[datacenter], fmt.Sprintf("add %s: POOL to its pools, or %s: \"\" if they do not serve it", service, service),
+					"the balancers of %s have no pool for the selected service %s", quote(datacenter), quote(service))
+			}
+		}
+	}
 }
 
 // named reads a mapping that must not be empty and whose keys are names that the file chooses.

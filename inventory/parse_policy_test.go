@@ -33,7 +33,7 @@ pooling:
   on_foreign_edit: depool-again
   balancers:
     eqiad: {urls: ["http://lvs1003:9090", "https://[::1]"], pools: {apache2: apaches_80, nginx: apaches_443}, timeout: 10m}
-    codfw: {urls: ["http://lvs2003:9090"], pools: {apache2: apaches_80}}
+    codfw: {urls: ["http://lvs2003:9090"], pools: {apache2: apaches_80, nginx: ""}}
   services: {apache2: 40%}
   health: {http: {url: "http://{host}/healthz", status: 204}}
   user: root
@@ -86,7 +86,7 @@ func TestParsePolicy(t *testing.T) {
 					URLs:  []string{"http://lvs1003:9090", "https://[::1]"},
 					Pools: map[string]string{"apache2": "apaches_80", "nginx": "apaches_443"}, Timeout: 10 * time.Minute,
 				},
-				"codfw": {URLs: []string{"http://lvs2003:9090"}, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 10 * time.Second},
+				"codfw": {URLs: []string{"http://lvs2003:9090"}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 10 * time.Second},
 			},
 
 			User: "root", Password: "hunter2",
@@ -305,8 +305,14 @@ func checkPolicy(t *testing.T, p *Policy) {
 				t.Fatalf("bad balancers of %q: %+v", datacenter, b)
 			}
 			for service, name := range b.Pools {
-				if checkWord(service) != nil || checkWord(name) != nil {
+				if checkWord(service) != nil || name != "" && checkWord(name) != nil {
 					t.Fatalf("bad pool %q: %q", service, name)
+				}
+			}
+			for _, service := range pool.Select["service"] {
+				_, mapped := b.Pools[service]
+				if in := pool.Select["datacenter"]; !mapped && (len(in) == 0 || slices.Contains(in, datacenter)) {
+					t.Fatalf("%s has no pool for the selected service %s", datacenter, service)
 				}
 			}
 		}

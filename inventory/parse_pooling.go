@@ -17,6 +17,7 @@ import (
 func (p *policyParser) readPooling(n *yaml.Node) {
 	pool := defaultPooling()
 	var user, password, cert, key *yaml.Node
+	balancers := map[string]*yaml.Node{}
 	p.mapping(n, "pooling", keys{
 		"endpoints":     p.textsInto(&pool.Endpoints, "endpoints", checkPoolEndpoint),
 		"prefix":        p.prefixInto(&pool.Prefix, &p.poolPrefix),
@@ -32,13 +33,14 @@ func (p *policyParser) readPooling(n *yaml.Node) {
 		"ca_file":       p.localPath(&pool.CAFile),
 		"cert_file":     func(n *yaml.Node) { cert = n; p.localPath(&pool.CertFile)(n) },
 		"key_file":      func(n *yaml.Node) { key = n; p.localPath(&pool.KeyFile)(n) },
-		"balancers":     func(n *yaml.Node) { pool.Balancers = p.readBalancers(n) },
+		"balancers":     func(n *yaml.Node) { pool.Balancers = p.readBalancers(n, balancers) },
 		"on_foreign_edit": func(n *yaml.Node) {
 			if s, ok := p.text(n, checkForeignEdit); ok {
 				pool.OnForeignEdit = ForeignEdit(s)
 			}
 		},
 	}, "endpoints")
+	p.checkMapped(&pool, balancers)
 	p.together(user, password, "user", "password_file")
 	p.together(cert, key, "cert_file", "key_file")
 	p.policy.Pooling = &pool

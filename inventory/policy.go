@@ -118,7 +118,7 @@ const (
 // Balancers are the load balancers of one datacenter that must confirm a depool or a repool.
 type Balancers struct {
 	URLs    []string          // base URLs of their status pages; at least one, none twice
-	Pools   map[string]string // service → the balancer's name of its pool; at least one
+	Pools   map[string]string // service → the balancer's name of its pool, "" if it does not serve it; at least one
 	Timeout time.Duration     // for all of them to confirm
 }
 
