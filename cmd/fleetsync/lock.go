@@ -76,7 +76,7 @@ func (a *app) lock(ctx context.Context, s *setup, run, reason string, wait bool)
 			"receipts of what is taken out of the pools are kept there; check lock.endpoints and lock.prefix. Nothing was touched"), l.file.Release())
 	}
 	err = a.patiently(ctx, wait, func() error {
-		if err := s.breakOwn(ctx, l.shared, run); err != nil {
+		if err := s.breakOwn(ctx, l.shared); err != nil {
 			return err
 		}
 		l.lease, err = l.shared.Acquire(ctx, s.holder(run, reason), s.policy.Lock.TTL)
@@ -98,9 +98,8 @@ func (l *fleetLock) onError(err error) error {
 }
 
 // breakOwn breaks the lease of a run of this machine that died: the file lock, which we have, says
-// that none of them lives. The lease of the run that is resumed may be on another machine's name after
-// a rename: its ID decides.
-func (s *setup) breakOwn(ctx context.Context, shared *pooling.Shared, run string) error {
+// that none of them lives.
+func (s *setup) breakOwn(ctx context.Context, shared *pooling.Shared) error {
 	holder, _, err := shared.Holder(ctx)
 	if errors.Is(err, pooling.ErrNotFound) {
 		return nil
