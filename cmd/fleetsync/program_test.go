@@ -78,6 +78,8 @@ func (w *world) start(t *testing.T, terminal bool, args ...string) *program {
 	p.cmd.Args = append([]string{"fleetsync", "--config", w.Config}, args...)
 	p.cmd.Env = append(os.Environ(), w.env...)
 	p.cmd.Dir = w.Dir
+	// A test that runs out of time dies without its clean-up, and must not leave a run behind.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +159,7 @@ func (p *program) terminal(t *testing.T) *os.File {
 	}
 	p.cmd.Stdin, p.cmd.Stderr = theirs, theirs
 	// A session whose foreground process group is the program's: Ctrl-C goes to all of that group.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	p.cmd.SysProcAttr.Setsid, p.cmd.SysProcAttr.Setctty, p.cmd.SysProcAttr.Ctty = true, true, 0
 	p.tty = ours
 	return ours
 }

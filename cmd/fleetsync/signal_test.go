@@ -193,7 +193,8 @@ func TestKilled(t *testing.T) {
 	}
 	w.repool(t, proxies...)
 
-	// The next run mends what the dead one left.
+	// The next run mends what the dead one left, once its receipts are settled.
+	wantCode(t, w.run(t, "recover", "--yes"), exitDone)
 	w.edit(t, "fleetsync.yaml", "\nrsync: {bandwidth_limit: 8}\n", "\n")
 	w.sync(t, exitDone, "sync").wantSynced(w.everybody(t)...)
 	w.wantSynced(t, w.everybody(t)...)
