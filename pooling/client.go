@@ -164,7 +164,9 @@ type node struct {
 	Dir   bool    `json:"dir"`
 	Nodes []node  `json:"nodes"`
 	Index uint64  `json:"modifiedIndex"`
-	TTL   int64   `json:"ttl"` // in seconds, rounded up; 0: for ever
+	TTL   int64   `json:"ttl"` // in seconds, rounded up; 0: for ever, or over if Expiration is set
+
+	Expiration string `json:"expiration"` // empty: for ever
 }
 
 // answer is the API's answer to a request that it took.

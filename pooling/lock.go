@@ -294,6 +294,11 @@ func (s *Shared) held(ctx context.Context) (held HeldError, value string, err er
 		value = *a.Node.Value
 	}
 	held = HeldError{Fleet: s.fleet, TTL: time.Duration(a.Node.TTL) * time.Second}
+	if a.Node.Expiration != "" {
+		// A key whose time is up stays until the leader says so, half a second later or, after an etcd that was
+		// away, as late as that is back. Until then its ttl is 0 (measured, etcd 3.4.23).
+		held.TTL = max(held.TTL, time.Second)
+	}
 	if json.Unmarshal([]byte(value), &held.Holder) != nil || held.Holder.ID == "" {
 		return HeldError{}, value, fmt.Errorf("%s: %w: not a lock of ours; look at it and delete it by hand", clean(s.lock()), ErrMalformed)
 	}
