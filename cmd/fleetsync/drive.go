@@ -122,8 +122,10 @@ func (j *job) drive(ctx context.Context) (err error) {
 	terminated := signals.stop()
 	others.Wait()
 	screen.Close()
-	if runErr == nil && len(outcome.Out) == 0 && len(j.settle(ctx, plan.Run, nil)) == 0 {
-		j.forget(ctx)
+	if runErr == nil && len(outcome.Out) == 0 {
+		if left, known := j.settle(ctx, plan.Run, nil); known && len(left) == 0 {
+			j.forget(ctx)
+		}
 	}
 
 	report.Run(a.stderr, report.RunReport{

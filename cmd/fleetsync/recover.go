@@ -95,7 +95,7 @@ func (a *app) awaitDeath(ctx context.Context, s *setup) error {
 	if err != nil {
 		return a.lockError(s, err)
 	}
-	held := &pooling.HeldError{Holder: holder, TTL: ttl}
+	held := &pooling.HeldError{Fleet: s.fleet.Name, Holder: holder, TTL: ttl}
 	switch {
 	case ttl == 0: // a person's: it does not run out
 		return a.lockError(s, held)
@@ -124,7 +124,7 @@ func (a *app) awaitDeath(ctx context.Context, s *setup) error {
 			return a.lockError(s, err)
 		case now.ID != holder.ID, left > ttl, time.Now().After(deadline):
 			// Refreshed, or somebody else's by now: somebody lives.
-			return a.lockError(s, &pooling.HeldError{Holder: now, TTL: left})
+			return a.lockError(s, &pooling.HeldError{Fleet: s.fleet.Name, Holder: now, TTL: left})
 		}
 		ttl = left
 	}
@@ -252,7 +252,11 @@ func (j *job) restore(ctx context.Context, l lost) []rollout.Out {
 	if l.local {
 		out, err := j.abandon(ctx, l.run)
 		if err == nil {
-			return append(out, j.settle(ctx, l.run, out)...)
+			more, known := j.settle(ctx, l.run, out)
+			if !known {
+				more = append(more, rollout.Out{Host: "?", Error: "the receipts cannot be read"})
+			}
+			return append(out, more...)
 		}
 		_, _ = fmt.Fprintf(j.app.stderr, "warning: run %s cannot be ended in its journal, so its receipts decide: %v\n", transport.Neutral(l.run), err)
 	}

@@ -13,10 +13,10 @@ import (
 // settle puts back what the receipts of a run tell of beyond its journal, and so drops them: those of
 // hosts that were observed but not taken out, because the depool was refused, or because the run died
 // before its journal knew. A receipt that stayed would keep every other run out. It leaves alone the
-// hosts that are named already, and returns those of which it cannot tell.
-func (j *job) settle(ctx context.Context, run string, named []rollout.Out) []rollout.Out {
+// hosts that are named already, and returns those that it could not put back, and whether that is all.
+func (j *job) settle(ctx context.Context, run string, named []rollout.Out) (out []rollout.Out, known bool) {
 	if j.lock.shared == nil {
-		return nil
+		return nil, true
 	}
 	ctx = context.WithoutCancel(ctx)
 	receipts, err := j.lock.shared.Receipts(ctx)
@@ -30,5 +30,5 @@ func (j *job) settle(ctx context.Context, run string, named []rollout.Out) []rol
 			left.receipts = append(left.receipts, r)
 		}
 	}
-	return j.restoreReceipts(ctx, left)
+	return j.restoreReceipts(ctx, left), err == nil
 }
