@@ -81,6 +81,11 @@ func (r *round) chance(percent int) bool { return r.random.IntN(100) < percent }
 
 func (r *round) play(t *testing.T) {
 	t.Helper()
+	// Runs are told apart, but not sorted, within a second.
+	if !eventually(5*time.Second, func() bool { return time.Now().Unix() > r.world.second }) {
+		t.Fatal("the clock stands still")
+	}
+	defer func() { r.world.second = time.Now().Unix() }()
 	mode := "sync"
 	switch {
 	case r.chance(10):
@@ -367,4 +372,12 @@ func (r *round) standings(t *testing.T) map[string]rollout.Standing {
 		standing[h.Host] = h.Standing
 	}
 	return standing
+}
+
+// recoverOn gives up on a master whatever died.
+func recoverOn(t *testing.T, m *master) {
+	t.Helper()
+	if code, _ := m.run(t, "recover", "--yes"); code != 0 {
+		m.fail(t, "recover: exit %d", code)
+	}
 }

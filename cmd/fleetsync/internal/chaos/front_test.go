@@ -89,6 +89,9 @@ func newFront(t *testing.T, e *etcd) *front {
 		FlushInterval: -1, // etcd sends the headers of a watch at once
 		ErrorLog:      log.New(io.Discard, "", 0),
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 8},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler) // an etcd that is away says nothing
+		},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			if u, err := url.Parse(e.address()); err == nil {
 				r.SetURL(u)

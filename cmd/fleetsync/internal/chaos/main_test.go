@@ -21,7 +21,7 @@ import (
 var background = context.Background()
 
 // lanes is how many fleets are tried at once. Most of a round is waiting for leases to run out.
-const lanes = 6
+const lanes = 8
 
 // TestMain removes what was built.
 func TestMain(m *testing.M) {
@@ -90,6 +90,9 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	}
 	return n
 }
+
+// wholeTable says whether no cell of a table is to be left out.
+func wholeTable() bool { return os.Getenv("CHAOS_TABLE") == "all" }
 
 // seed returns what all chance comes from, and says it.
 func seed(t *testing.T) uint64 {

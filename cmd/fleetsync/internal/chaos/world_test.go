@@ -27,6 +27,8 @@ type world struct {
 	hosts []string
 	pools map[string]string // the objects as they were first
 	story []string          // what was done, for when it went wrong
+
+	second int64 // in which the last round ended
 }
 
 // master is a place to run the program from: a state folder, a host name and a way to etcd.
