@@ -55,15 +55,29 @@ func (t Threshold) allowed(pool string, total int) int {
 
 // check returns ErrCapacity if a pool of n with that many more out would be below its threshold.
 func (t Threshold) check(pool string, n tally, more int) error {
-	if most := t.allowed(pool, n.total); n.out+more > most {
+	most := t.allowed(pool, n.total)
+	switch {
+	case n.out+more <= most:
+		return nil
+	case more == 0: // what is to go out is down already
+		return fmt.Errorf("%w: %s: %d of %d are out already and %d may be", ErrCapacity, clean(pool), n.out, n.total, most)
+	default:
 		return fmt.Errorf("%w: %s: %d of %d are out already and %d may be, so that %d more cannot",
 			ErrCapacity, clean(pool), n.out, n.total, most, more)
 	}
-	return nil
+}
+
+// weighs returns how many more are out once o, which is "yes", has been taken out: none if it is down and counted already.
+func (t Threshold) weighs(o Object) int {
+	if t.Down[o.Key] {
+		return 0
+	}
+	return 1
 }
 
 // Fit returns as many of hosts, in their order, as may be out at the same time, counting what is out
-// already; and of each other host why not. A host all of whose objects are out already fits without cost.
+// already; and of each other host why not. A host all of whose objects are out already fits without cost. One that is
+// down takes nothing more out of a pool, but fits only where the pool is not below its threshold as it is.
 // A host without objects is left with ErrNoObjects, one with an object that cannot be decoded with
 // ErrMalformed, any other with ErrCapacity.
 func (s Snapshot) Fit(hosts []string, t Threshold) (fit []string, left map[string]error) {
@@ -75,26 +89,26 @@ func (s Snapshot) Fit(hosts []string, t Threshold) (fit []string, left map[strin
 			continue
 		}
 		seen[host] = true
-		pools, err := s.cost(host)
-		for _, pool := range pools {
-			if err == nil {
-				err = t.check(pool, t.count(s.Pools[pool]), taken[pool]+1)
+		objects, err := s.cost(host)
+		for _, o := range objects {
+			if pool := o.Pool(); err == nil {
+				err = t.check(pool, t.count(s.Pools[pool]), taken[pool]+t.weighs(o))
 			}
 		}
 		if err != nil {
 			left[host] = err
 			continue
 		}
-		for _, pool := range pools {
-			taken[pool]++
+		for _, o := range objects {
+			taken[o.Pool()] += t.weighs(o)
 		}
 		fit = append(fit, host)
 	}
 	return fit, left
 }
 
-// cost returns the pools that a host would have to be taken out of.
-func (s Snapshot) cost(host string) (pools []string, err error) {
+// cost returns the objects of a host that would have to be taken out.
+func (s Snapshot) cost(host string) (cost []Object, err error) {
 	objects := s.Hosts[host]
 	if len(objects) == 0 {
 		return nil, ErrNoObjects
@@ -105,8 +119,8 @@ func (s Snapshot) cost(host string) (pools []string, err error) {
 			return nil, err
 		}
 		if f.Pooled == PooledYes {
-			pools = append(pools, o.Pool())
+			cost = append(cost, o)
 		}
 	}
-	return pools, nil
+	return cost, nil
 }

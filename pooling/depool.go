@@ -108,7 +108,7 @@ func (c *Client) room(ctx context.Context, marker string, objects []Object, t Th
 			return nil, ours, fmt.Errorf("%s: %w", clean(o.Key), ErrConflict)
 		default:
 			take = append(take, o)
-			more[pool]++
+			more[pool] += t.weighs(now)
 		}
 	}
 	for _, o := range take {

@@ -31,6 +31,7 @@ type SharedConfig struct {
 //	lock               the Holder, with a time to live
 //	receipts/RUN,HOST  a Receipt each
 //	runs/RUN           a RunRecord each
+//	inventory/last     the InventoryRecord
 //
 // where in every name all but letters, digits, "-" and "." is escaped, so that none can name another key.
 //

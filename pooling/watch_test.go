@@ -35,7 +35,7 @@ func TestWait(t *testing.T) {
 		after := s.Index
 		var got []pooling.Change
 		for range 4 {
-			change, err := c.Wait(t.Context(), after)
+			change, err := c.Wait(soon(t), after)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,13 +56,13 @@ func TestWait(t *testing.T) {
 		}
 		// a whole directory goes
 		a.do("DELETE", "eqiad?recursive=true", nil)
-		if _, err := c.Wait(t.Context(), after); !errors.Is(err, pooling.ErrIndexCleared) {
+		if _, err := c.Wait(soon(t), after); !errors.Is(err, pooling.ErrIndexCleared) {
 			t.Errorf("directory deleted: %v", err)
 		}
 		for range 1100 {
 			a.put("eqiad/other/x/y", "1")
 		}
-		if _, err := c.Wait(t.Context(), after); !errors.Is(err, pooling.ErrIndexCleared) {
+		if _, err := c.Wait(soon(t), after); !errors.Is(err, pooling.ErrIndexCleared) {
 			t.Errorf("too old: %v", err)
 		}
 	})
@@ -73,7 +73,7 @@ func TestWait(t *testing.T) {
 // Seen to fail with: the operations' own http.Client; deadline around the watch.
 func TestWaitLonger(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		const timeout = 50 * time.Millisecond
+		const timeout = 200 * time.Millisecond
 		c := dial(t, pooling.Config{Endpoints: []string{a.url}, Timeout: timeout})
 		a.put(mw1, yes)
 		index := a.get(mw1).Modified
@@ -83,13 +83,13 @@ func TestWaitLonger(t *testing.T) {
 		}
 		done := make(chan result)
 		go func() {
-			change, err := c.Wait(t.Context(), index)
+			change, err := c.Wait(soon(t), index)
 			done <- result{change, err}
 		}()
 		select {
 		case r := <-done:
 			t.Fatalf("ended early: %+v", r)
-		case <-time.After(5 * timeout):
+		case <-time.After(3 * timeout):
 		}
 		a.put(mw1, no)
 		if r := <-done; r.err != nil || r.change.Object.Value != no {
@@ -123,14 +123,14 @@ func TestWaitAgain(t *testing.T) {
 	}))
 	defer server.Close()
 	c := dial(t, pooling.Config{Endpoints: []string{server.URL}})
-	change, err := c.Wait(t.Context(), 7)
+	change, err := c.Wait(soon(t), 7)
 	if err != nil || change.Object.Value != "x" {
 		t.Errorf("%+v, %v", change, err)
 	}
 	if diff := cmp.Diff([]string{"8", "501"}, since); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := c.Wait(t.Context(), 501); !errors.Is(err, pooling.ErrUnavailable) || asked.Load() != 3 {
+	if _, err := c.Wait(soon(t), 501); !errors.Is(err, pooling.ErrUnavailable) || asked.Load() != 3 {
 		t.Errorf("%v after %d", err, asked.Load())
 	}
 }
