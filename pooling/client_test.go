@@ -315,9 +315,12 @@ func TestFaults(t *testing.T) {
 					s := serve(t)
 					put(t, s, "mw1", yes)
 					put(t, s, "mw2", yes)
-					timeout := time.Second
-					if times > 1 && (fault == poolingtest.Hang || fault == poolingtest.HangBody) {
-						timeout = 100 * time.Millisecond // all of it is waited for
+					timeout := 5 * time.Second
+					switch hangs := fault == poolingtest.Hang || fault == poolingtest.HangBody; {
+					case hangs && times == 1:
+						timeout = 2 * time.Second // half of it is waited for
+					case hangs:
+						timeout = 100 * time.Millisecond // all of it is
 					}
 					c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
 					objects, receipts := observe(t, c, "mw1"), observe(t, c, "mw2")
