@@ -19,7 +19,7 @@
 //	CHAOS_SEED    a number; without it each execution draws its own
 //	CHAOS_ROUNDS  how many rounds of TestChaos (20, with -short 6)
 //	CHAOS_ROUND   only the round of that number: what failed, again
-//	CHAOS_TABLE   all: every cell of the tables; without it every other one
+//	CHAOS_TABLE   all: every cell of the tables, or those of which the name holds this; without it some
 //
 // make chaos does 200 rounds and every cell.
 package chaos

@@ -97,7 +97,7 @@ func holdUp(t *testing.T, w *world, point string) {
 	w.wantPools(t, "after recover")
 
 	next := w.other.start(t, "--json", "sync")
-	next.await(t, "two depools", func(rollout.Event) bool {
+	if !next.await(t, "two depools", func(rollout.Event) bool {
 		n := 0
 		for _, e := range next.seen() {
 			if e.Kind == rollout.StepDone && strings.HasPrefix(string(e.Step), "depool/") {
@@ -105,7 +105,10 @@ func holdUp(t *testing.T, w *world, point string) {
 			}
 		}
 		return n == 2
-	})
+	}) {
+		w.fail(t, "the new run ended without depools: exit %d", next.wait(t))
+		return
+	}
 	asked, known := len(w.here.front.said()), len(late.seen())
 	held := w.etcd.pools(t)
 	w.tell("%s the stopped one goes on", time.Now().Format("05.000"))

@@ -32,6 +32,7 @@ type program struct {
 	lines  []string
 	events []rollout.Event
 	more   chan struct{} // closed and made anew with each line
+	silent chan struct{} // closed when there will be no more
 	onLine func(n int, e rollout.Event)
 	ended  bool
 }
@@ -51,7 +52,7 @@ func (m *master) startAfter(t *testing.T, by []string, onLine func(n int, e roll
 		argv = append([]string{"unshare", "--uts", "--", "sh", "-c", `hostname "$0" && exec "$@"`, m.name}, argv...)
 	}
 	argv = append(append([]string(nil), by...), argv...)
-	p := &program{master: m, args: args, more: make(chan struct{}), began: time.Now(), onLine: onLine}
+	p := &program{master: m, args: args, more: make(chan struct{}), silent: make(chan struct{}), began: time.Now(), onLine: onLine}
 	p.cmd = exec.CommandContext(background, argv[0], argv[1:]...)
 	p.cmd.Dir = m.Dir
 	stdout, err := p.cmd.StdoutPipe()
@@ -72,6 +73,7 @@ func (m *master) startAfter(t *testing.T, by []string, onLine func(n int, e roll
 	}()
 	go func() {
 		defer p.read.Done()
+		defer close(p.silent)
 		for lines := bufio.NewReader(stdout); ; {
 			line, err := lines.ReadString('\n')
 			if line != "" {
@@ -124,21 +126,26 @@ func (p *program) seen() []rollout.Event {
 	return append([]rollout.Event(nil), p.events...)
 }
 
-// await waits for an event and returns it.
-func (p *program) await(t *testing.T, what string, is func(rollout.Event) bool) rollout.Event {
+// await waits for an event, and says whether it came before the program's end.
+func (p *program) await(t *testing.T, what string, is func(rollout.Event) bool) bool {
 	t.Helper()
 	late := time.After(deadline)
-	for n := 0; ; {
+	for n, over := 0, false; ; {
 		p.mu.Lock()
 		more, events := p.more, p.events
 		p.mu.Unlock()
 		for ; n < len(events); n++ {
 			if is(events[n]) {
-				return events[n]
+				return true
 			}
+		}
+		if over {
+			return false
 		}
 		select {
 		case <-more:
+		case <-p.silent:
+			over = true
 		case <-late:
 			p.master.fail(t, "not within %v: %s", deadline, what)
 			t.FailNow()
