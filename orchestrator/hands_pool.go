@@ -80,6 +80,9 @@ func (h *Hands) depool(ctx context.Context, step rollout.Step) rollout.Event {
 	if err != nil {
 		return poolFailure(ctx, err)
 	}
+	if err := h.unseen(ctx, step); err != nil {
+		return poolFailure(ctx, err)
+	}
 	held, err := h.Pools.Depool(ctx, h.Plan.Run, objects(step.Objects), threshold)
 	if err == nil {
 		err = h.confirm(ctx, step.Host, held, false)
@@ -90,6 +93,22 @@ func (h *Hands) depool(ctx context.Context, step rollout.Step) rollout.Event {
 	}
 	e.Objects = written(held)
 	return e
+}
+
+// unseen returns an error if the host is in a pool that it was not in when it was observed: Depool looks
+// only at what was "yes" then, and the watch of the host begins with this step.
+func (h *Hands) unseen(ctx context.Context, step rollout.Step) error {
+	found, err := h.Pools.Observe(ctx, step.Host)
+	if err != nil {
+		return err
+	}
+	for _, o := range found {
+		seen := slices.ContainsFunc(step.Objects, func(r rollout.Object) bool { return r.Key == o.Key && r.Index == o.Index })
+		if f, err := o.Fields(); !seen && (err != nil || f.Pooled == pooling.PooledYes) {
+			return fmt.Errorf("%s: %w", o.Key, pooling.ErrConflict)
+		}
+	}
+	return nil
 }
 
 // threshold returns what must stay in, knowing what the balancers find down at this moment.
@@ -148,7 +167,7 @@ func (h *Hands) repool(ctx context.Context, step rollout.Step) rollout.Event {
 	if err != nil {
 		return restoreFailure(ctx, err)
 	}
-	if err := h.confirm(ctx, step.Host, back(restored), true); err != nil {
+	if err := h.confirm(ctx, step.Host, back(restored, step.Attempt > 1), true); err != nil {
 		return failure(rollout.Unhealthy, err)
 	}
 	if h.Receipts != nil {
@@ -180,11 +199,12 @@ func (h *Hands) healthy(ctx context.Context, name string) (rollout.Event, bool) 
 	return failure(rollout.Unhealthy, fmt.Errorf("its health check says %s: %s", result.Verdict, result.Detail)), false
 }
 
-// back returns the objects that are in their pools again, by us.
-func back(restored []pooling.Restored) []pooling.Object {
+// back returns the objects that are in their pools again, by us. One that is as it was may have been put
+// back by an attempt before, which was not confirmed or did not live to hear it.
+func back(restored []pooling.Restored, again bool) []pooling.Object {
 	var objects []pooling.Object
 	for _, r := range restored {
-		if r.Outcome != pooling.Back {
+		if r.Outcome != pooling.Back && (r.Outcome != pooling.Unchanged || !again) {
 			continue
 		}
 		if fields, err := r.Object.Fields(); err == nil && fields.Pooled == pooling.PooledYes {

@@ -1,0 +1,588 @@
+package orchestrator_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/poolingtest"
+)
+
+// workbench is the real hands with all that pool steps need: the API, the shared store in it, a balancer in each
+// datacenter, and a page that says whether a host is healthy. Syncs and checks always go well.
+type workbench struct {
+	t         *testing.T
+	api       *poolingtest.Server
+	balancers map[string]*poolingtest.Balancer // by datacenter
+	hands     *orchestrator.Hands
+	client    *pooling.Client
+	shared    *pooling.Shared
+	run       *orchestrator.Run
+	journal   *memory
+	before    map[string]string
+
+	mu      sync.Mutex
+	writes  []string                              // of pools and receipts, in order: METHOD KEY
+	sick    map[string]int                        // host → status of its health page
+	sources map[string]bool                       // who served
+	do      func(step rollout.Step, begins bool)  // beside every step
+	ask     func(*http.Request) poolingtest.Fault // what becomes of a request of the API
+	answers map[rollout.StepID][]rollout.Event    // how pool steps ended
+	begun   map[rollout.StepID]int
+}
+
+const (
+	poolKeys    = "/conftool/v1/pools/"
+	receiptKeys = pooling.DefaultSharedPrefix + "/test/receipts/"
+)
+
+const benchFleet = `fleet: test
+tree: {source: /srv/a, destination: /srv/b, module: m}
+hosts:
+  m1: {datacenter: a}
+  h[0000-0002]: {datacenter: a}
+  h[0003,0005-0007]: {datacenter: b}
+  h[0004,0008-0011]: {datacenter: a}
+roles:
+  masters: [{host: m1, serve: true}]
+  canaries: ["h[0000-0001]"]
+  proxies: [{hosts: ["h[0002-0004]"], slots: 10}]
+`
+
+// keyOf is the pool object of a host of benchFleet, whose proxies are h0002 and h0004 in a, and h0003 in b.
+func keyOf(host, service string) string {
+	datacenter := "a"
+	if host == "h0003" {
+		datacenter = "b"
+	}
+	return datacenter + "/appserver/" + service + "/" + host
+}
+
+func newBench(t *testing.T) *workbench {
+	t.Helper()
+	api, err := poolingtest.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = api.Close() })
+	w := &workbench{
+		t: t, api: api, balancers: map[string]*poolingtest.Balancer{}, journal: &memory{}, sick: map[string]int{},
+		sources: map[string]bool{}, answers: map[rollout.StepID][]rollout.Event{}, begun: map[rollout.StepID]int{},
+	}
+	f, err := inventory.ParseFleet("inventory.yaml", []byte(benchFleet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range f.Proxies {
+		w.put(keyOf(p.Host, "apache2"), fmt.Sprintf(`{"weight":%d, "note":[1.50],  "pooled":"yes"}`, 10+i))
+		w.put(keyOf(p.Host, "nginx"), `{"pooled": "yes", "weight": 1}`)
+	}
+	w.before = w.pools()
+	config := pooling.Config{Endpoints: []string{api.URL}, Timeout: 5 * time.Second}
+	if w.shared, err = pooling.NewShared(pooling.SharedConfig{Config: config, Fleet: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.shared.Close)
+	config.Prefix = strings.TrimSuffix(poolKeys, "/")
+	if w.client, err = pooling.NewClient(config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.client.Close)
+	api.Faults.Plan(w.asked)
+	health := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		status := w.sick[strings.Trim(r.URL.Path, "/")]
+		w.mu.Unlock()
+		switch status {
+		case 0:
+		case -1: // no answer that says anything
+			panic(http.ErrAbortHandler)
+		default:
+			rw.WriteHeader(status)
+		}
+	}))
+	t.Cleanup(health.Close)
+
+	s := settings()
+	s.Gate = inventory.Gate{Interval: time.Millisecond}
+	p := plan(t, f, s)
+	p.Limits.Drain, p.Limits.RetryDelay = 0, rollout.Duration(time.Millisecond)
+	state, err := rollout.NewState(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.hands = &orchestrator.Hands{
+		Plan: p, Fleet: f, Pools: w.client, Receipts: w.shared, Owner: "alice", Machine: "tin",
+		Health:    &inventory.HTTPCheck{URL: health.URL + "/{host}", Status: http.StatusOK},
+		Balancers: map[string]pooling.Balancers{},
+	}
+	for _, datacenter := range []string{"a", "b"} {
+		b := &poolingtest.Balancer{Store: api.Store, Pools: map[string]string{"apaches_80": poolKeys + datacenter + "/appserver/apache2"}}
+		page := httptest.NewServer(b)
+		t.Cleanup(page.Close)
+		w.balancers[datacenter] = b
+		w.hands.Balancers[datacenter] = pooling.Balancers{
+			URLs: []string{page.URL}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 250 * time.Millisecond,
+		}
+	}
+	w.run = &orchestrator.Run{State: state, Journal: w.journal, Hands: w}
+	return w
+}
+
+func (w *workbench) put(key, value string) {
+	w.t.Helper()
+	if err := w.api.Store.Put(poolKeys+key, value); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *workbench) get(key string) string {
+	value, _, _ := w.api.Store.Get(poolKeys + key)
+	return value
+}
+
+func (w *workbench) pools() map[string]string {
+	return w.api.Store.Values(strings.TrimSuffix(poolKeys, "/"))
+}
+
+// asked keeps the order of writes.
+func (w *workbench) asked(r *http.Request) poolingtest.Fault {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ask != nil {
+		if fault := w.ask(r); fault != poolingtest.None {
+			return fault
+		}
+	}
+	key := strings.TrimPrefix(r.URL.Path, "/v2/keys")
+	if r.Method != http.MethodGet && (strings.HasPrefix(key, poolKeys) || strings.HasPrefix(key, receiptKeys)) {
+		w.writes = append(w.writes, r.Method+" "+key)
+	}
+	return poolingtest.None
+}
+
+// Do implements orchestrator.Doer.
+func (w *workbench) Do(ctx context.Context, step rollout.Step) rollout.Event {
+	w.mu.Lock()
+	w.begun[step.ID]++
+	do := w.do
+	if step.Source != "" {
+		w.sources[step.Source] = true
+	}
+	w.mu.Unlock()
+	if do != nil {
+		do(step, true)
+	}
+	var e rollout.Event
+	switch step.Kind {
+	case rollout.StepSync:
+		e = rollout.Event{Kind: rollout.StepDone, Stats: &rollout.Stats{Bytes: 1}}
+	case rollout.StepCheck:
+		e = rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Pass}
+	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
+		e = w.hands.Do(ctx, step)
+	}
+	if do != nil {
+		do(step, false)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers[step.ID] = append(w.answers[step.ID], e)
+	return e
+}
+
+// play carries the run out.
+func (w *workbench) play() rollout.Outcome {
+	w.t.Helper()
+	outcome, err := w.run.Do(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return outcome
+}
+
+// check fails the test unless all pools are as they were, and no receipt is left, but of the keys and hosts named.
+func (w *workbench) check(but ...string) {
+	w.t.Helper()
+	for key, value := range w.pools() {
+		if value != w.before[key] && !slices.Contains(but, strings.TrimPrefix(key, poolKeys)) {
+			w.t.Errorf("%s is %s, was %s", key, value, w.before[key])
+		}
+	}
+	receipts, err := w.shared.Receipts(w.t.Context())
+	if err != nil {
+		w.t.Error(err)
+	}
+	for _, r := range receipts {
+		if !slices.Contains(but, r.Host) {
+			w.t.Errorf("the receipt of %s is left", r.Host)
+		}
+	}
+}
+
+// step makes a step by hand.
+func (w *workbench) step(kind rollout.StepKind, host string, objects []rollout.Object) rollout.Event {
+	return w.hands.Do(w.t.Context(), rollout.Step{ID: rollout.StepID(string(kind) + "/" + host), Kind: kind, Host: host, Attempt: 1, Objects: objects})
+}
+
+// done makes a step by hand that must go well.
+func (w *workbench) done(kind rollout.StepKind, host string, objects []rollout.Object) rollout.Event {
+	w.t.Helper()
+	e := w.step(kind, host, objects)
+	if e.Kind != rollout.StepDone {
+		w.t.Fatalf("%s %s: %+v", kind, host, e)
+	}
+	return e
+}
+
+func (w *workbench) receipt(host string) *pooling.Receipt {
+	w.t.Helper()
+	receipts, err := w.shared.Receipts(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range receipts {
+		if r.Host == host {
+			return &r
+		}
+	}
+	return nil
+}
+
+// TestPoolSteps: of every proxy the receipt is there before the first depool and until the last object is back; all
+// is byte-equal afterwards.
+//
+// Seen to fail with: no receipt at observe; a receipt dropped before the restore, or never; a confirmation that is not
+// awaited (proxies serve while a balancer still sends them users).
+func TestPoolSteps(t *testing.T) {
+	w := newBench(t)
+	w.balancers["a"].Lag(2)
+	w.balancers["b"].Lag(1)
+	var early []string
+	w.do = func(step rollout.Step, begins bool) {
+		if !begins || step.Kind != rollout.StepSync || step.Source != "h0002" && step.Source != "h0003" && step.Source != "h0004" {
+			return
+		}
+		rec := httptest.NewRecorder()
+		b := w.balancers[strings.Split(keyOf(step.Source, ""), "/")[0]]
+		b.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/pools/apaches_80/"+step.Source, nil))
+		if !strings.Contains(rec.Body.String(), "not pooled") {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			early = append(early, step.Source+" serves and is "+rec.Body.String())
+		}
+	}
+	outcome := w.play()
+	if outcome.Result != rollout.ResultDone || len(outcome.Out) > 0 || len(outcome.Named) > 0 {
+		t.Errorf("outcome %+v", outcome)
+	}
+	w.check()
+	if len(early) > 0 {
+		t.Error(early)
+	}
+	for _, host := range []string{"h0002", "h0003", "h0004"} {
+		if !w.sources[host] {
+			t.Errorf("%s did not serve", host)
+		}
+		var order []string
+		for _, line := range w.writes {
+			if strings.HasSuffix(line, "/"+host) || strings.HasSuffix(line, ","+host) {
+				line = strings.NewReplacer(receiptKeys+"r1,"+host, "receipt", poolKeys+keyOf(host, "apache2"), "apache2", poolKeys+keyOf(host, "nginx"), "nginx").Replace(line)
+				order = append(order, line)
+			}
+		}
+		want := []string{"PUT receipt", "PUT apache2", "PUT nginx", "PUT apache2", "PUT nginx", "DELETE receipt"}
+		if diff := cmp.Diff(want, order); diff != "" {
+			t.Errorf("%s: %s", host, diff)
+		}
+	}
+}
+
+// TestReceiptBeforeDepool: without a durable receipt nothing is taken out, and the run goes on without the proxy.
+//
+// Seen to fail with: an observe that goes well without its receipt.
+func TestReceiptBeforeDepool(t *testing.T) {
+	w := newBench(t)
+	w.ask = func(r *http.Request) poolingtest.Fault {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, ",h0003") {
+			return poolingtest.Proxy403
+		}
+		return poolingtest.None
+	}
+	outcome := w.play()
+	if outcome.Result != rollout.ResultDone || w.begun["depool/h0003"] > 0 || w.sources["h0003"] || !w.sources["h0002"] {
+		t.Errorf("%d depools, sources %v, outcome %+v", w.begun["depool/h0003"], w.sources, outcome)
+	}
+	for _, line := range w.writes {
+		if strings.Contains(line, poolKeys) && strings.HasSuffix(line, "/h0003") {
+			t.Errorf("%s without a receipt", line)
+		}
+	}
+	w.check()
+}
+
+// TestDepoolUnconfirmed: a balancer that goes on sending users to a host ends its depool for good; it is put back,
+// serves nobody, and the journal and the live view say who did not confirm.
+//
+// Seen to fail with: a depool that does not ask; one that is tried again; a host that is left out, or serves all the
+// same; one confirmation for all.
+func TestDepoolUnconfirmed(t *testing.T) {
+	w := newBench(t)
+	b := w.balancers["b"]
+	b.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/pools/apaches_80/h0003", nil))
+	b.Stick(true)
+	outcome := w.play()
+	if outcome.Result != rollout.ResultDone || len(outcome.Out) > 0 || outcome.Counts.Synced != outcome.Counts.Hosts {
+		t.Errorf("outcome %+v", outcome)
+	}
+	w.check()
+	if w.sources["h0003"] || !w.sources["h0002"] || !w.sources["h0004"] {
+		t.Errorf("sources are %v", w.sources)
+	}
+	ended := w.answers["depool/h0003"]
+	if len(ended) != 1 || ended[0].Class != rollout.Permanent || len(ended[0].Objects) != 2 ||
+		!strings.Contains(ended[0].Error, "not confirmed") || !strings.Contains(ended[0].Error, "h0003") || !strings.Contains(ended[0].Error, "enabled/up/pooled") {
+		t.Errorf("the depool ended with %+v", ended)
+	}
+	if w.begun["repool/h0003"] != 1 {
+		t.Errorf("put back %d times", w.begun["repool/h0003"])
+	}
+	if !slices.ContainsFunc(w.journal.events, func(e rollout.Event) bool {
+		return e.Step == "depool/h0003" && strings.Contains(e.Error, "not confirmed")
+	}) {
+		t.Error("the journal does not name it")
+	}
+}
+
+// TestDepoolUnanswered: a balancer that cannot be asked knows nobody down; the threshold is unknown and nothing is taken out.
+//
+// Seen to fail with: an unknown number of down hosts taken for none.
+func TestDepoolUnanswered(t *testing.T) {
+	w := newBench(t)
+	lb := w.hands.Balancers["b"]
+	lb.URLs = []string{"http://127.0.0.1:1"}
+	w.hands.Balancers["b"] = lb
+	w.do = func(step rollout.Step, begins bool) {
+		if key := keyOf("h0003", "apache2"); step.ID == "depool/h0003" && !begins && w.get(key) != w.before[poolKeys+key] {
+			w.t.Errorf("%s is %s", key, w.get(key))
+		}
+	}
+	outcome := w.play()
+	if outcome.Result != rollout.ResultDone || w.sources["h0003"] || len(outcome.Out) > 0 || w.begun["depool/h0003"] != 1 {
+		t.Errorf("%d depools, sources %v, outcome %+v", w.begun["depool/h0003"], w.sources, outcome)
+	}
+	w.check()
+}
+
+// TestRepoolUnconfirmed: the objects are back, but a balancer does not take the host in again: it is asked as often as any
+// other step, then the run ends and names the host as out. Another try, once the balancer follows, ends well.
+//
+// Seen to fail with: a repool that does not ask; one that asks only after its own write, so that a second try, which
+// finds all as it was, takes that for confirmed; a receipt dropped though nobody confirms.
+func TestRepoolUnconfirmed(t *testing.T) {
+	w := newBench(t)
+	w.do = func(step rollout.Step, begins bool) {
+		if begins && step.ID == "repool/h0003" {
+			w.balancers["b"].Stick(true)
+		}
+	}
+	outcome := w.play()
+	if len(outcome.Out) != 1 || outcome.Out[0].Host != "h0003" || !strings.Contains(outcome.Out[0].Error, "not confirmed") || !strings.Contains(outcome.Out[0].Error, "disabled/up/not pooled") {
+		t.Errorf("outcome %+v", outcome)
+	}
+	if n := w.begun["repool/h0003"]; n != 3 {
+		t.Errorf("tried %d times, want 3", n)
+	}
+	w.check("h0003") // the objects are as they were; the receipt stays until it is confirmed
+	if w.receipt("h0003") == nil {
+		t.Error("the receipt is gone")
+	}
+	w.balancers["b"].Stick(false)
+	w.done(rollout.StepRepool, "h0003", rolled(w.receipt("h0003").Objects))
+	w.check()
+}
+
+func rolled(objects []pooling.Object) (all []rollout.Object) {
+	for _, o := range objects {
+		all = append(all, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
+	}
+	return all
+}
+
+// TestObserveHeld: a second look at what bears our mark keeps what the first receipt says, journal and store alike.
+//
+// Seen to fail with: a receipt of the held value; a receipt of nothing that could be put back in the place of a good one.
+func TestObserveHeld(t *testing.T) {
+	w := newBench(t)
+	first := w.done(rollout.StepObserve, "h0002", nil).Objects
+	was := w.receipt("h0002")
+	w.done(rollout.StepDepool, "h0002", first)
+	second := w.done(rollout.StepObserve, "h0002", first).Objects
+	for i, o := range second {
+		if !o.Held || o.Index <= first[i].Index {
+			t.Errorf("%+v", o)
+		}
+	}
+	now := w.receipt("h0002")
+	was.Since, now.Since = time.Time{}, time.Time{}
+	if diff := cmp.Diff(was, now); diff != "" {
+		t.Error(diff)
+	}
+	// One of the two was set to yes by somebody else: of that the receipt is new, of the other old.
+	mended := `{"pooled": "yes", "weight": 7}`
+	w.put(keyOf("h0002", "nginx"), mended)
+	w.done(rollout.StepObserve, "h0002", first)
+	now = w.receipt("h0002")
+	if now.Objects[0].Value != first[0].Value || now.Objects[1].Value != mended {
+		t.Errorf("the receipt is %+v", now)
+	}
+	// A journal that lost its receipts must not overwrite the store's.
+	w.done(rollout.StepObserve, "h0002", nil)
+	if got := w.receipt("h0002"); got.Objects[0].Value != first[0].Value {
+		t.Errorf("the receipt is %+v", got)
+	}
+	if now.Owner != "alice" || now.Machine != "tin" || now.Purpose != pooling.Serving {
+		t.Errorf("the receipt is %+v", now)
+	}
+	w.done(rollout.StepRepool, "h0002", rolled(now.Objects))
+	w.check(keyOf("h0002", "nginx"))
+	if got := w.get(keyOf("h0002", "nginx")); got != mended {
+		t.Errorf("%s, which is theirs, is %s", keyOf("h0002", "nginx"), got)
+	}
+}
+
+// TestUnhealthy: what a health check says no to, or says nothing of, stays out with its mark and its receipt, and is
+// named with what was said; one that gets well in time is put back; and one of which we hold nothing is not asked.
+//
+// Seen to fail with: unknown taken for yes; health not asked; asked of what is not held.
+func TestUnhealthy(t *testing.T) {
+	for _, status := range []int{http.StatusServiceUnavailable, -1} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			w := newBench(t)
+			w.sick["h0003"] = status
+			outcome := w.play()
+			if len(outcome.Out) != 1 || outcome.Out[0].Host != "h0003" || !strings.Contains(outcome.Out[0].Error, "health check says") {
+				t.Errorf("outcome %+v", outcome)
+			}
+			if n := w.begun["repool/h0003"]; n != 3 {
+				t.Errorf("tried %d times, want 3", n)
+			}
+			w.check("h0003", keyOf("h0003", "apache2"), keyOf("h0003", "nginx"))
+			var fields struct{ Pooled, Fleetsync string }
+			for _, service := range []string{"apache2", "nginx"} {
+				if err := json.Unmarshal([]byte(w.get(keyOf("h0003", service))), &fields); err != nil || fields.Pooled != "no" || fields.Fleetsync != "r1" {
+					t.Errorf("%s: %+v, %v", service, fields, err)
+				}
+			}
+			r := w.receipt("h0003")
+			if r == nil {
+				t.Fatal("the receipt is gone")
+			}
+			w.sick["h0003"] = 0
+			w.done(rollout.StepRepool, "h0003", rolled(r.Objects))
+			w.check()
+			w.sick["h0003"] = status
+			w.done(rollout.StepRepool, "h0003", rolled(r.Objects)) // nothing of ours is there
+			w.check()
+		})
+	}
+	t.Run("well in time", func(t *testing.T) {
+		w := newBench(t)
+		w.sick["h0003"] = http.StatusBadGateway
+		w.do = func(step rollout.Step, _ bool) {
+			if step.ID == "repool/h0003" && step.Attempt == 2 {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.sick["h0003"] = 0
+			}
+		}
+		if outcome := w.play(); len(outcome.Out) > 0 || w.begun["repool/h0003"] != 2 {
+			t.Errorf("%d tries, outcome %+v", w.begun["repool/h0003"], outcome)
+		}
+		w.check()
+	})
+}
+
+// TestEditsWhileHeld: what others do to an object while it is held. Ours is the pooled value only.
+//
+// Seen to fail with: the value restored from the receipt as it is; a Detail that says nothing.
+func TestEditsWhileHeld(t *testing.T) {
+	apache := keyOf("h0003", "apache2")
+	for _, c := range []struct {
+		name  string
+		edit  func(w *workbench)
+		want  string // afterwards; empty: absent
+		named string
+	}{
+		{"weight", func(w *workbench) { w.put(apache, `{"weight":99, "note":[1.50],  "pooled":"no", "fleetsync": "r1"}`) }, `{"weight":99, "note":[1.50],  "pooled":"yes"}`, "kept"},
+		{"another field", func(w *workbench) { w.put(apache, strings.Replace(w.get(apache), "[1.50]", "[2]", 1)) }, `{"weight":11, "note":[2],  "pooled":"yes"}`, "kept"},
+		{"inactive", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"inactive"}`) }, `{"weight":11, "pooled":"inactive"}`, "left as it is"},
+		{"no, without our mark", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no"}`) }, `{"weight":11, "pooled":"no"}`, "left as it is"},
+		{"yes", func(w *workbench) { w.put(apache, `{"weight":12, "pooled":"yes"}`) }, `{"weight":12, "pooled":"yes"}`, "left as it is"},
+		{"another run's", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`) }, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`, "left as it is"},
+		{"garbage", func(w *workbench) { w.put(apache, "?") }, "?", "left as it is"},
+		{"deleted", func(w *workbench) { w.api.Store.Delete(poolKeys + apache) }, "", "deleted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newBench(t)
+			once := sync.Once{}
+			w.do = func(step rollout.Step, begins bool) {
+				if begins && step.ID == "repool/h0003" {
+					once.Do(func() { c.edit(w) })
+				}
+			}
+			outcome := w.play()
+			if outcome.Result != rollout.ResultDone || len(outcome.Out) > 0 {
+				t.Errorf("outcome %+v", outcome)
+			}
+			if len(outcome.Named) != 1 || outcome.Named[0].Host != "h0003" || !strings.Contains(outcome.Named[0].Detail, apache) || !strings.Contains(outcome.Named[0].Detail, c.named) {
+				t.Errorf("named are %+v", outcome.Named)
+			}
+			if got := w.get(apache); got != c.want {
+				t.Errorf("it is %s, want %s", got, c.want)
+			}
+			w.check(apache)
+		})
+	}
+}
+
+// TestForeignMarker: what another run holds is refused, named, and not written; not even a receipt is.
+//
+// Seen to fail with: a marker that is not compared.
+func TestForeignMarker(t *testing.T) {
+	for _, value := range []string{`{"pooled": "no", "weight": 1, "fleetsync": "r0"}`, `{"pooled": "yes", "weight": 1, "fleetsync": "r0"}`} {
+		w := newBench(t)
+		nginx := keyOf("h0003", "nginx")
+		w.put(nginx, value)
+		outcome := w.play()
+		if outcome.Result != rollout.ResultDone || len(outcome.Out) > 0 || w.sources["h0003"] || w.begun["depool/h0003"] > 0 {
+			t.Errorf("sources %v, outcome %+v", w.sources, outcome)
+		}
+		ended := w.answers["observe/h0003"]
+		if len(ended) != 1 || ended[0].Class != rollout.Permanent || !strings.Contains(ended[0].Error, "is held by run r0") {
+			t.Errorf("the observe ended with %+v", ended)
+		}
+		for _, line := range w.writes {
+			if strings.HasSuffix(line, "h0003") {
+				t.Error(line)
+			}
+		}
+		w.check(nginx)
+		if w.get(nginx) != value {
+			t.Errorf("it is %s now", w.get(nginx))
+		}
+	}
+}
