@@ -81,37 +81,39 @@ func cells() (all []cell) {
 
 // codes are the exit codes that the program promises in a cell.
 func (c cell) codes() []int {
-	at := func(op operation) bool { return c.op == op }
-	before := slices.Index(operations, c.op) <= slices.Index(operations, opPools)
-	refused := (c.wrong == http401 || c.wrong == readOnly) && c.op != opInventory // which is not asked again
+	at := slices.Index(operations, c.op)
+	refused := c.wrong == http401 || c.wrong == readOnly // which is not asked again
+	before := at <= slices.Index(operations, opPools)
 	switch {
+	case c.length == left && c.op == opReceiptWrite:
+		return []int{130} // nothing was out
 	case c.length == left:
-		return []int{5, 130}
-	case before && (c.length == lasting || refused):
+		return []int{5}
+	case before && (c.length == lasting || refused && c.op != opInventory):
 		return []int{11} // nothing was touched, for etcd could not be asked
 	case before && c.wrong == restarted:
 		return []int{0, 11} // it may be back in time
-	case before:
-		return []int{0}
 	case c.length == once:
-		if at(opObserve) || at(opReceiptWrite) || at(opRoom) || at(opDepool) || at(opCapacity) {
-			return []int{0, 4} // the proxy may be left alone
-		}
 		return []int{0}
-	case at(opRecordDrop) || at(opRelease):
+	case at >= slices.Index(operations, opRecordDrop):
 		return []int{0} // all is done
+	case at < slices.Index(operations, opRoom):
+		return []int{0, 4} // if the proxies are left alone first, the origin serves for as long as the lease lasts
 	default:
-		return []int{0, 4}
+		return []int{4} // the lease is over before etcd is back
 	}
 }
 
 // At every operation of a run, etcd fails in every way: pools are never left wrong, and nothing hangs.
+//
+// Seen to fail with: a lock of which only the ttl says how long it lasts, so that recover takes one that
+// is over for one that does not run out.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	all := cells()
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	some := len(all) / 8
+	some := len(all) / 12
 	switch {
 	case wholeTable():
 		some = len(all)
@@ -119,7 +121,7 @@ func TestFaults(t *testing.T) {
 		all = slices.DeleteFunc(all, func(c cell) bool { return !strings.Contains(c.String(), os.Getenv("CHAOS_TABLE")) })
 		some = len(all)
 	case testing.Short():
-		some = len(all) / 24
+		some = len(all) / 36
 	}
 	t.Logf("%d of %d cells", some, len(all))
 	var books tally

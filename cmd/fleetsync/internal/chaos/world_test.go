@@ -28,7 +28,7 @@ type world struct {
 	pools map[string]string // the objects as they were first
 	story []string          // what was done, for when it went wrong
 
-	second int64 // in which the last round ended
+	known map[string]bool // runs of which the name was seen
 }
 
 // master is a place to run the program from: a state folder, a host name and a way to etcd.
@@ -52,7 +52,7 @@ func newWorld(t *testing.T, o demo.Options, pairs ...string) *world {
 	t.Helper()
 	fleetsync(t)
 	e := newEtcd(t)
-	w := &world{etcd: e}
+	w := &world{etcd: e, known: map[string]bool{}}
 	dir := t.TempDir()
 	here, other := newFront(t, e), newFront(t, e)
 	o.Dir, o.PoolAPI = filepath.Join(dir, "fleet"), here.URL
