@@ -17,6 +17,9 @@ import (
 
 // Killed at any moment, a run is resumed, or given up on another master: pools come back, and nothing
 // is left.
+//
+// Seen to fail with: receipts that are not written; receipts that are dropped only by repools, so that
+// those of hosts that were observed, but not taken out, stay and keep every other run out.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	start := seed(t)

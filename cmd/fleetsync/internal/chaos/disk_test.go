@@ -13,6 +13,8 @@ import (
 // The journal's disk is full at any append: pools are put back all the same. A limit to the size of
 // files stands for the disk (setrlimit(2), RLIMIT_FSIZE: writing beyond it is EFBIG): it needs no root,
 // and falls at the byte. The tree is of files that are too small to meet it.
+//
+// Seen to fail with: a loop that ends at the first append that fails.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	tree := t.TempDir()

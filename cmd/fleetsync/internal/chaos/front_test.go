@@ -131,13 +131,6 @@ func (f *front) heal() {
 	f.plan = nil
 }
 
-// count returns how many requests there were since the last reset.
-func (f *front) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.n
-}
-
 // said returns the log.
 func (f *front) said() []string {
 	f.mu.Lock()

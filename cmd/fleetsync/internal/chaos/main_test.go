@@ -53,7 +53,8 @@ func fleetsync(t *testing.T) string {
 		skip(t, fmt.Errorf("%w: apt-get install etcd-server", err))
 	}
 	built.once.Do(func() {
-		if built.folder, built.err = os.MkdirTemp("", "fleetsync-chaos-"); built.err != nil {
+		// Not t.TempDir: the tests that come after this one use it, too.
+		if built.folder, built.err = os.MkdirTemp("", "fleetsync-chaos-"); built.err != nil { //nolint:usetesting // see above
 			return
 		}
 		built.path = filepath.Join(built.folder, "fleetsync")
@@ -103,13 +104,13 @@ func seed(t *testing.T) uint64 {
 }
 
 // each does n things on as many fleets at once as there are lanes, each on one fleet after the other.
-func each(t *testing.T, n int, make func(t *testing.T) *world, do func(t *testing.T, w *world, i int)) {
+func each(t *testing.T, n int, up func(t *testing.T) *world, do func(t *testing.T, w *world, i int)) {
 	t.Helper()
 	next := maker(n)
 	for lane := range min(lanes, n) {
 		t.Run(fmt.Sprintf("lane%d", lane), func(t *testing.T) {
 			t.Parallel()
-			w := make(t)
+			w := up(t)
 			for {
 				i, ok := next()
 				if !ok {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,11 +52,14 @@ func TestTwoAtOnce(t *testing.T) {
 
 // A run whose process is stopped for longer than its lease lives, and goes on while another run has
 // taken over, starts nothing more, and changes nothing of the other's.
+//
+// Seen to fail with: steps that begin without asking the lease; a restore that takes whatever bears a
+// marker for ours.
 func TestStoppedHolder(t *testing.T) {
 	t.Parallel()
 	points := []string{
-		"step_started sync/mw1018", "step_done depool/", "step_started repool/", "step_started sync/mw1017", "step_started observe/",
-		"step_started depool/", "step_done sync/mw2019", "step_done repool/",
+		"step_done sync/mw2019", "step_done depool/", "step_started sync/mw1018", "step_started repool/",
+		"step_started sync/mw1017", "step_started observe/", "step_started depool/", "step_done repool/",
 	}
 	switch {
 	case testing.Short():
@@ -127,16 +131,14 @@ func holdUp(t *testing.T, w *world, point string) {
 	if code := next.wait(t); code != 0 {
 		w.fail(t, "the new run: exit %d", code)
 	}
-	if lateCode != 4 && lateCode != 5 {
+	finished := slices.ContainsFunc(late.seen()[:known], func(e rollout.Event) bool { return e.Kind == rollout.RunFinished })
+	if lateCode != 4 && lateCode != 5 && (lateCode != 0 || !finished) {
 		w.fail(t, "the late run: exit %d, want 4 or 5", lateCode)
 	}
 	for _, line := range w.here.front.said()[asked:] {
 		if strings.Contains(line, "PUT "+poolsPrefix) && strings.Contains(line, "-> 200") {
 			w.fail(t, "the late run wrote: %s", line)
 		}
-	}
-	for _, e := range late.seen()[known:] {
-		t.Logf("%s: then %s %s %s", point, e.Kind, e.Step, e.Error)
 	}
 	refused := map[rollout.StepID]bool{}
 	for _, e := range late.seen()[known:] {

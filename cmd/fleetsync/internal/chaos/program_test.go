@@ -185,7 +185,7 @@ func (p *program) wait(t *testing.T) int {
 }
 
 func (p *program) where() string {
-	if p.master == p.master.world.here {
+	if p.master == p.master.here {
 		return "here"
 	}
 	return "other"
