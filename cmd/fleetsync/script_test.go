@@ -54,10 +54,10 @@ func TestScripts(t *testing.T) {
 			env.Values[scriptKey{}] = &scriptWorld{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: withCrashes(map[string]func(*testscript.TestScript, bool, []string){
 			"fleet": fleetCommand, "code": codeCommand, "edit": editCommand, "raw": rawCommand,
 			"pools": poolsCommand, "depool": depoolCommand, "same": sameCommand,
-		},
+		}),
 		Condition: func(condition string) (bool, error) {
 			if condition == "root" {
 				return os.Geteuid() == 0, nil
