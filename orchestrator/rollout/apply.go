@@ -196,7 +196,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 	}
 	h.sync, h.err, h.class = waiting, e.Error, e.Class
 	if e.Blame {
-		s.blame(f.source)
+		s.blame(f.source, e.Class)
 	}
 	switch e.Class {
 	case Stopped:
@@ -220,6 +220,15 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 			return
 		}
 	default: // permanent, and what no sync should end with
+		if e.Blame {
+			// The source refuses, for good: another need not.
+			h.failures++
+			h.tried = append(h.tried, f.source)
+			if h.failures < s.Plan.Limits.Attempts && s.untried(h) {
+				s.wait(f.host, e.At)
+				return
+			}
+		}
 	}
 	h.sync = failed
 	s.settle(f.host)

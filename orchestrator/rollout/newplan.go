@@ -19,6 +19,8 @@ type Request struct {
 	Made      time.Time
 	Origin    string   // empty: the first master that may be synced from
 	Selection []string // hosts that the run is limited to; nil is all
+	Limit     string   // the expression that selected them, for people
+	From      string   // the origin, if it was asked for by name, for people
 	Paths     []string // subset of the tree; nil is all of it
 	Force     string   // reason to go on past a gate that does not pass; empty: never
 
@@ -48,7 +50,7 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	fleet := b.names(RoleHost)
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
-		Origin: b.origin, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
+		Origin: b.origin, Limit: r.Limit, From: r.From, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
 		Limits: Limits{
 			Parallel:   settings.Batches.Parallel,
 			Attempts:   settings.Batches.Attempts,
@@ -150,7 +152,7 @@ func (b *builder) cast() error {
 	}
 	b.castCanaries()
 	if len(b.names(RoleCanary)) == 0 {
-		return errors.New("the selection holds masters only: there is no host to sync")
+		return errors.New("there is no host to sync: all that are selected are masters")
 	}
 	return b.castProxies()
 }

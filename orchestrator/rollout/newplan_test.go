@@ -290,7 +290,7 @@ func TestNewPlanLimit(t *testing.T) {
 		{name: "proxies alone", selection: "p1 p2", want: "canaries[p1 p2] gate[p1 p2]"},
 		{name: "a proxy in it serves", selection: "c1 p2 h1", want: "canaries[c1] gate[c1] depool[p2] proxies[p2] batch 1 of 1[h1] repool[p2]"},
 		{name: "a co-master in it", selection: "m2 c1", want: "canaries[c1] gate[c1] masters[m2]"},
-		{name: "masters only", selection: "m1 m2", err: "the selection holds masters only: there is no host to sync"},
+		{name: "masters only", selection: "m1 m2", err: "there is no host to sync: all that are selected are masters"},
 		{
 			name: "proxies that the pools cannot spare are hosts", left: []rollout.Left{{Host: "p1", Reason: "full"}},
 			want: "canaries[c1 c2] gate[c1 c2] masters[m2] depool[p2] proxies[p2] batch 1 of 1[p1 h1 h2 h3] repool[p2]",

@@ -384,7 +384,7 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 	}
 	a.err = e.Error
 	if e.Blame {
-		b.blame(src)
+		b.blame(src, e.Class)
 	}
 	switch e.Class {
 	case rollout.Stopped:
@@ -410,6 +410,17 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 			return
 		}
 	case rollout.Permanent, rollout.Conflict, rollout.Capacity, rollout.Unhealthy:
+		if !e.Blame {
+			break
+		}
+		a.transient++
+		a.tried[e.Source] = true
+		other := slices.ContainsFunc(b.sources(a.stage), func(src *account) bool { return !a.tried[src.Name] })
+		if other && a.transient < b.limits.Attempts {
+			a.waits, a.notBefore = true, e.At
+			b.tally["refused by a source"]++
+			return
+		}
 	}
 	a.failed = true
 	b.open[a.stage]--
@@ -422,10 +433,13 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 	}
 }
 
-// blame leaves a source after three failures in succession that it may be the reason for; never the
-// origin, and never the last one.
-func (b *books) blame(src *account) {
+// blame leaves a source after three failures in succession that it may be the reason for, or one that
+// is for good; never the origin, and never the last one.
+func (b *books) blame(src *account, class rollout.Class) {
 	src.blamed++
+	if class == rollout.Permanent {
+		src.blamed = 3
+	}
 	if src.blamed < 3 || !b.serves(src) || src.Name == b.plan.Origin {
 		return
 	}

@@ -15,6 +15,8 @@ type Plan struct {
 	Made      time.Time      `json:"made"`
 	Inventory string         `json:"inventory"`       // digest of the inventory it was made from
 	Origin    string         `json:"origin"`          // the master that the tree is taken from
+	Limit     string         `json:"limit,omitempty"` // the selection that was asked for; empty is all
+	From      string         `json:"from,omitempty"`  // the origin, if it was asked for by name
 	Paths     []string       `json:"paths,omitempty"` // the subset of the tree; none is the whole tree
 	Force     string         `json:"force,omitempty"` // why a gate that does not pass is overridden; empty: it is not
 

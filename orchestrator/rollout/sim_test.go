@@ -309,6 +309,9 @@ func (s *sim) fly(step rollout.Step) *flight {
 func (s *sim) syncEnding(step rollout.Step) ending {
 	switch {
 	case s.luck.broken[step.Source]:
+		if len(step.Source)%2 == 0 || dice(s.t, 30, "refuses") {
+			return ending{class: rollout.Permanent, blame: true}
+		}
 		return ending{class: rollout.Transient, blame: true}
 	case s.luck.bad[step.Host]:
 		if len(step.Host)%2 == 0 || dice(s.t, 50, "permanent") {

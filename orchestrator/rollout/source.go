@@ -1,6 +1,9 @@
 package rollout
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // tier orders sources: masters serve the fleet only when no proxy is left.
 type tier int
@@ -93,13 +96,20 @@ func (s *State) sourceless() bool {
 }
 
 // blame counts a failed transfer against its source and leaves the source when too many failed in
-// succession; never the last one that serves.
-func (s *State) blame(i int) {
+// succession, or when it refuses for good; never the last one that serves.
+func (s *State) blame(i int, class Class) {
 	src := s.hosts[i].source
-	src.fails++
+	if src.fails++; class == Permanent {
+		src.fails = suspicion
+	}
 	serving := len(s.rosters[proxyTier].serving) + len(s.rosters[masterTier].serving)
 	if src.fails >= suspicion && src.serving && serving > 1 && i != s.origin {
 		src.dropped = true
 		s.reconsider(i)
 	}
+}
+
+// untried says whether a source serves the current stage that has not failed a host.
+func (s *State) untried(h *host) bool {
+	return slices.ContainsFunc(s.roster().serving, func(i int) bool { return !slices.Contains(h.tried, i) })
 }
