@@ -25,6 +25,10 @@ type Hands struct {
 	Checks []inventory.Check
 	Dialer *transport.Dialer
 
+	// Canaries connects to the hosts that the gate asks, again and again: its connections may be kept
+	// open, which would cost too much for the whole fleet. Nil is Dialer.
+	Canaries *transport.Dialer
+
 	Pools     Pools // nil: the fleet has none
 	Threshold pooling.Threshold
 	Health    *inventory.HTTPCheck         // asked before a repool; nil is none
@@ -86,8 +90,8 @@ func failure(class rollout.Class, err error) rollout.Event {
 }
 
 // conn returns the connection to a host.
-func (h *Hands) conn(host inventory.Host) (transport.Conn, error) {
-	return h.Dialer.Dial(transport.Host{
+func (h *Hands) conn(dialer *transport.Dialer, host inventory.Host) (transport.Conn, error) {
+	return dialer.Dial(transport.Host{
 		Name: host.Name, Address: host.Address, Port: host.Port, User: host.User, Become: host.Become,
 		Local: host.Connection == inventory.ConnectionLocal,
 	})

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -92,7 +93,7 @@ func (h *Hands) probe(ctx context.Context, c inventory.Check, host inventory.Hos
 		p.Timeout = c.Timeout
 		return p.Probe(ctx)
 	}
-	conn, err := h.conn(host)
+	conn, err := h.conn(cmp.Or(h.Canaries, h.Dialer), host)
 	if err != nil {
 		return checks.Result{Verdict: checks.Unknown, Detail: err.Error()}
 	}

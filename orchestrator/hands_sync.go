@@ -17,7 +17,7 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	if err != nil {
 		return failure(rollout.Permanent, err)
 	}
-	conn, err := h.conn(hosts[0])
+	conn, err := h.conn(h.Dialer, hosts[0])
 	if err != nil {
 		return failure(rollout.Permanent, err)
 	}
