@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -15,6 +18,7 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	exit           func(code int) // for the third Ctrl-C, which does not wait for anything
+	name           string         // by which the program was called
 
 	config string // --config
 	json   bool   // --json
@@ -22,6 +26,9 @@ type app struct {
 
 // run executes one command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	// That nobody reads any more (fleetsync sync --json | head) must not end a run while hosts are out
+	// of their pools: to ask for the signal turns it into a failed write. Its children do not inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
@@ -49,7 +56,7 @@ Try it without a fleet:  fleetsync demo
 	root.PersistentFlags().StringVar(&a.config, "config", a.defaultConfig(), "policy `file`; FLEETSYNC_CONFIG sets another default")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print events or results to stdout, one JSON object a line")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(err, "fleetsync help "+c.Name())
+		return usage(err, c.CommandPath()+" --help")
 	})
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Sync the fleet:"},
@@ -80,10 +87,14 @@ func (a *app) defaultConfig() string {
 
 // command returns how the program is called on this fleet, for lines that people can paste.
 func (a *app) command() string {
-	if a.config == a.defaultConfig() {
-		return "fleetsync"
+	name := "fleetsync"
+	if _, err := exec.LookPath(name); err != nil && a.name != "" {
+		name = shellWord(a.name) // it is not installed: make demo leaves it in bin
 	}
-	return "fleetsync --config " + shellWord(a.config)
+	if a.config == a.defaultConfig() {
+		return name
+	}
+	return name + " --config " + shellWord(a.config)
 }
 
 // terminal says whether people see stderr live.

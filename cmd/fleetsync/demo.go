@@ -82,6 +82,7 @@ func (a *app) demo(ctx context.Context, o demo.Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, fleet.Close()) }()
 	_, _ = fmt.Fprintf(a.stderr, "a fleet of %d hosts is up in %s\n\n", o.Hosts, o.Dir)
+	program := a.command()
 	a.config = fleet.Config
 	runErr := a.execute(ctx, runOptions{mode: inventory.ModeSync})
 	_, _ = fmt.Fprintf(a.stderr, `
@@ -89,11 +90,14 @@ the fleet is in      %s
   its inventory      %s
   its policy         %s
   its hosts          %s
-its daemons have ended. To try every command on one that stays up:
-  fleetsync demo up --dir /tmp/fleet
-  fleetsync --config /tmp/fleet/fleetsync.yaml plan
-  fleetsync --config /tmp/fleet/fleetsync.yaml sync
-`, o.Dir, fleet.Inventory, fleet.Config, filepath.Join(o.Dir, "hosts"))
+its daemons have ended; remove it with
+  rm -r %s
+to try every command on a fleet that stays up:
+  %[6]s demo up --dir /tmp/fleet
+and in a second terminal:
+  %[6]s --config /tmp/fleet/fleetsync.yaml plan
+  %[6]s --config /tmp/fleet/fleetsync.yaml sync
+`, o.Dir, fleet.Inventory, fleet.Config, filepath.Join(o.Dir, "hosts"), shellWord(folder), program)
 	return runErr
 }
 
@@ -106,13 +110,14 @@ func (a *app) demoUp(ctx context.Context, o demo.Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fleet.Close()) }()
+	program := a.command()
 	if a.json {
 		err = printJSON(a.stdout, map[string]any{
 			"ready": true, "config": fleet.Config, "inventory": fleet.Inventory,
 			"source": fleet.Source, "pool_api": fleet.PoolAPI, "web": fleet.Web,
 		})
 	} else {
-		_, err = fmt.Fprintf(a.stdout, "ready: fleetsync --config %s sync\n", shellWord(fleet.Config))
+		_, err = fmt.Fprintf(a.stdout, "ready: %s --config %s sync\n", program, shellWord(fleet.Config))
 	}
 	if err == nil {
 		<-ctx.Done()

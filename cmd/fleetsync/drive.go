@@ -95,15 +95,18 @@ func (j *job) drive(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // its connections are of no use any more
+	canaries := &transport.Dialer{SSH: transport.SSHConfig{Share: true}}
+	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // their connections are of no use any more
 
 	screen := ui.New(a.stderr, a.terminal(), plan)
 	hands := j.hands(plan, dialer)
-	hands.Progress, hands.Log = screen.Progress, log.Host
+	hands.Canaries, hands.Progress, hands.Log = canaries, screen.Progress, log.Host
 	held := &heldHosts{}
 	observers := []orchestrator.Observer{log, held, screen}
+	var events *jsonEvents
 	if a.json {
-		observers = append(observers, &jsonEvents{w: a.stdout})
+		events = newJSONEvents(a.stdout)
+		observers = append(observers, events)
 	}
 	run := orchestrator.Run{State: j.state, Journal: j.journal, Hands: hands, First: j.first, World: j.lock.world}
 
@@ -115,13 +118,17 @@ func (j *job) drive(ctx context.Context) (err error) {
 		others.Go(func() { watcher.Watch(outside) })
 	}
 	run.Observers = observers
-	signals := a.watchSignals(outside, j.lock.world, held)
+	signals := a.watchSignals(j.lock.world, held)
 	j.record(ctx)
 	outcome, runErr := run.Do(ctx)
 	leave()
 	terminated := signals.stop()
 	others.Wait()
+	// From here on a signal ends the process: all is put back that will be, and who reads may not.
 	screen.Close()
+	if events != nil {
+		events.Close()
+	}
 	if runErr == nil && len(outcome.Out) == 0 {
 		if left, known := j.settle(ctx, plan.Run, nil); known && len(left) == 0 {
 			j.forget(ctx)

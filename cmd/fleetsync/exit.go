@@ -71,7 +71,7 @@ func (a *app) report(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	e := classify(err)
+	e := a.classify(err)
 	message := e.err.Error()
 	if problems := (inventory.Problems)(nil); errors.As(e.err, &problems) {
 		message = strings.TrimRight(message, "\n") // it has its own form: file:line:column
@@ -91,7 +91,7 @@ func (a *app) report(err error) int {
 }
 
 // classify gives errors that come without a code theirs.
-func classify(err error) *exitError {
+func (a *app) classify(err error) *exitError {
 	var e *exitError
 	if errors.As(err, &e) {
 		return e
@@ -104,9 +104,9 @@ func classify(err error) *exitError {
 	case errors.Is(err, transport.ErrMissing):
 		return &exitError{code: exitMissing, err: err, hint: installHint(err)}
 	case errors.As(err, &corrupt), errors.Is(err, journal.ErrNoRun):
-		return &exitError{code: exitJournal, err: err, hint: "fleetsync history"}
+		return &exitError{code: exitJournal, err: err, hint: a.command() + " history"}
 	case errors.Is(err, journal.ErrLocked):
-		return &exitError{code: exitLocked, err: err, hint: "fleetsync status"}
+		return &exitError{code: exitLocked, err: err, hint: a.command() + " status"}
 	case errors.Is(err, rollout.ErrNoProxyFits):
 		return &exitError{code: exitInvalid, err: err, hint: "repool hosts that are out (fleetsync pool get), or lower pooling.threshold"}
 	case isUsage(err):

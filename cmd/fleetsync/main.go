@@ -11,7 +11,7 @@ import (
 func main() {
 	a := app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		getenv: os.Getenv, exit: os.Exit,
+		getenv: os.Getenv, exit: os.Exit, name: os.Args[0],
 	}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }

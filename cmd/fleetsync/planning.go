@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +49,12 @@ func (o *runOptions) check(c *cobra.Command) error {
 			return usage(err, "paths are relative to the tree, as in: fleetsync sync -- wmf-config/ docroot/index.html")
 		}
 	}
+	for _, name := range []string{"limit", "from"} {
+		// An unset variable in a script must not become the whole fleet.
+		if flag := c.Flags().Lookup(name); flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+			return usage(fmt.Errorf("--%s is empty", name), "leave it out to mean all")
+		}
+	}
 	if flag := c.Flags().Lookup("force"); flag != nil && flag.Changed && strings.TrimSpace(o.force) == "" {
 		return usage(errors.New("--force needs a reason"), `fleetsync sync --force "front page check is broken, T1234"`)
 	}
@@ -64,10 +71,13 @@ func newRun() string {
 // plan makes the plan of a run. It reads the pools and touches nothing.
 func (s *setup) plan(ctx context.Context, pools *pooling.Client, run string, o runOptions) (*rollout.Plan, error) {
 	r := rollout.Request{
-		Run: run, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from, Force: o.force, Pools: pools != nil,
+		Run: run, Limit: o.limit, From: o.from, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from, Force: o.force, Pools: pools != nil,
 	}
 	if len(o.paths) > 0 { // no paths on a command line are an empty list, which would sync nothing
 		r.Paths = o.paths
+	}
+	if o.from != "" && !slices.ContainsFunc(s.fleet.Masters, func(m inventory.Master) bool { return m.Host == o.from }) {
+		return nil, usage(fmt.Errorf("--from: %s is not a master", quoted(o.from)), "the inventory lists them under roles: masters")
 	}
 	if o.limit != "" {
 		selection, err := s.fleet.Select(o.limit)
@@ -88,7 +98,7 @@ func (s *setup) plan(ctx context.Context, pools *pooling.Client, run string, o r
 	}
 	plan, err := rollout.NewPlan(s.fleet, s.policy.For(o.mode), r)
 	if err != nil && !errors.Is(err, rollout.ErrNoProxyFits) {
-		return nil, fail(exitInvalid, err, "fleetsync check")
+		return nil, fail(exitInvalid, err, "")
 	}
 	return plan, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) poolCommand() *cobra.Command {
@@ -150,13 +152,9 @@ func (a *app) poolSetCommand(name string, pooled pooling.Pooled, short, long str
 // then. A host without objects is refused before anything is changed. To take hosts out it stops at
 // the first that cannot be; to put them back it tries every one, because each that is back serves users.
 func (h *byHand) setAll(ctx context.Context, pooled pooling.Pooled) ([]pooling.Object, error) {
-	code := exitInternal
-	if pooled == pooling.PooledYes {
-		code = exitNotRestored
-	}
 	snapshot, err := h.pools.Pools(ctx)
 	if err != nil {
-		return nil, fail(code, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix")
+		return nil, fail(h.code(pooled, nil), fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix")
 	}
 	for _, host := range h.hosts {
 		if len(snapshot.Hosts[host]) == 0 {
@@ -176,21 +174,37 @@ func (h *byHand) setAll(ctx context.Context, pooled pooling.Pooled) ([]pooling.O
 		}
 	}
 	if err := errors.Join(failures...); err != nil {
-		return changed, fail(code, err, "fleetsync pool get")
+		return changed, fail(h.code(pooled, changed), err, h.app.command()+" pool get")
 	}
 	return changed, nil
 }
 
-// setHost sets the objects of one host, all that can be, and returns what they are then.
+// code is what a failure exits with: what is not back is not restored; a depool that was refused
+// before anything was changed has not touched the fleet.
+func (h *byHand) code(pooled pooling.Pooled, changed []pooling.Object) int {
+	switch {
+	case pooled == pooling.PooledYes:
+		return exitNotRestored
+	case len(changed) == 0:
+		return exitInvalid
+	default:
+		return exitInternal
+	}
+}
+
+// setHost sets the objects of one host, all that can be, and returns what they are then. Where a run
+// has taken some of them out, to put the host back is to put back those and no others: what was out
+// before the run stays out.
 func (h *byHand) setHost(ctx context.Context, host string, pooled pooling.Pooled) ([]pooling.Object, error) {
 	objects, err := h.pools.Observe(ctx, host)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host, err)
 	}
+	held := slices.ContainsFunc(objects, func(o pooling.Object) bool { return marker(o) != "" })
 	var changed []pooling.Object
 	var failures []error
 	for _, o := range objects {
-		now, err := h.set(ctx, o, pooled)
+		now, err := h.set(ctx, o, pooled, held)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", o.Key, err))
 			if pooled != pooling.PooledYes {
@@ -200,23 +214,54 @@ func (h *byHand) setHost(ctx context.Context, host string, pooled pooling.Pooled
 		}
 		changed = append(changed, now)
 	}
+	if len(failures) == 0 && pooled == pooling.PooledYes {
+		h.dropReceipts(ctx, host, objects)
+	}
 	return changed, errors.Join(failures...)
+}
+
+func marker(o pooling.Object) string {
+	fields, err := o.Fields()
+	if err != nil {
+		return ""
+	}
+	return fields.Marker
+}
+
+// dropReceipts forgets what dead runs had taken out of a host that is back. What cannot be forgotten
+// keeps new runs out until recover finds that there is nothing to do.
+func (h *byHand) dropReceipts(ctx context.Context, host string, objects []pooling.Object) {
+	shared, err := h.shared()
+	if err != nil || shared == nil {
+		return
+	}
+	defer shared.Close()
+	for _, o := range objects {
+		if run := marker(o); run != "" {
+			err = errors.Join(err, shared.DropReceipt(ctx, run, host))
+		}
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(h.app.stderr, "warning: %s is back, but its receipt stays: %s\n", host, transport.Neutral(err.Error()))
+	}
 }
 
 // set sets one object. What a run holds is the run's while it lives; of a run that died, it is put
 // back from the run's receipt.
-func (h *byHand) set(ctx context.Context, o pooling.Object, pooled pooling.Pooled) (pooling.Object, error) {
+func (h *byHand) set(ctx context.Context, o pooling.Object, pooled pooling.Pooled, held bool) (pooling.Object, error) {
 	fields, err := o.Fields()
-	if err != nil {
+	switch {
+	case err != nil:
 		return o, err
-	}
-	if fields.Marker == "" {
+	case fields.Marker == "" && pooled == pooling.PooledYes && held:
+		return o, nil
+	case fields.Marker == "" && pooled == pooling.PooledYes && fields.Pooled == pooling.PooledInactive:
+		return o, errors.New("is inactive: somebody took it off the lists that are made from the pools, and must put it on them")
+	case fields.Marker == "":
 		return h.pools.Set(ctx, o, pooled, h.threshold())
-	}
-	if h.store.Alive(fields.Marker) {
-		return o, fmt.Errorf("held by run %s, which is under way: it will put it back itself", fields.Marker)
-	}
-	if pooled != pooling.PooledYes {
+	case h.store.Alive(fields.Marker):
+		return o, fmt.Errorf("held by run %s, which is under way: it will put it back itself", transport.Neutral(fields.Marker))
+	case pooled != pooling.PooledYes:
 		return h.pools.Set(ctx, o, pooled, h.threshold())
 	}
 	receipt, ok := h.receipt(fields.Marker, o)

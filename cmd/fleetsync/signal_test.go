@@ -111,7 +111,7 @@ func TestThirdInterrupt(t *testing.T) {
 			t.Errorf("%s is not named:\n%s", host, r.stderr)
 		}
 	}
-	if !strings.Contains(r.stderr, "pool repool "+strings.Join(proxies, " ")) {
+	if !strings.Contains(r.stderr, "fleetsync.yaml recover") {
 		t.Errorf("the command is not named:\n%s", r.stderr)
 	}
 	w.Pools.Faults.Plan(nil)
@@ -186,7 +186,7 @@ func TestKilled(t *testing.T) {
 	}
 	r := w.run(t, "status")
 	wantCode(t, r, exitDone)
-	for _, text := range append([]string{"DIED", "pool repool"}, proxies...) {
+	for _, text := range append([]string{"DIED", "recover"}, proxies...) {
 		if !strings.Contains(r.stdout, text) {
 			t.Errorf("status does not say %q:\n%s", text, r.stdout)
 		}

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/signal"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
@@ -20,29 +20,41 @@ type signals struct {
 	terminated atomic.Bool // the first one was SIGTERM
 }
 
-// watchSignals watches until ctx ends, and then until stop.
-func (a *app) watchSignals(ctx context.Context, world chan<- rollout.Event, held *heldHosts) *signals {
+// watchSignals watches until stop.
+func (a *app) watchSignals(world chan<- rollout.Event, held *heldHosts) *signals {
 	s := &signals{caught: make(chan os.Signal, 1), done: make(chan struct{})}
 	signal.Notify(s.caught, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	go s.watch(ctx, a, world, held)
+	go s.watch(a, world, held)
 	return s
 }
 
-func (s *signals) watch(ctx context.Context, a *app, world chan<- rollout.Event, held *heldHosts) {
+// watch counts signals whether or not the run takes what they mean: one that hangs must still be left
+// by the third.
+func (s *signals) watch(a *app, world chan<- rollout.Event, held *heldHosts) {
 	defer close(s.done)
+	var asked []rollout.Event
 	level := 0
-	for caught := range s.caught {
-		level++
-		if level > rollout.AbortNow {
-			a.leave(held)
-			return
-		}
-		if level == 1 {
-			s.terminated.Store(caught == syscall.SIGTERM)
+	for {
+		var to chan<- rollout.Event
+		var next rollout.Event
+		if len(asked) > 0 {
+			to, next = world, asked[0]
 		}
 		select {
-		case world <- rollout.Event{Kind: rollout.AbortAsked, Level: level, Detail: signalNames[caught]}:
-		case <-ctx.Done(): // the run has ended
+		case to <- next:
+			asked = asked[1:]
+		case caught, open := <-s.caught:
+			if !open {
+				return
+			}
+			if level++; level > rollout.AbortNow {
+				a.leave(held)
+				return
+			}
+			if level == 1 {
+				s.terminated.Store(caught == syscall.SIGTERM)
+			}
+			asked = append(asked, rollout.Event{Kind: rollout.AbortAsked, Level: level, Detail: signalNames[caught]})
 		}
 	}
 }
@@ -51,16 +63,26 @@ var signalNames = map[os.Signal]string{
 	os.Interrupt: "interrupted", syscall.SIGTERM: "terminated", syscall.SIGHUP: "the terminal went away",
 }
 
-// leave ends the process at once and says what it leaves behind.
+// leave ends the process at once and says what it leaves behind, if anybody takes it: a terminal that
+// is stopped, or a pipe that nobody reads, holds nothing up.
 func (a *app) leave(held *heldHosts) {
-	names := held.names()
-	if len(names) == 0 {
-		a.exit(exitInterrupted)
-		return
+	const patience = time.Second
+	names, code := held.names(), exitInterrupted
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		if len(names) > 0 {
+			_, _ = fmt.Fprintf(a.stderr, "\nfleetsync: left at once; still out of their pools: %s\nhint: %s recover\n", strings.Join(names, ", "), a.command())
+		}
+	}()
+	if len(names) > 0 {
+		code = exitNotRestored
 	}
-	_, _ = fmt.Fprintf(a.stderr, "\nfleetsync: left at once; still out of their pools: %s\nhint: fleetsync pool repool %s\n",
-		strings.Join(names, ", "), strings.Join(names, " "))
-	a.exit(exitNotRestored)
+	select {
+	case <-said:
+	case <-time.After(patience):
+	}
+	a.exit(code)
 }
 
 // stop ends the watching and says whether the process was asked to terminate.

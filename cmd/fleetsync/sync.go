@@ -118,6 +118,7 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	j.warnOfPaths(prep, plan)
 	if j.state, err = rollout.NewState(plan); err != nil {
 		return err
 	}

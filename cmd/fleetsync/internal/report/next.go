@@ -18,6 +18,10 @@ func (v *view) next(p *text.Printer) {
 	if v.phase == running {
 		say(v.command("status"), "look again")
 	} else {
+		if v.phase == died && len(out) > 0 {
+			say(v.command("recover"), "put back what it left out of the pools; any master can")
+			out = nil
+		}
 		for i, name := range out {
 			if i == maxListed {
 				say(v.command("show", v.plan.Run), fmt.Sprintf("names the other %s that are out", text.Hosts(len(out)-i)))
@@ -48,13 +52,13 @@ func (v *view) nextRun(say func(command, why string)) {
 	o, mode := v.outcome, string(v.plan.Mode)
 	switch {
 	case v.phase == died:
-		say(v.rerun(mode), "run again: what has the tree already costs next to nothing")
+		say(v.command("resume", v.plan.Run), "or go on with it: what is done is not done again")
 	case o.Result == rollout.ResultDone && v.plan.Mode == inventory.ModeCanary:
 		say(v.rerun(string(inventory.ModeSync)), "the whole fleet: only the canaries have this tree")
 	case o.Result == rollout.ResultDone:
 	case o.Result == rollout.ResultFailed:
 		if limit, ok := limit(v.failed()); ok {
-			say(v.command(mode, "--limit", limit)+v.paths(), "the failed hosts again, once the reasons above are gone")
+			say(v.command(mode, append([]string{"--limit", limit}, v.from()...)...)+v.paths(), "the failed hosts again, once the reasons above are gone")
 		} else {
 			say(v.rerun(mode), "all again, once the reasons above are gone")
 		}
@@ -69,9 +73,9 @@ func (v *view) nextRun(say func(command, why string)) {
 		}
 		say(v.rerun(mode), "then the whole fleet")
 	case o.Result == rollout.ResultAborted:
-		say(v.rerun(mode), "the rest: what has the tree already costs next to nothing")
+		say(v.command("resume", v.plan.Run), "the rest of it")
 	default: // halted for another reason
-		say(v.rerun(mode), "the rest, once the reason above is gone")
+		say(v.command("resume", v.plan.Run), "the rest of it, once the reason above is gone")
 	}
 }
 
@@ -97,7 +101,23 @@ func (v *view) failed() []string {
 }
 
 // rerun returns the command for another run over the same part of the tree.
-func (v *view) rerun(mode string) string { return v.command(mode) + v.paths() }
+func (v *view) rerun(mode string) string { return v.command(mode, v.asked()...) + v.paths() }
+
+// asked returns the options that make another run one over the same hosts, from the same master.
+func (v *view) asked() []string {
+	var args []string
+	if v.plan.Limit != "" {
+		args = append(args, "--limit", v.plan.Limit)
+	}
+	return append(args, v.from()...)
+}
+
+func (v *view) from() []string {
+	if v.plan.From == "" {
+		return nil
+	}
+	return []string{"--from", v.plan.From}
+}
 
 // paths returns the arguments that name the run's part of the tree.
 func (v *view) paths() string {

@@ -318,6 +318,8 @@ func (s *story) poolFailed(e rollout.Event, kind rollout.StepKind) {
 	switch {
 	case kind == rollout.StepRepool && e.Class == rollout.Permanent:
 		k, then = bad, "it STAYS OUT"
+	case kind == rollout.StepRepool && e.Class != rollout.Transient:
+		k, then = bad, fmt.Sprintf("attempt %d of %d", e.Attempt, s.plan.Limits.Attempts)
 	case kind == rollout.StepRepool:
 		k, then = bad, fmt.Sprintf("attempt %d, tried again for at most %s", e.Attempt, text.Time(time.Duration(s.plan.Limits.Restore)))
 	case e.Class == rollout.Capacity, e.Class == rollout.Permanent:

@@ -23,7 +23,9 @@ func (s *story) turn(state *rollout.State) {
 	for s.place < place {
 		s.end()
 		s.place++
-		s.begin()
+		if state.Stopping() == "" || s.place < len(s.plan.Stages) && s.plan.Stages[s.place].Kind == rollout.StageRepool {
+			s.begin() // else nothing of it will start
+		}
 	}
 	if why := state.Stopping(); why != "" && s.stopping == "" {
 		s.stop(why)

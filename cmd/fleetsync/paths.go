@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// maxAsked bounds the paths of a run that the origin is asked about one by one.
+const maxAsked = 20
+
+// warnOfPaths tells of paths that the origin does not have. That is no error, since a path that has
+// vanished there is to vanish from the hosts; but it is how a typing error looks too. Whatever keeps
+// the origin from answering will be seen by the run itself.
+func (j *job) warnOfPaths(ctx context.Context, plan *rollout.Plan) {
+	origin, ok := j.setup.fleet.Host(plan.Origin)
+	if !ok {
+		return
+	}
+	dialer := &transport.Dialer{}
+	defer func() { _ = dialer.Close() }() // it has said what it can
+	conn, err := dialer.Dial(transport.Host{
+		Name: origin.Name, Address: origin.Address, Port: origin.Port, User: origin.User, Become: origin.Become,
+		Local: origin.Connection == inventory.ConnectionLocal,
+	})
+	if err != nil {
+		return
+	}
+	for _, p := range plan.Paths[:min(len(plan.Paths), maxAsked)] {
+		at := path.Join(origin.Source, p)
+		result, err := conn.Run(ctx, transport.Command{Args: []string{"test", "-e", at, "-o", "-L", at}})
+		if err == nil && result.ExitCode == 1 {
+			_, _ = fmt.Fprintf(j.app.stderr, "warning: %s has no %s: hosts that have it will lose it\n", origin.Name, quoted(p))
+		}
+	}
+}
