@@ -224,3 +224,26 @@ func TestEventThatDoesNotBelong(t *testing.T) {
 		}
 	})
 }
+
+// TestWorldEnds closes the world in the middle of a run, which goes on.
+func TestWorldEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, w, j := newRun(t, fleet(24), settings())
+		events := make(chan rollout.Event)
+		run.World = events
+		go func() {
+			<-time.After(5 * time.Second)
+			close(events)
+		}()
+		outcome, err := run.Do(t.Context())
+		if err != nil || outcome.Result != rollout.ResultDone {
+			t.Errorf("outcome %+v, %v", outcome, err)
+		}
+		w.check(t)
+		for _, e := range j.events {
+			if e.Kind == "" {
+				t.Errorf("event %d is of no kind", e.Seq)
+			}
+		}
+	})
+}
