@@ -60,7 +60,9 @@ func (a *app) lock(ctx context.Context, s *setup, run, reason string, wait bool)
 	})
 	switch {
 	case err == nil:
-	case errors.Is(err, journal.ErrLocked), errors.Is(err, context.Canceled):
+	case errors.Is(err, journal.ErrLocked):
+		return nil, a.lockError(s, s.whoHolds(ctx, err))
+	case errors.Is(err, context.Canceled):
 		return nil, a.lockError(s, err)
 	default:
 		return nil, fail(exitJournal, fmt.Errorf("no journal can be made: %w", err), stateHint)
@@ -87,6 +89,26 @@ func (a *app) lock(ctx context.Context, s *setup, run, reason string, wait bool)
 	}
 	l.keep(ctx, s.policy.Lock.TTL)
 	return l, nil
+}
+
+// whoHolds says who is in the way on this machine: the shared store knows owner and reason, the journals
+// at least the run.
+func (s *setup) whoHolds(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, elsewherePatience)
+	defer cancel()
+	if shared, serr := s.shared(); serr == nil && shared != nil {
+		defer shared.Close()
+		if holder, ttl, serr := shared.Holder(ctx); serr == nil && holder.Host == s.machine() {
+			return &pooling.HeldError{Fleet: s.fleet.Name, Holder: holder, TTL: ttl}
+		}
+	}
+	runs, _ := s.store.Runs() // what cannot be listed cannot be named
+	for _, run := range runs {
+		if s.store.Alive(run) {
+			return fmt.Errorf("%w: run %s", err, run)
+		}
+	}
+	return err
 }
 
 // onError gives up the file if err is one.
