@@ -108,8 +108,6 @@ func newBench(t *testing.T) *workbench {
 		w.mu.Unlock()
 		switch status {
 		case 0:
-		case -1: // no answer that says anything
-			panic(http.ErrAbortHandler)
 		default:
 			rw.WriteHeader(status)
 		}
@@ -135,11 +133,18 @@ func newBench(t *testing.T) *workbench {
 		t.Cleanup(page.Close)
 		w.balancers[datacenter] = b
 		w.hands.Balancers[datacenter] = pooling.Balancers{
-			URLs: []string{page.URL}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 250 * time.Millisecond,
+			URLs: []string{page.URL}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 10 * time.Second,
 		}
 	}
 	w.run = &orchestrator.Run{State: state, Journal: w.journal, Hands: w}
 	return w
+}
+
+// hurry makes a confirmation in datacenter b that never comes end soon.
+func (w *workbench) hurry() {
+	lb := w.hands.Balancers["b"]
+	lb.Timeout = 500 * time.Millisecond
+	w.hands.Balancers["b"] = lb
 }
 
 func (w *workbench) put(key, value string) {
@@ -341,6 +346,7 @@ func TestReceiptBeforeDepool(t *testing.T) {
 // same; one confirmation for all.
 func TestDepoolUnconfirmed(t *testing.T) {
 	w := newBench(t)
+	w.hurry()
 	b := w.balancers["b"]
 	b.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/pools/apaches_80/h0003", nil))
 	b.Stick(true)
@@ -394,6 +400,7 @@ func TestDepoolUnanswered(t *testing.T) {
 // finds all as it was, takes that for confirmed; a receipt dropped though nobody confirms.
 func TestRepoolUnconfirmed(t *testing.T) {
 	w := newBench(t)
+	w.hurry()
 	w.do = func(step rollout.Step, begins bool) {
 		if begins && step.ID == "repool/h0003" {
 			w.balancers["b"].Stick(true)
@@ -469,12 +476,12 @@ func TestObserveHeld(t *testing.T) {
 //
 // Seen to fail with: unknown taken for yes; health not asked; asked of what is not held.
 func TestUnhealthy(t *testing.T) {
-	for _, status := range []int{http.StatusServiceUnavailable, -1} {
+	for status, verdict := range map[int]string{http.StatusServiceUnavailable: "fail", http.StatusFound: "fail"} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			w := newBench(t)
 			w.sick["h0003"] = status
 			outcome := w.play()
-			if len(outcome.Out) != 1 || outcome.Out[0].Host != "h0003" || !strings.Contains(outcome.Out[0].Error, "health check says") {
+			if len(outcome.Out) != 1 || outcome.Out[0].Host != "h0003" || !strings.Contains(outcome.Out[0].Error, "health check says "+verdict) {
 				t.Errorf("outcome %+v", outcome)
 			}
 			if n := w.begun["repool/h0003"]; n != 3 {
@@ -499,6 +506,20 @@ func TestUnhealthy(t *testing.T) {
 			w.check()
 		})
 	}
+	t.Run("unknown", func(t *testing.T) {
+		w := newBench(t)
+		first := w.done(rollout.StepObserve, "h0003", nil).Objects
+		w.done(rollout.StepDepool, "h0003", first)
+		well := w.hands.Health
+		w.hands.Health = &inventory.HTTPCheck{URL: strings.Replace(well.URL, "http:", "https:", 1), Status: http.StatusOK} // it speaks no TLS
+		e := w.step(rollout.StepRepool, "h0003", first)
+		if e.Kind != rollout.StepFailed || e.Class != rollout.Unhealthy || !strings.Contains(e.Error, "health check says unknown") || !strings.Contains(w.get(keyOf("h0003", "apache2")), `"fleetsync"`) || w.receipt("h0003") == nil {
+			t.Errorf("%+v; it is %s", e, w.get(keyOf("h0003", "apache2")))
+		}
+		w.hands.Health = well
+		w.done(rollout.StepRepool, "h0003", first)
+		w.check()
+	})
 	t.Run("well in time", func(t *testing.T) {
 		w := newBench(t)
 		w.sick["h0003"] = http.StatusBadGateway
