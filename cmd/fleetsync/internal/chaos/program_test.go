@@ -167,6 +167,9 @@ func (p *program) wait(t *testing.T) int {
 	late.Stop()
 	p.ended = true
 	code := p.cmd.ProcessState.ExitCode()
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGINT {
+		code = 130 // as a shell says it: a Ctrl-C that comes when the run has ended already ends the process
+	}
 	w := p.master.world
 	w.tell("%s [%s] %s: exit %d after %s", p.began.Format("05.000"), p.where(), strings.Join(p.args, " "), code, time.Since(p.began).Round(time.Millisecond))
 	for _, line := range p.lines {
