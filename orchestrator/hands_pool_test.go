@@ -342,8 +342,7 @@ func TestReceiptBeforeDepool(t *testing.T) {
 // TestDepoolUnconfirmed: a balancer that goes on sending users to a host ends its depool for good; it is put back,
 // serves nobody, and the journal and the live view say who did not confirm.
 //
-// Seen to fail with: a depool that does not ask; one that is tried again; a host that is left out, or serves all the
-// same; one confirmation for all.
+// Seen to fail with: a depool that does not ask; one that is tried again.
 func TestDepoolUnconfirmed(t *testing.T) {
 	w := newBench(t)
 	w.hurry()

@@ -49,7 +49,7 @@ func (w *world) servingOne(t *testing.T) (p *program, release func(), host, sour
 // another source, the object is left as they want it, and the run ends well and names it. With depool-again it is taken
 // out once more first, and is put back by us at the end.
 //
-// Seen to fail with: no watch; a watch that tells nobody; a transfer that goes on.
+// Seen to fail with: no watch; a transfer that goes on.
 func TestForeignEdit(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"stop", "depool-again"} {
