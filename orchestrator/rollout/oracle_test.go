@@ -561,7 +561,23 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 			b.repoolStarts(step, a)
 		}
 	}
+	b.again()
 	b.placed(d)
+}
+
+// again sees that a proxy that somebody put back is looked at again as soon as it may be taken out once
+// more, whatever stage the run has come to.
+func (b *books) again() {
+	if b.stopped() || b.fleetOpen() == 0 {
+		return
+	}
+	for _, a := range b.order {
+		waits := a.held && a.edits > 0 && !a.took && !a.observed && !b.now.Before(a.againAt) && b.depooled
+		gone := a.lost || a.left || a.refused || a.failed || a.given || a.failures > 0
+		if waits && !gone && b.flights[rollout.StepID("observe/"+a.Name)] == "" {
+			b.t.Fatalf("P9: %s was put back by somebody, and is not looked at again", a.Name)
+		}
+	}
 }
 
 func (b *books) syncStarts(step rollout.Step, a *account) {

@@ -73,6 +73,11 @@ var tally = map[string]int{}
 // stage; loads kept over a resume; synced hosts synced again after it; Next changing the state; times
 // or receipts lost in JSON.
 //
+// Edits by others: our own writes taken for theirs; what was over before a depool taken for new; edits
+// of what is not held, or is being put back; those during a depool forgotten; "out" as the end of a
+// service; the policy ignored; one depool fewer than it allows, without a pause, or in its stage alone;
+// transfers that go on from a proxy that is in its pools again; what was back not looked at after a resume.
+//
 // Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
 	clear(tally)
