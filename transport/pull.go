@@ -115,12 +115,18 @@ func (p Pull) lock() string {
 	return fmt.Sprintf("%s/%s-%s.lock", p.Scratch, base[:min(len(base), 100)], hex.EncodeToString(sum[:4]))
 }
 
+// leftovers lets --delete take the folders in which --delay-updates keeps what has arrived: rsync protects
+// them of itself (rsync(1), --partial-dir), so that one which was killed between the last rename and the
+// removal of the folder leaves it for ever (measured with 3.5.0). Nobody else's are at risk: the lock
+// of the destination is ours.
+const leftovers = "--filter=R .~tmp~/"
+
 func (p Pull) rsync() []string {
 	timeout := p.Timeout
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	args := []string{"rsync", "--archive", "--delete", "--delete-delay", "--delay-updates"}
+	args := []string{"rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", leftovers}
 	if p.Compress {
 		args = append(args, "--compress")
 	}

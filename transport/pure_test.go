@@ -18,7 +18,7 @@ import (
 func TestPullCommand(t *testing.T) {
 	p := Pull{Source: "rsync://10.0.0.1:873/common/", Destination: "/srv/media wiki", Scratch: "/srv/.fleetsync"}
 	lock := "/srv/.fleetsync/media wiki-aac632af.lock"
-	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete", "--delete-delay", "--delay-updates"}
+	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", "--filter=R .~tmp~/"}
 	foot := []string{"--stats", "--info=progress2", "--no-human-readable", "--outbuf=L", "--no-motd", "rsync://10.0.0.1:873/common/", "/srv/media wiki/"}
 	join := func(parts ...[]string) (all []string) {
 		for _, part := range parts {

@@ -406,7 +406,7 @@ func TestSecondRunIsRefused(t *testing.T) {
 	for _, mode := range []string{"sync", "canary", "resync"} {
 		r := w.run(t, mode)
 		wantCode(t, r, exitLocked)
-		if !strings.Contains(r.stderr, "another run") || !strings.Contains(r.stderr, " status") {
+		if !strings.Contains(r.stderr, "is locked by") || !strings.Contains(r.stderr, " status") {
 			t.Errorf("%s", r.stderr)
 		}
 	}

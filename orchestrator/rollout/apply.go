@@ -266,7 +266,7 @@ func (s *State) poolDone(f flight, e Event) {
 	case StepObserve:
 		p.status = poolObserved
 		if err := p.observed(e.Objects); err != nil {
-			p.refused, p.err = true, err.Error()
+			p.refused, p.refusal, p.err = true, err.Error(), err.Error()
 		}
 	case StepDepool:
 		p.failures = 0
@@ -331,7 +331,7 @@ func (s *State) reopen() {
 			h.source.dropped, h.source.fails = false, 0
 		}
 		if h.pool != nil {
-			h.pool.refused = false
+			h.pool.refused, h.pool.refusal = false, ""
 		}
 		if h.sync == failed {
 			h.sync, h.failures, h.tried, h.busySince = waiting, 0, nil, time.Time{}

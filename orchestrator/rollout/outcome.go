@@ -20,9 +20,10 @@ type Outcome struct {
 	Gate    Verdict  `json:"gate,omitempty"`
 	GateWhy string   `json:"gate_why,omitempty"`
 	Counts  Counts   `json:"counts"`
-	Out     []Out    `json:"out,omitempty"`   // what is not back in its pools, sorted
-	Named   []Named  `json:"named,omitempty"` // pool objects that somebody else changed meanwhile
-	Bytes   int64    `json:"bytes"`           // on the wire
+	Out     []Out    `json:"out,omitempty"`     // what is not back in its pools, sorted
+	Refused []Named  `json:"refused,omitempty"` // proxies that could not be taken out and did not serve, in the fleet's order
+	Named   []Named  `json:"named,omitempty"`   // pool objects that somebody else changed meanwhile
+	Bytes   int64    `json:"bytes"`             // on the wire
 	Took    Duration `json:"took"`
 }
 
@@ -152,6 +153,9 @@ func (s *State) Outcome() Outcome {
 		}
 		if h.pool != nil && h.pool.held {
 			o.Out = append(o.Out, Out{Host: s.Plan.Hosts[i].Name, Error: h.pool.err})
+		}
+		if h.pool != nil && h.pool.refused {
+			o.Refused = append(o.Refused, Named{Host: s.Plan.Hosts[i].Name, Detail: h.pool.refusal})
 		}
 	}
 	slices.SortFunc(o.Out, func(a, b Out) int {

@@ -26,6 +26,7 @@ const (
 type pool struct {
 	status   poolStatus
 	refused  bool              // its depool was given up: it will not serve
+	refusal  string            // why
 	held     bool              // a depool was started and no repool is done since
 	seen     []Object          // the objects as they were last observed
 	receipts []Object          // the same objects as they were before we took them out
@@ -158,7 +159,7 @@ func (s *State) poolFailed(i int, kind StepKind, e Event) {
 			p.status = poolStuck
 		}
 	case e.Class == Capacity, e.Class == Permanent, p.failures >= s.Plan.Limits.Attempts:
-		p.refused = true
+		p.refused, p.refusal = true, e.Error
 		p.failures = 0
 		p.due = time.Time{}
 	}

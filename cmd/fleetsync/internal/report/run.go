@@ -199,8 +199,15 @@ func field(p *text.Printer, c text.Colour, name, value string) {
 
 const nameWidth = 10
 
-// named tells what others did to pool objects that the run held.
+// named tells which proxies did not serve, and what others did to pool objects that the run held.
 func (v *view) named(p *text.Printer) {
+	for i, n := range v.outcome.Refused {
+		if i == maxListed {
+			field(p, text.Plain, "refused", fmt.Sprintf("and %d more proxies", len(v.outcome.Refused)-i))
+			break
+		}
+		field(p, text.Plain, "refused", fmt.Sprintf("%s did not serve: %s", text.Short(n.Host, 80), text.Short(n.Detail, maxWhy)))
+	}
 	for i, n := range v.outcome.Named {
 		if i == maxListed {
 			field(p, text.Bold, "foreign", fmt.Sprintf("and %d more edits by others", len(v.outcome.Named)-i))
