@@ -41,6 +41,10 @@ type Run struct {
 	// put back its pools and do nothing else.
 	First []rollout.Event
 
+	// Changed says why a resumed run must not go on: the tree it began with is not there any more. It
+	// puts its pools back and halts. Empty: it goes on.
+	Changed string
+
 	// World brings what happens outside of steps: AbortAsked, PoolChanged, SourceChanged, LockLost.
 	// The run fills in the rest of the event. It may be nil.
 	World <-chan rollout.Event
@@ -58,7 +62,7 @@ func (r *Run) Do(ctx context.Context) (rollout.Outcome, error) {
 
 	happened := []rollout.Event{{Kind: rollout.RunStarted, Plan: r.State.Plan}}
 	if r.State.Seq > 0 {
-		happened = []rollout.Event{{Kind: rollout.RunResumed}}
+		happened = []rollout.Event{{Kind: rollout.RunResumed, Error: r.Changed}}
 	}
 	happened = append(happened, r.First...)
 	for ctx.Err() == nil {

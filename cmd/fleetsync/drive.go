@@ -30,7 +30,7 @@ type job struct {
 	pools   *pooling.Client  // nil: the fleet has none
 	state   *rollout.State   // set before drive
 	journal *journal.Journal // likewise; closed by drive
-	first   []rollout.Event  // see orchestrator.Run
+	changed string           // see orchestrator.Run
 }
 
 // begin takes the fleet's lock for a run and opens what the run needs. Who calls it must end it.
@@ -108,7 +108,7 @@ func (j *job) drive(ctx context.Context) (err error) {
 		events = newJSONEvents(a.stdout)
 		observers = append(observers, events)
 	}
-	run := orchestrator.Run{State: j.state, Journal: j.journal, Hands: hands, First: j.first, World: j.lock.world}
+	run := orchestrator.Run{State: j.state, Journal: j.journal, Hands: hands, Changed: j.changed, World: j.lock.world}
 
 	outside, leave := context.WithCancel(ctx)
 	var others sync.WaitGroup

@@ -10,6 +10,24 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
+// origin returns the host that the tree is taken from and a connection to it; nil if there is none.
+func (j *job) origin(plan *rollout.Plan) (origin inventory.Host, conn transport.Conn, done func()) {
+	dialer := &transport.Dialer{}
+	done = func() { _ = dialer.Close() } // it has said what it can
+	origin, ok := j.setup.fleet.Host(plan.Origin)
+	if !ok {
+		return origin, nil, done
+	}
+	conn, err := dialer.Dial(transport.Host{
+		Name: origin.Name, Address: origin.Address, Port: origin.Port, User: origin.User, Become: origin.Become,
+		Local: origin.Connection == inventory.ConnectionLocal,
+	})
+	if err != nil {
+		return origin, nil, done
+	}
+	return origin, conn, done
+}
+
 // maxAsked bounds the paths of a run that the origin is asked about one by one.
 const maxAsked = 20
 
@@ -17,17 +35,9 @@ const maxAsked = 20
 // vanished there is to vanish from the hosts; but it is how a typing error looks too. Whatever keeps
 // the origin from answering will be seen by the run itself.
 func (j *job) warnOfPaths(ctx context.Context, plan *rollout.Plan) {
-	origin, ok := j.setup.fleet.Host(plan.Origin)
-	if !ok {
-		return
-	}
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
-	conn, err := dialer.Dial(transport.Host{
-		Name: origin.Name, Address: origin.Address, Port: origin.Port, User: origin.User, Become: origin.Become,
-		Local: origin.Connection == inventory.ConnectionLocal,
-	})
-	if err != nil {
+	origin, conn, done := j.origin(plan)
+	defer done()
+	if conn == nil {
 		return
 	}
 	for _, p := range plan.Paths[:min(len(plan.Paths), maxAsked)] {

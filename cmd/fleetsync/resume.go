@@ -58,6 +58,9 @@ func (a *app) resume(ctx context.Context, name string, wait bool) error {
 	if err := j.refuseOthers(prep, run); err != nil {
 		return errors.Join(err, j.journal.Close())
 	}
+	if was := j.state.Plan.Source; was != "" && j.sourceDigest(prep, j.state.Plan) != was {
+		j.changed = "the tree of " + j.state.Plan.Origin + " is not the one that the run began with: begin a new one"
+	}
 	stop()
 	return j.drive(ctx)
 }

@@ -119,6 +119,7 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 		return err
 	}
 	j.warnOfPaths(prep, plan)
+	plan.Source = j.sourceDigest(prep, plan)
 	if j.state, err = rollout.NewState(plan); err != nil {
 		return err
 	}

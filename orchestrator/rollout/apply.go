@@ -33,6 +33,9 @@ func (s *State) apply(e Event) error {
 		return nil
 	case RunResumed:
 		s.resumed(e.At)
+		if e.Error != "" {
+			s.stop(HaltSource, e.Error)
+		}
 		return nil
 	case StepStarted:
 		return s.stepStarted(e)

@@ -70,7 +70,7 @@ type Event struct {
 	Source  string    `json:"source,omitempty"`
 	Attempt int       `json:"attempt,omitempty"`
 
-	Error string `json:"error,omitempty"` // step_failed: what was wrong
+	Error string `json:"error,omitempty"` // step_failed: what was wrong; run_resumed: why it may not go on
 	Class Class  `json:"class,omitempty"` // step_failed
 	Blame bool   `json:"blame,omitempty"` // step_failed of a sync: the source may be why
 

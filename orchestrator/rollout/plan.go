@@ -13,12 +13,13 @@ type Plan struct {
 	Fleet     string         `json:"fleet"`
 	Mode      inventory.Mode `json:"mode"`
 	Made      time.Time      `json:"made"`
-	Inventory string         `json:"inventory"`       // digest of the inventory it was made from
-	Origin    string         `json:"origin"`          // the master that the tree is taken from
-	Limit     string         `json:"limit,omitempty"` // the selection that was asked for; empty is all
-	From      string         `json:"from,omitempty"`  // the origin, if it was asked for by name
-	Paths     []string       `json:"paths,omitempty"` // the subset of the tree; none is the whole tree
-	Force     string         `json:"force,omitempty"` // why a gate that does not pass is overridden; empty: it is not
+	Inventory string         `json:"inventory"`        // digest of the inventory it was made from
+	Origin    string         `json:"origin"`           // the master that the tree is taken from
+	Source    string         `json:"source,omitempty"` // digest of the origin's tree when the run began; empty: it is not known
+	Limit     string         `json:"limit,omitempty"`  // the selection that was asked for; empty is all
+	From      string         `json:"from,omitempty"`   // the origin, if it was asked for by name
+	Paths     []string       `json:"paths,omitempty"`  // the subset of the tree; none is the whole tree
+	Force     string         `json:"force,omitempty"`  // why a gate that does not pass is overridden; empty: it is not
 
 	Hosts  []Host  `json:"hosts"`  // all that are synced or may serve, in the fleet's order
 	Stages []Stage `json:"stages"` // in order; a stage begins when the one before is complete
