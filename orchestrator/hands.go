@@ -91,10 +91,15 @@ func failure(class rollout.Class, err error) rollout.Event {
 
 // conn returns the connection to a host.
 func (h *Hands) conn(dialer *transport.Dialer, host inventory.Host) (transport.Conn, error) {
-	return dialer.Dial(transport.Host{
+	return dialer.Dial(Reach(host))
+}
+
+// Reach returns how commands reach a host of the inventory.
+func Reach(host inventory.Host) transport.Host {
+	return transport.Host{
 		Name: host.Name, Address: host.Address, Port: host.Port, User: host.User, Become: host.Become,
 		Local: host.Connection == inventory.ConnectionLocal,
-	})
+	}
 }
 
 // hosts returns the hosts of those names. A plan may be older than the inventory.

@@ -32,16 +32,9 @@ func (h *Hands) putReceipt(ctx context.Context, step rollout.Step, found []rollo
 	if h.Receipts == nil {
 		return nil
 	}
-	receipts := slices.Clone(found)
-	for i, o := range receipts {
-		if !o.Held {
-			continue
-		}
-		was := slices.IndexFunc(step.Objects, func(r rollout.Object) bool { return r.Key == o.Key })
-		if was < 0 {
-			return nil // nothing that could be put back is known: the state will leave the host alone
-		}
-		receipts[i] = step.Objects[was]
+	receipts, err := rollout.Receipts(found, step.Objects)
+	if err != nil {
+		return nil // the state finds the same, and leaves the host alone
 	}
 	return h.Receipts.PutReceipt(ctx, pooling.Receipt{
 		Run: h.Plan.Run, Host: step.Host, Purpose: pooling.Serving,

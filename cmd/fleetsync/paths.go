@@ -6,6 +6,7 @@ import (
 	"path"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
 )
@@ -18,10 +19,7 @@ func (j *job) origin(plan *rollout.Plan) (origin inventory.Host, conn transport.
 	if !ok {
 		return origin, nil, done
 	}
-	conn, err := dialer.Dial(transport.Host{
-		Name: origin.Name, Address: origin.Address, Port: origin.Port, User: origin.User, Become: origin.Become,
-		Local: origin.Connection == inventory.ConnectionLocal,
-	})
+	conn, err := dialer.Dial(orchestrator.Reach(origin))
 	if err != nil {
 		return origin, nil, done
 	}

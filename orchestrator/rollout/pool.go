@@ -52,22 +52,30 @@ func (p *pool) settled() bool {
 	}
 }
 
-// observed records a new look at the objects. The receipt of one that bears our marker stays the
-// older one, which says what it was before; the receipt of one that somebody deleted goes with it.
-// An error means that what we would put back is not known: the proxy must not be touched any more
-// than it has been.
-func (p *pool) observed(objects []Object) error {
-	receipts := make([]Object, len(objects))
-	for i, o := range objects {
-		receipts[i] = o
+// Receipts returns what is to be put back of objects that were just found: each as it was found, but
+// one that bears our marker as the older receipt has it, which says what it was before. What somebody
+// deleted has no receipt any more. An error means that what we would put back is not known: the proxy
+// must not be touched any more than it has been.
+func Receipts(found, older []Object) ([]Object, error) {
+	receipts := slices.Clone(found)
+	for i, o := range found {
 		if !o.Held {
 			continue
 		}
-		was := slices.IndexFunc(p.receipts, func(r Object) bool { return r.Key == o.Key })
+		was := slices.IndexFunc(older, func(r Object) bool { return r.Key == o.Key })
 		if was < 0 {
-			return fmt.Errorf("pool object %s bears this run's marker, but the journal has no receipt for it", o.Key)
+			return nil, fmt.Errorf("pool object %s bears this run's marker, but the journal has no receipt for it", o.Key)
 		}
-		receipts[i] = p.receipts[was]
+		receipts[i] = older[was]
+	}
+	return receipts, nil
+}
+
+// observed records a new look at the objects, unless what we would put back is not known.
+func (p *pool) observed(objects []Object) error {
+	receipts, err := Receipts(objects, p.receipts)
+	if err != nil {
+		return err
 	}
 	p.seen, p.receipts = objects, receipts
 	return nil
