@@ -10,6 +10,18 @@ func defaults() (Policy, Settings) {
 			State: "/var/lib/fleetsync",
 			Lock:  Lock{TTL: 30 * time.Second, Prefix: "/fleetsync/v1"},
 			Rsync: Rsync{Timeout: 60 * time.Second},
+			Guard: Guard{
+				MaxDelete: percent(10),
+				MaxShrink: percent(10),
+				Git:       true,
+			},
+			Verify: VerifyAll,
+			Keep: Keep{
+				Hosts:     KeepCanaries,
+				Runs:      3,
+				Age:       14 * day,
+				Manifests: 10,
+			},
 		}, Settings{
 			Batches: Batches{
 				Parallel:    80,
@@ -24,6 +36,9 @@ func defaults() (Policy, Settings) {
 			},
 		}
 }
+
+// day is the unit that keys which count in days may be written in; see durationWithin.
+const day = 24 * time.Hour
 
 // defaultPooling returns the pooling of a file that only says where the pools are.
 func defaultPooling() Pooling {

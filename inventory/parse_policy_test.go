@@ -70,6 +70,9 @@ func TestParsePolicy(t *testing.T) {
 		State:     filepath.Join(dir, "state"),
 		Lock:      Lock{TTL: time.Minute, Prefix: "/locks", Endpoints: []string{"http://lock1001:2379"}},
 		Rsync:     Rsync{BandwidthLimit: "1.5M", Compress: true, Timeout: 2 * time.Minute, Args: []string{"--fuzzy", "-HAX", "--modify-window=-1"}},
+		Guard:     Guard{MaxDelete: percent(10), MaxShrink: percent(10), Git: true},
+		Verify:    VerifyAll,
+		Keep:      Keep{Hosts: KeepCanaries, Runs: 3, Age: 336 * time.Hour, Manifests: 10},
 		Pooling: &Pooling{
 			Endpoints: []string{"https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"},
 			Prefix:    "/conftool/v1/pools",
@@ -118,6 +121,9 @@ func TestParsePolicyDefaults(t *testing.T) {
 		State:     "/var/lib/fleetsync",
 		Lock:      Lock{TTL: 30 * time.Second, Prefix: "/fleetsync/v1"},
 		Rsync:     Rsync{Timeout: time.Minute},
+		Guard:     Guard{MaxDelete: percent(10), MaxShrink: percent(10), Git: true},
+		Verify:    VerifyAll,
+		Keep:      Keep{Hosts: KeepCanaries, Runs: 3, Age: 336 * time.Hour, Manifests: 10},
 		Pooling: &Pooling{
 			Endpoints: []string{"http://h:1"}, Prefix: "/conftool/v1/pools", Threshold: Amount{BasisPoints: 5000, Share: true},
 			Drain: 10 * time.Second, Timeout: 30 * time.Second, OnForeignEdit: ForeignEditStop,

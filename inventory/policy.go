@@ -13,6 +13,9 @@ type Policy struct {
 	Pooling   *Pooling // nil: the fleet has no pools
 	Lock      Lock
 	Rsync     Rsync
+	Guard     Guard
+	Verify    Verify
+	Keep      Keep
 
 	settings map[Mode]Settings
 }
@@ -77,6 +80,54 @@ type Rsync struct {
 	Args           []string      // appended as they are, before the source
 }
 
+// Guard is what must hold before a tree is synced from.
+type Guard struct {
+	Required    []Required // files that the tree must hold, not empty; no path twice
+	Provisioned string     // absolute path of a file without which a master is not provisioned; empty is none
+	MaxDelete   Amount     // of the tree's files: more deletions on a host must be confirmed by their number
+	MaxShrink   Amount     // always a percentage: how much fewer files or bytes than the last good run's the tree may have
+	Owners      []string   // users, by name or number, who may own what is in the tree; empty is anybody
+	Git         bool       // whether git checkouts in the tree are audited
+	Untracked   []string   // patterns, in the forms of Tree.Exclude, of files that git need not know
+	MinFree     int64      // bytes of a host's file system that must stay free beyond what the sync needs
+	Sparse      bool       // whether large sparse files may be in the tree
+}
+
+// Required is a file that a tree must hold, not empty.
+type Required struct {
+	Path  string // within the tree: relative, clean, without ..
+	Match string // regular expression (RE2) that the content must match somewhere; empty is any
+}
+
+// Verify is which hosts' trees are compared with the origin's after their sync. Canaries and proxies
+// always are.
+type Verify string
+
+// What is verified of the other hosts.
+const (
+	VerifyNone   Verify = "none"
+	VerifySample Verify = "sample" // some of them
+	VerifyAll    Verify = "all"
+)
+
+// Keep is what is kept to undo syncs with, and for how long. What is older than Age, or has Runs newer
+// ones beside it, may be deleted.
+type Keep struct {
+	Hosts     KeepHosts     // the hosts that keep what a sync replaced; masters always do
+	Runs      int           // runs of which a host keeps what they replaced; at least one
+	Age       time.Duration // how long it is kept
+	Manifests int           // manifests of good runs that are kept; at least one
+}
+
+// KeepHosts is which hosts keep what a sync replaced.
+type KeepHosts string
+
+// The hosts that may keep it.
+const (
+	KeepCanaries KeepHosts = "canaries" // so that a failed gate can roll them back
+	KeepAll      KeepHosts = "all"      // so that a whole run can be rolled back
+)
+
 // Pooling is where the pools are and how to treat them.
 type Pooling struct {
 	Endpoints []string            // base URLs of the API, tried in turn
@@ -122,14 +173,14 @@ type Balancers struct {
 	Timeout time.Duration     // for all of them to confirm
 }
 
-// Amount is a number of hosts: a count, or a share of some total. The zero Amount is none.
+// Amount is a number of hosts or files: a count, or a share of some total. The zero Amount is none.
 type Amount struct {
 	Count       int
 	BasisPoints int // hundredths of a percent
 	Share       bool
 }
 
-// Of returns the number of hosts that a is of total, rounded down.
+// Of returns the number that a is of total, rounded down.
 func (a Amount) Of(total int) int {
 	if !a.Share {
 		return a.Count
