@@ -41,4 +41,7 @@ type Entry struct {
 // if it is there at all.
 type Manifest struct {
 	Entries []Entry
+	// Taken is when its listing began, by the clock of the machine that the tree is on, in nanoseconds since 1970;
+	// 0 is not known. A file that was changed about then may have been changed again without its times telling.
+	Taken int64
 }
