@@ -53,10 +53,7 @@ func (s *State) apply(e Event) error {
 		if !ok || s.hosts[i].source == nil {
 			return fmt.Errorf("host %q is no source", e.Host)
 		}
-		s.hosts[i].source.lost = true
-		s.anyLost = true
-		s.reconsider(i)
-		s.updateOrigin()
+		s.lose(i)
 		return nil
 	case LockLost:
 		s.stop(HaltLock, "the lock was lost: "+e.Error)
@@ -108,6 +105,25 @@ func (s *State) stepStarted(e Event) error {
 		s.delayed.remove(f.host)
 		s.syncing++
 		s.load(src, +1)
+	case StepLook:
+		f.host = s.index[name]
+		if s.hosts[f.host].look == nil {
+			return fmt.Errorf("host %q is not looked at", name)
+		}
+		s.lookStarted(f.host, e.Attempt)
+	case StepRollback:
+		f.host = s.index[name]
+		if err := s.undoStarted(f.host, e); err != nil {
+			return err
+		}
+	case StepQuarantine:
+		f.host = s.index[name]
+		q := s.hosts[f.host].quarantine
+		if q == nil {
+			return fmt.Errorf("nothing is wrong with the host")
+		}
+		q.running, q.attempts = true, e.Attempt
+		s.depools++
 	case StepObserve, StepDepool, StepRepool:
 		f.host = s.index[name]
 		p := s.hosts[f.host].pool
@@ -136,7 +152,7 @@ func (s *State) parse(e Event) (StepKind, string, error) {
 		if _, ok := s.index[e.Host]; !ok {
 			return "", "", fmt.Errorf("the plan has no host %q", e.Host)
 		}
-		for _, kind := range []StepKind{StepObserve, StepDepool, StepSync, StepRepool} {
+		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepLook, StepRollback, StepQuarantine} {
 			if e.Step == stepID(kind, e.Host) {
 				return kind, e.Host, nil
 			}
@@ -169,6 +185,12 @@ func (s *State) stepEnded(e Event) error {
 		case e.Class != Stopped:
 			s.judged(f.check, Unknown, e.Error)
 		}
+	case StepLook:
+		s.lookEnded(f.host, e, done)
+	case StepRollback:
+		s.undoEnded(f.host, e, done)
+	case StepQuarantine:
+		s.quarantineEnded(f.host, e, done)
 	case StepObserve, StepDepool, StepRepool:
 		if f.kind == StepDepool {
 			s.depools--
@@ -190,6 +212,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 	h := &s.hosts[f.host]
 	s.syncing--
 	s.load(f.source, -1)
+	s.pulled(f.source)
 	h.at = e.At
 	if done {
 		h.sync, h.err, h.class, h.stats = synced, "", "", e.Stats
@@ -233,14 +256,19 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 			}
 		}
 	}
-	h.sync = failed
-	s.settle(f.host)
+	s.gaveUp(f.host, "synced")
+}
+
+// gaveUp records that a host has failed for good.
+func (s *State) gaveUp(i int, what string) {
+	s.hosts[i].sync = failed
+	s.settle(i)
 	s.failures++
 	if s.failures > s.Plan.Limits.MaxFailures {
 		s.stop(HaltBudget, fmt.Sprintf("%d hosts failed, of which %d may", s.failures, s.Plan.Limits.MaxFailures))
 	}
-	if s.Plan.Hosts[f.host].Role == RoleCanary {
-		s.decide(Fail, fmt.Sprintf("canary %s cannot be synced: %s", e.Host, e.Error))
+	if h := s.Plan.Hosts[i]; h.Role == RoleCanary {
+		s.decide(Fail, fmt.Sprintf("canary %s cannot be %s: %s", h.Name, what, s.hosts[i].err))
 	}
 }
 
@@ -294,8 +322,17 @@ func (s *State) resumed(at time.Time) {
 			s.hosts[f.host].sync = waiting
 			s.syncing--
 			s.load(f.source, -1)
+			s.pulled(f.source)
 		case StepCheck:
 			f.check.running = false
+		case StepRollback:
+			s.hosts[f.host].sync = waiting
+			s.syncing--
+		case StepLook:
+			s.hosts[f.host].look.running = false
+			s.pulled(f.host)
+		case StepQuarantine:
+			s.hosts[f.host].quarantine.running = false
 		case StepObserve, StepDepool, StepRepool:
 		}
 		delete(s.flights, id)
@@ -336,8 +373,15 @@ func (s *State) reopen() {
 		if h.pool != nil {
 			h.pool.refused, h.pool.refusal = false, ""
 		}
+		if h.quarantine != nil && !h.quarantine.done {
+			h.quarantine = nil
+		}
+		if h.sync == rolledBack && s.Plan.Undoes == "" {
+			// A canary, and the run begins again with it.
+			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts}
+		}
 		if h.sync == failed {
-			h.sync, h.failures, h.tried, h.busySince = waiting, 0, nil, time.Time{}
+			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts}
 			if h.fleet {
 				s.fleetLeft++
 			}

@@ -31,6 +31,7 @@ const (
 	Conflict  Class = "conflict"  // a pool object changed between observe and depool
 	Capacity  Class = "capacity"  // a depool would take a pool below its threshold
 	Unhealthy Class = "unhealthy" // a host must not be repooled, says its health check
+	Changed   Class = "changed"   // a source no longer has the run's tree
 )
 
 // Verdict is how a check or the gate judged. Unknown is not pass.

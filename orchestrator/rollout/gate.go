@@ -74,6 +74,7 @@ func (s *State) decide(v Verdict, why string) {
 	}
 	s.gate.verdict, s.gate.why = v, why
 	if v != Pass && s.Plan.Force == "" {
+		s.condemn()
 		s.stop(HaltGate, fmt.Sprintf("the gate says %s: %s", v, why))
 	}
 }

@@ -23,6 +23,14 @@ type Request struct {
 	From      string   // the origin, if it was asked for by name, for people
 	Paths     []string // subset of the tree; nil is all of it
 	Force     string   // reason to go on past a gate that does not pass; empty: never
+	Override  string   // reason to go on past what the guard refuses; empty: it refused nothing
+
+	Undoes    string           // the run that is rolled back
+	Tree      *Tree            // what the origin holds; nil: it is not known, and nothing is compared with it
+	Delta     *Delta           // what a sync would do to some hosts
+	MaxDelete int              // deletions that one rsync may make; negative is any number
+	Verify    inventory.Verify // which of the fleet's hosts are compared with the tree after their sync; canaries and proxies always are
+	Keep      bool             // every host keeps what its sync replaces; canaries and masters always do
 
 	Pools bool          // the fleet has pools; false: proxies serve without being taken out of any
 	Left  []Left        // proxies that the pools cannot spare, and why
@@ -51,25 +59,8 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
 		Origin: b.origin, Limit: r.Limit, From: r.From, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
-		Limits: Limits{
-			Parallel:   settings.Batches.Parallel,
-			Attempts:   settings.Batches.Attempts,
-			Timeout:    Duration(settings.Batches.Timeout),
-			RetryDelay: Duration(defaultRetryDelay),
-			Drain:      Duration(r.Drain),
-			Restore:    Duration(defaultRestore),
-		},
-		Gate: Gate{
-			Soak:     Duration(settings.Gate.Soak),
-			Interval: Duration(settings.Gate.Interval),
-			Unknowns: defaultUnknowns,
-		},
-	}
-	for _, c := range settings.Gate.Checks {
-		p.Gate.Checks = append(p.Gate.Checks, c.Name)
-	}
-	if len(p.Gate.Checks) == 0 {
-		p.Gate.Checks = []string{SoakCheck}
+		Tree: r.Tree, Delta: r.Delta, Override: r.Override, Quarantine: r.Tree != nil && r.Pools,
+		Limits: limits(settings, r), Gate: gateOf(settings),
 	}
 	b.hosts(p)
 	if len(r.Paths) == 0 {
@@ -93,10 +84,37 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 		Why: "a host that serves the fleet serves no users meanwhile"})
 	p.stage(Stage{Name: "proxies", Kind: StageSync, Hosts: proxies, Origin: true,
 		Why: "from the origin; only a proxy whose own sync is verified serves"})
-	p.batches(fleet, settings.Batches.Ramp)
+	p.batches(StageSync, fleet, settings.Batches.Ramp)
 	p.stage(Stage{Name: "repool", Kind: StageRepool, Hosts: pooled,
 		Why: "every object back as it was"})
 	return p, nil
+}
+
+func limits(settings inventory.Settings, r Request) Limits {
+	return Limits{
+		Parallel:   settings.Batches.Parallel,
+		Attempts:   settings.Batches.Attempts,
+		Timeout:    Duration(settings.Batches.Timeout),
+		RetryDelay: Duration(defaultRetryDelay),
+		Drain:      Duration(r.Drain),
+		Restore:    Duration(defaultRestore),
+		MaxDelete:  r.MaxDelete,
+	}
+}
+
+func gateOf(settings inventory.Settings) Gate {
+	g := Gate{
+		Soak:     Duration(settings.Gate.Soak),
+		Interval: Duration(settings.Gate.Interval),
+		Unknowns: defaultUnknowns,
+	}
+	for _, c := range settings.Gate.Checks {
+		g.Checks = append(g.Checks, c.Name)
+	}
+	if len(g.Checks) == 0 {
+		g.Checks = []string{SoakCheck}
+	}
+	return g
 }
 
 // stage adds a stage, unless it would be empty.
@@ -106,8 +124,8 @@ func (p *Plan) stage(s Stage) {
 	}
 }
 
-// batches adds the stages that proxies serve: the sizes of the ramp in turn, the last one repeated.
-func (p *Plan) batches(hosts []string, ramp []inventory.Amount) {
+// batches adds the stages of the fleet: the sizes of the ramp in turn, the last one repeated.
+func (p *Plan) batches(kind StageKind, hosts []string, ramp []inventory.Amount) {
 	var sizes []int
 	for left := len(hosts); left > 0; {
 		size := left
@@ -123,7 +141,7 @@ func (p *Plan) batches(hosts []string, ramp []inventory.Amount) {
 		if i < len(sizes)-1 {
 			why = "small first: a bad tree that passed the gate is seen here"
 		}
-		p.stage(Stage{Name: fmt.Sprintf("batch %d of %d", i+1, len(sizes)), Kind: StageSync, Hosts: hosts[:size:size], Why: why})
+		p.stage(Stage{Name: fmt.Sprintf("batch %d of %d", i+1, len(sizes)), Kind: kind, Hosts: hosts[:size:size], Why: why})
 		hosts = hosts[size:]
 	}
 }
@@ -316,6 +334,35 @@ func (b *builder) hosts(p *Plan) {
 		p.Hosts = append(p.Hosts, Host{
 			Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack,
 			Slots: b.slots[h.Name], Pooled: role == RoleProxy && b.pooled(h.Name),
+			Keep: b.keeps(h.Name), Verify: b.verifies(h.Name, len(p.Hosts)),
 		})
+	}
+}
+
+// keeps says whether a host keeps what its sync replaces: without it a bad tree on a canary could not be taken
+// back, and one on a master would be all that is left.
+func (b *builder) keeps(name string) bool {
+	switch b.roles[name] {
+	case RoleCanary, RoleMaster:
+		return b.request.Tree != nil && name != b.origin
+	case RoleProxy, RoleHost:
+		return b.request.Tree != nil && b.request.Keep
+	default:
+		return false
+	}
+}
+
+// sampled is one in how many hosts is verified where the policy asks for a sample.
+const sampled = 10
+
+// verifies says whether a host's tree is compared with the run's: always where others depend on it.
+func (b *builder) verifies(name string, place int) bool {
+	switch b.roles[name] {
+	case RoleCanary, RoleMaster, RoleProxy:
+		return b.request.Tree != nil && name != b.origin
+	case RoleHost:
+		return b.request.Tree != nil && (b.request.Verify == inventory.VerifyAll || b.request.Verify == inventory.VerifySample && place%sampled == 0)
+	default:
+		return false
 	}
 }

@@ -26,13 +26,17 @@ func Next(s *State, now time.Time) Decision {
 		switch s.Plan.Stages[s.stage].Kind {
 		case StageSync:
 			d.syncs()
+			d.looks()
+		case StageUndo:
+			d.undos()
 		case StageCheck:
 			d.checks()
 		case StageDepool, StageRepool:
 		}
 	}
+	d.mend()
 	d.stops()
-	d.Done = ended && len(s.flights) == 0 && len(d.Start) == 0 && !slices.ContainsFunc(s.pooled, s.restorable)
+	d.Done = ended && len(s.flights) == 0 && len(d.Start) == 0 && !slices.ContainsFunc(s.pooled, s.restorable) && !s.mending()
 	return d.Decision
 }
 
@@ -232,25 +236,30 @@ func (s *State) mustEnd(i int) bool {
 	return h.source.lost || h.pool != nil && h.pool.status != poolOut
 }
 
-// stops names what must not go on: transfers from a source that may no longer serve, checks of a
-// gate that is decided, and every transfer once that was asked for.
+// stops names what must not go on: transfers from a source that may no longer serve, or to a canary that
+// will be rolled back; checks of a gate that is decided; and every transfer once that was asked for.
 func (d *decider) stops() {
 	s := d.s
 	decided := s.gate.verdict != "" && slices.ContainsFunc(s.gate.checks, func(c check) bool { return c.running })
-	if !s.anyLost && !decided && s.abort < AbortNow {
+	condemned := slices.ContainsFunc(s.canaries, s.condemned)
+	if !s.anyLost && !decided && !condemned && s.abort < AbortNow {
 		return
 	}
 	for id, f := range s.flights {
 		switch f.kind {
 		case StepSync:
-			if s.abort >= AbortNow || s.mustEnd(f.source) {
+			if s.abort >= AbortNow || s.mustEnd(f.source) || s.condemned(f.host) {
+				d.Stop = append(d.Stop, id)
+			}
+		case StepRollback, StepLook:
+			if s.abort >= AbortNow {
 				d.Stop = append(d.Stop, id)
 			}
 		case StepCheck:
 			if s.abort >= AbortNow || decided {
 				d.Stop = append(d.Stop, id)
 			}
-		case StepObserve, StepDepool, StepRepool: // short, and never left half-way
+		case StepObserve, StepDepool, StepRepool, StepQuarantine: // short, and never left half-way
 		}
 	}
 	slices.Sort(d.Stop)

@@ -15,27 +15,30 @@ const (
 
 // Outcome is what a finished run comes to.
 type Outcome struct {
-	Result  Result   `json:"result"`
-	Why     string   `json:"why,omitempty"` // halted, aborted
-	Gate    Verdict  `json:"gate,omitempty"`
-	GateWhy string   `json:"gate_why,omitempty"`
-	Counts  Counts   `json:"counts"`
-	Out     []Out    `json:"out,omitempty"`     // what is not back in its pools, sorted
-	Refused []Named  `json:"refused,omitempty"` // proxies that could not be taken out and did not serve, in the fleet's order
-	Named   []Named  `json:"named,omitempty"`   // pool objects that somebody else changed meanwhile
-	Bytes   int64    `json:"bytes"`             // on the wire
-	Took    Duration `json:"took"`
+	Result      Result   `json:"result"`
+	Why         string   `json:"why,omitempty"` // halted, aborted
+	Gate        Verdict  `json:"gate,omitempty"`
+	GateWhy     string   `json:"gate_why,omitempty"`
+	Counts      Counts   `json:"counts"`
+	Out         []Out    `json:"out,omitempty"`         // what is not back in its pools, sorted
+	Refused     []Named  `json:"refused,omitempty"`     // proxies that could not be taken out and did not serve, in the fleet's order
+	Named       []Named  `json:"named,omitempty"`       // pool objects that somebody else changed meanwhile
+	Quarantined []Named  `json:"quarantined,omitempty"` // hosts that were taken out of their pools and stay out, and why
+	Mixed       []Named  `json:"mixed,omitempty"`       // hosts that should have been quarantined and could not be, and why
+	Bytes       int64    `json:"bytes"`                 // on the wire
+	Took        Duration `json:"took"`
 }
 
 // Counts is how many hosts stand where, of those a run syncs.
 type Counts struct {
-	Hosts     int `json:"hosts"`
-	Synced    int `json:"synced"`
-	Partial   int `json:"partial,omitempty"` // synced, of a subset of the tree
-	Failed    int `json:"failed"`
-	Waiting   int `json:"waiting,omitempty"` // to be tried again; none once the run has ended
-	Untouched int `json:"untouched"`
-	Unknown   int `json:"unknown,omitempty"`
+	Hosts      int `json:"hosts"`
+	Synced     int `json:"synced"`
+	Partial    int `json:"partial,omitempty"`     // synced, of a subset of the tree
+	RolledBack int `json:"rolled_back,omitempty"` // have the tree that they had before
+	Failed     int `json:"failed"`
+	Waiting    int `json:"waiting,omitempty"` // to be tried again; none once the run has ended
+	Untouched  int `json:"untouched"`
+	Unknown    int `json:"unknown,omitempty"`
 }
 
 // Out is a host whose pool objects were taken out and not put back.
@@ -55,12 +58,13 @@ type Standing string
 
 // The standings.
 const (
-	Untouched Standing = "untouched"
-	Waiting   Standing = "waiting" // tried, and to be tried again
-	Synced    Standing = "synced"
-	Partial   Standing = "partial" // synced, of a subset of the tree
-	Failed    Standing = "failed"  // tried, and has not the tree: what it has may be mixed
-	Syncing   Standing = "syncing" // in flight; of a run that has died: unknown
+	Untouched  Standing = "untouched"
+	Waiting    Standing = "waiting" // tried, and to be tried again
+	Synced     Standing = "synced"
+	Partial    Standing = "partial"     // synced, of a subset of the tree
+	RolledBack Standing = "rolled_back" // has the tree again that it had before
+	Failed     Standing = "failed"      // tried, and has not the tree: what it has may be mixed
+	Syncing    Standing = "syncing"     // in flight; of a run that has died: unknown
 )
 
 // HostReport is where one host stands.
@@ -105,13 +109,15 @@ func (s *State) standing(h *host) Standing {
 			return Partial
 		}
 		return Synced
+	case rolledBack:
+		return RolledBack
 	case failed:
 		return Failed
 	case syncing:
 		return Syncing
 	default:
 		switch {
-		case h.attempts == 0:
+		case h.attempts+h.undo.attempts == 0:
 			return Untouched
 		case s.stopping() || s.outcome != nil:
 			return Failed
@@ -139,6 +145,8 @@ func (s *State) Outcome() Outcome {
 			o.Counts.Synced++
 		case Partial:
 			o.Counts.Partial++
+		case RolledBack:
+			o.Counts.RolledBack++
 		case Failed:
 			o.Counts.Failed++
 		case Waiting:
@@ -147,6 +155,18 @@ func (s *State) Outcome() Outcome {
 			o.Counts.Untouched++
 		case Syncing:
 			o.Counts.Unknown++
+		}
+		if q := h.quarantine; q != nil {
+			n := Named{Host: s.Plan.Hosts[i].Name, Detail: q.why}
+			if q.done {
+				o.Quarantined = append(o.Quarantined, n)
+			} else {
+				n.Detail += "; it is not out of its pools"
+				if q.err != "" {
+					n.Detail += ": " + q.err
+				}
+				o.Mixed = append(o.Mixed, n)
+			}
 		}
 		if h.stats != nil {
 			o.Bytes += h.stats.Bytes

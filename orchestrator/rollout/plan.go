@@ -13,13 +13,16 @@ type Plan struct {
 	Fleet     string         `json:"fleet"`
 	Mode      inventory.Mode `json:"mode"`
 	Made      time.Time      `json:"made"`
-	Inventory string         `json:"inventory"`        // digest of the inventory it was made from
-	Origin    string         `json:"origin"`           // the master that the tree is taken from
-	Source    string         `json:"source,omitempty"` // digest of the origin's tree when the run began; empty: it is not known
-	Limit     string         `json:"limit,omitempty"`  // the selection that was asked for; empty is all
-	From      string         `json:"from,omitempty"`   // the origin, if it was asked for by name
-	Paths     []string       `json:"paths,omitempty"`  // the subset of the tree; none is the whole tree
-	Force     string         `json:"force,omitempty"`  // why a gate that does not pass is overridden; empty: it is not
+	Inventory string         `json:"inventory"`          // digest of the inventory it was made from
+	Origin    string         `json:"origin,omitempty"`   // the master that the tree is taken from; empty: no tree is taken from anywhere
+	Undoes    string         `json:"undoes,omitempty"`   // the run that is rolled back; empty: this is no rollback
+	Tree      *Tree          `json:"tree,omitempty"`     // what the origin held when the run was planned; nil: it is not known
+	Delta     *Delta         `json:"delta,omitempty"`    // what a sync would do to the hosts that were asked; nil: none was
+	Limit     string         `json:"limit,omitempty"`    // the selection that was asked for; empty is all
+	From      string         `json:"from,omitempty"`     // the origin, if it was asked for by name
+	Paths     []string       `json:"paths,omitempty"`    // the subset of the tree; none is the whole tree
+	Force     string         `json:"force,omitempty"`    // why a gate that does not pass is overridden; empty: it is not
+	Override  string         `json:"override,omitempty"` // why the guard's refusal is overridden; empty: it is not
 
 	Hosts  []Host  `json:"hosts"`  // all that are synced or may serve, in the fleet's order
 	Stages []Stage `json:"stages"` // in order; a stage begins when the one before is complete
@@ -28,6 +31,41 @@ type Plan struct {
 	Left   []Left  `json:"left,omitempty"` // proxies that will not serve, and why
 
 	OnForeignEdit inventory.ForeignEdit `json:"on_foreign_edit,omitempty"` // empty is stop
+	Quarantine    bool                  `json:"quarantine,omitempty"`      // a canary that cannot be rolled back is taken out of its pools
+}
+
+// Tree identifies what a source holds.
+type Tree struct {
+	Fingerprint string `json:"fingerprint,omitempty"` // of its manifest, contents included
+	Digest      string `json:"digest"`                // of its metadata: what a host computes of its own tree
+	Files       int    `json:"files,omitempty"`
+	Bytes       int64  `json:"bytes,omitempty"`
+}
+
+// Delta is what a sync would do to hosts, as dry runs on some of them say.
+type Delta struct {
+	Hosts     []HostDelta `json:"hosts"`     // that were asked, in the fleet's order
+	Allowed   int         `json:"allowed"`   // deletions that the budget allows on one host
+	Confirmed bool        `json:"confirmed"` // more are to be deleted, and somebody has confirmed the number
+}
+
+// HostDelta is what a sync would do to one host.
+type HostDelta struct {
+	Host   string     `json:"host"`
+	Create int        `json:"create"`
+	Change int        `json:"change"`
+	Delete int        `json:"delete"`
+	Bytes  int64      `json:"bytes"`          // to be sent, at most
+	Top    []TopDelta `json:"top,omitempty"`  // per top-level entry of the tree
+	Gone   []string   `json:"gone,omitempty"` // some of what would be deleted
+}
+
+// TopDelta is what a sync would do below one top-level entry of a tree.
+type TopDelta struct {
+	Name   string `json:"name"`
+	Create int    `json:"create,omitempty"`
+	Change int    `json:"change,omitempty"`
+	Delete int    `json:"delete,omitempty"`
 }
 
 // Role is the part a host plays in a run.
@@ -49,6 +87,8 @@ type Host struct {
 	Rack       string `json:"rack,omitempty"`
 	Slots      int    `json:"slots,omitempty"`  // how many hosts it may serve at once; 0 serves none
 	Pooled     bool   `json:"pooled,omitempty"` // has pool objects that must be out while it serves
+	Keep       bool   `json:"keep,omitempty"`   // keeps what its sync replaces, so that it can be rolled back
+	Verify     bool   `json:"verify,omitempty"` // its tree is compared with the run's after its sync, which else has failed
 }
 
 // StageKind is what the steps of a stage do.
@@ -57,8 +97,9 @@ type StageKind string
 // The kinds of stages.
 const (
 	StageSync   StageKind = "sync"
-	StageCheck  StageKind = "check"  // the gate
-	StageDepool StageKind = "depool" // observe, depool and drain
+	StageUndo   StageKind = "rollback" // each host puts back what it kept
+	StageCheck  StageKind = "check"    // the gate
+	StageDepool StageKind = "depool"   // observe, depool and drain
 	StageRepool StageKind = "repool"
 )
 
@@ -80,6 +121,7 @@ type Limits struct {
 	RetryDelay  Duration `json:"retry_delay"`  // before the second attempt; doubles with each
 	Drain       Duration `json:"drain"`        // between a depool and the proxy's first use
 	Restore     Duration `json:"restore"`      // how long a failing repool is tried again before it is given up and named
+	MaxDelete   int      `json:"max_delete"`   // deletions that one rsync may make; negative is any number
 }
 
 // Gate says how the canaries are judged.

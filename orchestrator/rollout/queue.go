@@ -89,6 +89,14 @@ func (q *queue) first(l level, source int) int {
 // next returns the waiting host after host in its list at a level, or none.
 func (q *queue) next(l level, host int) int { return q.links[l][host].next }
 
+// head returns the first waiting host of all, or none.
+func (q *queue) head() int {
+	if len(q.in) == 0 {
+		return none
+	}
+	return q.first(anywhere, 0)
+}
+
 func (q *queue) push(host int) {
 	if q.in[host] {
 		return

@@ -13,6 +13,8 @@ const (
 	syncing syncStatus = "syncing"
 	synced  syncStatus = "synced"
 	failed  syncStatus = "failed" // for good
+
+	rolledBack syncStatus = "rolled back" // has the tree that it had before
 )
 
 // HaltKind is why a run stopped by itself.
@@ -37,6 +39,9 @@ type State struct {
 	origin int
 	hosts  []host
 	pooled []int // proxies that must be out of their pools while they serve
+
+	masters  []int // that are sources, and are looked at
+	canaries []int
 
 	rosters      [tiers]roster
 	originRoster roster // the origin alone
@@ -67,19 +72,22 @@ type State struct {
 
 // host is what a run knows of one host.
 type host struct {
-	sync      syncStatus
-	fleet     bool // in a stage that proxies serve
-	attempts  int  // syncs started
-	failures  int  // of those, failed in a way that counts
-	tried     []int
-	busySince time.Time
-	last      string // the source of the last attempt
-	err       string
-	class     Class
-	stats     *Stats
-	at        time.Time // of the last sync event
-	source    *source   // nil: serves nobody
-	pool      *pool     // nil: has nothing in a pool that must be out
+	sync       syncStatus
+	fleet      bool // in a stage that proxies serve
+	attempts   int  // syncs started
+	failures   int  // of those, failed in a way that counts
+	tried      []int
+	busySince  time.Time
+	last       string // the source of the last attempt
+	err        string
+	class      Class
+	stats      *Stats
+	at         time.Time // of the last sync event
+	source     *source   // nil: serves nobody
+	pool       *pool     // nil: has nothing in a pool that must be out
+	look       *look     // nil: is not looked at
+	undo       undo
+	quarantine *quarantine // nil: its tree is no reason to take it out
 }
 
 type flight struct {
@@ -109,6 +117,13 @@ func NewState(p *Plan) (*State, error) {
 		if h.Slots > 0 {
 			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
 		}
+		if h.Role == RoleMaster && h.Slots > 0 && p.Tree != nil {
+			s.hosts[i].look = &look{}
+			s.masters = append(s.masters, i)
+		}
+		if h.Role == RoleCanary {
+			s.canaries = append(s.canaries, i)
+		}
 		if h.Role == RoleProxy && h.Pooled {
 			if s.hosts[i].source == nil {
 				return nil, fmt.Errorf("plan %s: proxy %s is to leave its pools and has no slots to serve from", p.Run, h.Name)
@@ -118,7 +133,11 @@ func NewState(p *Plan) (*State, error) {
 		}
 	}
 	origin, ok := s.index[p.Origin]
-	if !ok || s.hosts[origin].source == nil {
+	switch {
+	case ok && s.hosts[origin].source != nil:
+	case p.Origin == "" && p.Undoes != "":
+		origin = none
+	default:
 		return nil, fmt.Errorf("plan %s: origin %q is not a host with slots", p.Run, p.Origin)
 	}
 	s.origin = origin
@@ -127,8 +146,13 @@ func NewState(p *Plan) (*State, error) {
 		if stage.Kind == StageDepool {
 			s.depoolStage = place
 		}
-		if stage.Kind != StageSync {
+		switch stage.Kind {
+		case StageSync, StageUndo:
+		case StageCheck, StageDepool, StageRepool:
 			continue
+		}
+		if (stage.Kind == StageUndo) != (p.Undoes != "") {
+			return nil, fmt.Errorf("plan %s: stage %s is a %s, and the plan undoes run %q", p.Run, stage.Name, stage.Kind, p.Undoes)
 		}
 		for _, name := range stage.Hosts {
 			i, ok := s.index[name]
@@ -139,13 +163,15 @@ func NewState(p *Plan) (*State, error) {
 				return nil, fmt.Errorf("plan %s: stage %s syncs host %s, which is the origin or in another stage too", p.Run, stage.Name, name)
 			}
 			s.hosts[i].sync = waiting
-			if !stage.Origin {
+			if !stage.Origin && stage.Kind == StageSync {
 				s.hosts[i].fleet = true
 				s.fleetLeft++
 			}
 		}
 	}
-	s.hosts[origin].sync = synced
+	if origin != none {
+		s.hosts[origin].sync = synced
+	}
 	for i, h := range s.hosts {
 		if h.sync == "" {
 			return nil, fmt.Errorf("plan %s: host %s is in no stage and not the origin", p.Run, p.Hosts[i].Name)
@@ -189,6 +215,8 @@ func (s *State) advance(at time.Time) {
 func (s *State) complete() bool {
 	switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
 	case StageSync:
+		return s.stageLeft == 0 && !s.unlooked()
+	case StageUndo:
 		return s.stageLeft == 0
 	case StageCheck:
 		return s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
@@ -221,7 +249,7 @@ func (s *State) enter(at time.Time) {
 		return
 	}
 	switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
-	case StageSync:
+	case StageSync, StageUndo:
 		for _, name := range stage.Hosts {
 			i := s.index[name]
 			switch s.hosts[i].sync {
@@ -230,7 +258,7 @@ func (s *State) enter(at time.Time) {
 				s.wait(i, s.drained(i))
 			case syncing:
 				s.stageLeft++
-			case synced, failed:
+			case synced, failed, rolledBack:
 			}
 		}
 	case StageCheck:
@@ -271,5 +299,8 @@ func (s *State) backoff(n int) time.Duration {
 }
 
 func (s *State) updateOrigin() {
+	if s.origin == none {
+		return
+	}
 	s.originRoster.update(s.origin, s.hosts[s.origin].source)
 }

@@ -12,6 +12,10 @@ const (
 	StepSync    StepKind = "sync"    // bring a host's tree up to date
 	StepCheck   StepKind = "check"   // one round of one check over the canaries
 	StepRepool  StepKind = "repool"  // put back what we hold, as it was
+
+	StepLook       StepKind = "look"       // see whether a master still has the run's tree
+	StepRollback   StepKind = "rollback"   // put back the tree that a host had before
+	StepQuarantine StepKind = "quarantine" // take a host that has no good tree out of its pools, until somebody has mended it
 )
 
 // StepID names a step: its kind and what it is about, as in sync/mw1312 or check/front-page.

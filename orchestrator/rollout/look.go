@@ -1,0 +1,98 @@
+package rollout
+
+import "time"
+
+// lookPause is how long after a look at a master the next one begins, unless a stage waits for it: while
+// a master serves many hosts, somebody has always just pulled from it.
+const lookPause = 5 * time.Second
+
+// look is what a run knows of whether a master still has its tree. Nobody tells when a tree changes, so it is
+// looked at after each pull from it. What was pulled while it changed is found out by the host's own digest.
+type look struct {
+	pulled   bool // since the last look began
+	running  bool
+	attempts int
+	failures int       // in succession
+	ended    time.Time // the last one
+	due      time.Time
+}
+
+// unlooked says whether somebody has pulled from a master that was not looked at since: what it served is
+// not yet known to be the run's tree.
+func (s *State) unlooked() bool {
+	for _, i := range s.masters {
+		if l := s.hosts[i].look; l.pulled || l.running {
+			return true
+		}
+	}
+	return false
+}
+
+// pulled records that a transfer from a source has ended, however it did.
+func (s *State) pulled(i int) {
+	if h := &s.hosts[i]; h.look != nil && !h.source.lost {
+		h.look.pulled = true
+	}
+}
+
+func (s *State) lookStarted(i, attempt int) {
+	l := s.hosts[i].look
+	l.pulled, l.running, l.attempts = false, true, attempt
+}
+
+// lookEnded folds what was seen. A master that cannot be looked at any more is no source either: only
+// what is known to hold the run's tree may serve it.
+func (s *State) lookEnded(i int, e Event, done bool) {
+	l := s.hosts[i].look
+	l.running, l.ended, l.due = false, e.At, time.Time{}
+	switch {
+	case done:
+		l.failures = 0
+	case e.Class == Changed:
+		s.lose(i)
+	case e.Class == Stopped:
+		l.pulled = true
+	default:
+		l.failures++
+		l.pulled = true
+		l.due = e.At.Add(s.backoff(l.failures))
+		if l.failures >= s.Plan.Limits.Attempts {
+			s.lose(i)
+		}
+	}
+	if s.hosts[i].source.lost {
+		l.pulled = false
+	}
+}
+
+// lose records that a source must not serve any more.
+func (s *State) lose(i int) {
+	s.hosts[i].source.lost = true
+	s.anyLost = true
+	if l := s.hosts[i].look; l != nil {
+		l.pulled = false
+	}
+	s.reconsider(i)
+	s.updateOrigin()
+}
+
+// looks starts the looks that are due.
+func (d *decider) looks() {
+	s := d.s
+	for _, i := range s.masters {
+		l := s.hosts[i].look
+		if !l.pulled || l.running {
+			continue
+		}
+		due := l.due
+		if next := l.ended.Add(lookPause); s.stageLeft > 0 && !l.ended.IsZero() && next.After(due) {
+			due = next
+		}
+		if due.After(d.now) {
+			earliest(&d.Wake, due)
+			continue
+		}
+		name := s.Plan.Hosts[i].Name
+		d.Start = append(d.Start, Step{ID: stepID(StepLook, name), Kind: StepLook, Attempt: l.attempts + 1, Host: name})
+	}
+}
