@@ -36,6 +36,10 @@ func TestPolicyHoldsTheDefaults(t *testing.T) {
 	if got.Inventory != want.Inventory || got.State != want.State {
 		t.Errorf("inventory %q, state %q; the defaults are %q, %q", got.Inventory, got.State, want.Inventory, want.State)
 	}
+	got.Guard.Required, got.Guard.Provisioned, got.Guard.Owners, got.Guard.Untracked = nil, "", nil, nil
+	same(t, "guard", got.Guard, want.Guard)
+	same(t, "verify", got.Verify, want.Verify)
+	same(t, "keep", got.Keep, want.Keep)
 	same(t, "pooling", got.Pooling, want.Pooling)
 	same(t, "rsync", got.Rsync, want.Rsync)
 	for _, mode := range []inventory.Mode{inventory.ModeSync, inventory.ModeCanary} {

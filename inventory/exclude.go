@@ -16,9 +16,12 @@ const excludeHint = "allowed are /a/b (anchored, no wildcards), NAME and **/NAME
 var rulePrefix = regexp.MustCompile(`^(!|[-+:.HSPRDCM](,\S*)? |(merge|dir-merge|include|exclude|hide|show|protect|risk|clear) )`)
 
 // checkExclude says what is wrong with an exclude pattern.
-func checkExclude(s string) *fault {
+func checkExclude(s string) *fault { return checkTreePattern(s, "exclude pattern") }
+
+// checkTreePattern says what is wrong with a pattern of paths within the tree, whatever it is for.
+func checkTreePattern(s, what string) *fault {
 	bad := func(offset int, why string) *fault {
-		return faultf(excludeHint, "exclude pattern %s %s", quote(s), why).at(offset)
+		return faultf(excludeHint, "%s %s %s", what, quote(s), why).at(offset)
 	}
 	switch {
 	case s == "":
@@ -64,7 +67,7 @@ func checkExclude(s string) *fault {
 		offset += len(component) + 1
 	}
 	if strings.Trim(rest, "*") == "" {
-		return bad(0, "excludes the whole tree")
+		return bad(0, "matches the whole tree")
 	}
 	return nil
 }

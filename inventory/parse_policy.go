@@ -56,8 +56,11 @@ func (p *policyParser) read(root *yaml.Node) {
 		"rsync":     p.readRsync,
 		"modes":     keep(&modes),
 		"lock":      p.readLock,
+		"guard":     p.readGuard,
+		"verify":    p.readVerify,
+		"keep":      p.readKeep,
 
-		"guard": nil, "ssh": nil, "hooks": nil, "verify": nil, "keep": nil,
+		"ssh": nil, "hooks": nil,
 	}, "inventory")
 	p.checkPrefixes()
 
@@ -132,18 +135,15 @@ func (p *policyParser) readBatches(n *yaml.Node, b *Batches) {
 		"attempts": p.numberInto(&b.Attempts, 1, maxAttempts),
 		"timeout":  p.durationInto(&b.Timeout, time.Second),
 		"ramp":     func(n *yaml.Node) { b.Ramp = p.readRamp(n) },
-		"max_failures": func(n *yaml.Node) {
-			if a, ok := p.amount(n); ok {
-				b.MaxFailures = a
-			}
-		},
+
+		"max_failures": p.amountInto(&b.MaxFailures, "hosts"),
 	})
 }
 
 func (p *policyParser) readRamp(n *yaml.Node) []Amount {
 	var ramp []Amount
 	for _, item := range p.items(n, "ramp") {
-		a, ok := p.amount(item)
+		a, ok := p.amount(item, "hosts")
 		switch {
 		case !ok:
 		case a.Count == 0 && a.BasisPoints == 0:

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,8 +42,19 @@ pooling:
   ca_file: /etc/ca.pem
   cert_file: cert.pem
   key_file: ../key.pem
+guard:
+  required: [wikiversions.php, {match: "^<\\?php", path: wmf-config/InitialiseSettings.php}, {path: -x}, 'a{host}']
+  provisioned: /etc/fleetsync/provisioned
+  max_delete: 500
+  max_shrink: 2.5%
+  owners: [mwdeploy, 33, 0, 4294967294]
+  git: {untracked: [/private, "*.cdb", "**/cache/l10n/"]}
+  min_free: 2G
+  sparse: true
+verify: sample
+keep: {hosts: all, runs: 5, age: 30d, manifests: 1}
 lock: {ttl: 1m, prefix: /locks, endpoints: ["http://lock1001:2379"]}
-rsync: {bandwidth_limit: 1.5M, compress: true, timeout: 2m, args: [--fuzzy, -HAX, --modify-window=-1]}
+rsync: {bandwidth_limit: 1.5M, compress: true, timeout: 2m, args: [--fuzzy, -HAX, --sockopts=TCP_NODELAY]}
 `
 
 func TestParsePolicy(t *testing.T) {
@@ -69,10 +81,22 @@ func TestParsePolicy(t *testing.T) {
 		Inventory: filepath.Join(filepath.Dir(dir), "inventory.yaml"),
 		State:     filepath.Join(dir, "state"),
 		Lock:      Lock{TTL: time.Minute, Prefix: "/locks", Endpoints: []string{"http://lock1001:2379"}},
-		Rsync:     Rsync{BandwidthLimit: "1.5M", Compress: true, Timeout: 2 * time.Minute, Args: []string{"--fuzzy", "-HAX", "--modify-window=-1"}},
-		Guard:     Guard{MaxDelete: percent(10), MaxShrink: percent(10), Git: true},
-		Verify:    VerifyAll,
-		Keep:      Keep{Hosts: KeepCanaries, Runs: 3, Age: 336 * time.Hour, Manifests: 10},
+		Rsync:     Rsync{BandwidthLimit: "1.5M", Compress: true, Timeout: 2 * time.Minute, Args: []string{"--fuzzy", "-HAX", "--sockopts=TCP_NODELAY"}},
+		Guard: Guard{
+			Required: []Required{
+				{Path: "wikiversions.php"}, {Path: "wmf-config/InitialiseSettings.php", Match: `^<\?php`}, {Path: "-x"}, {Path: "a{host}"},
+			},
+			Provisioned: "/etc/fleetsync/provisioned",
+			MaxDelete:   Amount{Count: 500},
+			MaxShrink:   Amount{BasisPoints: 250, Share: true},
+			Owners:      []string{"mwdeploy", "33", "0", "4294967294"},
+			Git:         true,
+			Untracked:   []string{"/private", "*.cdb", "**/cache/l10n/"},
+			MinFree:     2 << 30,
+			Sparse:      true,
+		},
+		Verify: VerifySample,
+		Keep:   Keep{Hosts: KeepAll, Runs: 5, Age: 720 * time.Hour, Manifests: 1},
 		Pooling: &Pooling{
 			Endpoints: []string{"https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"},
 			Prefix:    "/conftool/v1/pools",
@@ -180,12 +204,12 @@ func TestParseAmount(t *testing.T) {
 		"0": {}, "5": {Count: 5}, "0%": {Share: true}, "5%": percent(5), "100%": percent(100),
 		"2.5%": {BasisPoints: 250, Share: true}, "0.05%": {BasisPoints: 5, Share: true}, "100.00%": percent(100),
 	} {
-		if got, f := parseAmount(s); f != nil || got != want {
+		if got, f := parseAmount(s, "hosts"); f != nil || got != want {
 			t.Errorf("parseAmount(%q) = %+v, %v", s, got, f)
 		}
 	}
 	for _, s := range []string{"", "%", "-5%", "100.01%", "200%", "5 %", "5.%", ".5%", "1.234%", "1e2", "05%", "٥%", "9999999"} {
-		if got, f := parseAmount(s); f == nil {
+		if got, f := parseAmount(s, "hosts"); f == nil {
 			t.Errorf("parseAmount(%q) = %+v", s, got)
 		}
 	}
@@ -275,6 +299,13 @@ func checkPolicy(t *testing.T, p *Policy) {
 	if l := p.Lock; l.TTL < minTTL || l.TTL > maxTTL || l.TTL%time.Second != 0 || checkPrefix(l.Prefix) != nil {
 		t.Fatalf("bad lock %+v", l)
 	}
+	checkGuard(t, p.Guard)
+	switch k := p.Keep; {
+	case k.Hosts != KeepCanaries && k.Hosts != KeepAll, k.Runs < 1, k.Manifests < 1, k.Age < time.Hour, k.Age > 3650*24*time.Hour:
+		t.Fatalf("bad keep %+v", k)
+	case p.Verify != VerifyNone && p.Verify != VerifySample && p.Verify != VerifyAll:
+		t.Fatalf("bad verify %q", p.Verify)
+	}
 	for _, arg := range p.Rsync.Args {
 		if arg[0] != '-' || strings.Contains(arg, "del") || strings.ContainsAny(arg, "\n\x00") {
 			t.Fatalf("bad argument %q", arg)
@@ -321,6 +352,38 @@ func checkPolicy(t *testing.T, p *Policy) {
 					t.Fatalf("%s has no pool for the selected service %s", datacenter, service)
 				}
 			}
+		}
+	}
+}
+
+// checkGuard fails unless a guard keeps its bounds.
+func checkGuard(t *testing.T, g Guard) {
+	t.Helper()
+	if !g.MaxShrink.Share || g.MaxShrink.BasisPoints > 10_000 || g.MaxDelete.BasisPoints > 10_000 || g.MaxDelete.Count < 0 || g.MinFree < 0 {
+		t.Fatalf("bad bounds %+v", g)
+	}
+	if g.Provisioned != "" && (!filepath.IsAbs(g.Provisioned) || filepath.Clean(g.Provisioned) != g.Provisioned || g.Provisioned == "/") {
+		t.Fatalf("bad path %q", g.Provisioned)
+	}
+	paths := map[string]bool{}
+	for _, r := range g.Required {
+		if !filepath.IsLocal(r.Path) || filepath.Clean(r.Path) != r.Path || r.Path == "." || paths[r.Path] || strings.ContainsAny(r.Path, "\n\x00\x1b") {
+			t.Fatalf("bad path %q", r.Path)
+		}
+		paths[r.Path] = true
+		regexp.MustCompile(r.Match)
+	}
+	for _, owner := range g.Owners {
+		if owner == "" || strings.ContainsAny(owner, ":/\n\x00 ") || owner[0] == '-' {
+			t.Fatalf("bad owner %q", owner)
+		}
+	}
+	if len(g.Untracked) > 0 && !g.Git {
+		t.Fatalf("patterns without an audit: %q", g.Untracked)
+	}
+	for _, pattern := range g.Untracked {
+		if checkExclude(pattern) != nil {
+			t.Fatalf("bad pattern %q", pattern)
 		}
 	}
 }

@@ -42,11 +42,19 @@ func checkPath(s string) *fault {
 	if f := checkPlaceholders(s); f != nil {
 		return f
 	}
+	if f := checkComponents(s); f != nil {
+		return f
+	}
+	return checkSystemFolder(s)
+}
+
+// checkComponents says what is wrong with the components of a path, which may be relative.
+func checkComponents(s string) *fault {
 	if len(s) > maxPath {
 		return faultf("", "path %s is longer than %d bytes", quote(s), maxPath)
 	}
-	offset := 1
-	for component := range strings.SplitSeq(s[1:], "/") {
+	offset := 0
+	for component := range strings.SplitSeq(s, "/") { // the first one of an absolute path is empty
 		switch {
 		case component == "..":
 			return faultf("write the path that it leads to", "path %s climbs with ..", quote(s)).at(offset)
@@ -61,7 +69,7 @@ func checkPath(s string) *fault {
 	if strings.HasSuffix(s, " ") {
 		return faultf("remove it", "path %s ends with a space", quote(s))
 	}
-	return checkSystemFolder(s)
+	return nil
 }
 
 // systemFolders are where a sync, which deletes, would take the system down, and their parents.

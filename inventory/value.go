@@ -199,20 +199,47 @@ func (d *document) durationWithin(into *time.Duration, low, high time.Duration) 
 		if !ok {
 			return
 		}
-		value, err := time.ParseDuration(s)
+		value, ok := parseDuration(s)
 		switch {
-		case err != nil:
+		case !ok && high > maxDuration:
+			d.report(n, "write a number and a unit: 36h, 14d or 1d12h", "bad duration %s", quote(s))
+		case !ok:
 			d.report(n, "write a number and a unit: 500ms, 10s, 15m or 1h30m", "bad duration %s", quote(s))
 		case value < low || value > high:
-			d.report(n, fmt.Sprintf("write a duration from %v to %s", low, short(high)), "duration %s is out of range", quote(s))
+			d.report(n, fmt.Sprintf("write a duration from %s to %s", short(low), short(high)), "duration %s is out of range", quote(s))
 		default:
 			*into = value
 		}
 	}
 }
 
-// short returns a duration as people write it: without minutes and seconds that are 0.
+var days = regexp.MustCompile(`^([0-9]{1,4})d([0-9].*)?$`)
+
+// parseDuration returns the duration that a policy writes as s: what time.ParseDuration takes, and days
+// of 24 hours, alone or before less than another one: 14d or 1d12h.
+func parseDuration(s string) (value time.Duration, ok bool) {
+	m := days.FindStringSubmatch(s)
+	if m == nil {
+		value, err := time.ParseDuration(s)
+		return value, err == nil
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0, false
+	}
+	if m[2] != "" {
+		if value, err = time.ParseDuration(m[2]); err != nil || value >= day {
+			return 0, false
+		}
+	}
+	return time.Duration(n)*day + value, true
+}
+
+// short returns a duration as people write it: in days, or without minutes and seconds that are 0.
 func short(d time.Duration) string {
+	if d > day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -225,26 +252,24 @@ func short(d time.Duration) string {
 
 func startsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 
-// amountHint says how an amount is written.
-const amountHint = "write a count of hosts (8) or a share of them (5% or 2.5%)"
-
 var (
 	percentage = regexp.MustCompile(`^(0|[1-9][0-9]{0,2})(?:\.([0-9]{1,2}))?%$`)
 	count      = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})$`)
 )
 
-// parseAmount returns the amount that a policy writes as s.
-func parseAmount(s string) (Amount, *fault) {
+// parseAmount returns the amount that a policy writes as s. What says of what it is, in the plural.
+func parseAmount(s, what string) (Amount, *fault) {
+	hint := "write a count of " + what + " (8) or a share of them (5% or 2.5%)"
 	if count.MatchString(s) {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			return Amount{}, faultf(amountHint, "bad amount %s", quote(s))
+			return Amount{}, faultf(hint, "bad amount %s", quote(s))
 		}
 		return Amount{Count: n}, nil
 	}
 	m := percentage.FindStringSubmatch(s)
 	if m == nil {
-		return Amount{}, faultf(amountHint, "bad amount %s", quote(s))
+		return Amount{}, faultf(hint, "bad amount %s", quote(s))
 	}
 	points, err := strconv.Atoi(m[1] + (m[2] + "00")[:2]) // 2.5 → 2 and 50 hundredths
 	if err != nil || points > 10_000 {
@@ -253,13 +278,13 @@ func parseAmount(s string) (Amount, *fault) {
 	return Amount{BasisPoints: points, Share: true}, nil
 }
 
-// amount reads an amount.
-func (d *document) amount(n *yaml.Node) (Amount, bool) {
+// amount reads an amount of what.
+func (d *document) amount(n *yaml.Node, what string) (Amount, bool) {
 	s, ok := d.text(n, anyText)
 	if !ok {
 		return Amount{}, false
 	}
-	a, f := parseAmount(s)
+	a, f := parseAmount(s, what)
 	if f != nil {
 		d.reportFault(n, f)
 		return Amount{}, false
@@ -267,18 +292,66 @@ func (d *document) amount(n *yaml.Node) (Amount, bool) {
 	return a, true
 }
 
+// amountInto returns a reader of an amount of what for keys.
+func (d *document) amountInto(into *Amount, what string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if a, ok := d.amount(n, what); ok {
+			*into = a
+		}
+	}
+}
+
 // shareInto returns a reader of an amount that must be a percentage for keys.
 func (d *document) shareInto(into *Amount) func(*yaml.Node) {
 	return func(n *yaml.Node) {
-		a, ok := d.amount(n)
-		switch {
-		case !ok:
+		s, ok := d.text(n, anyText)
+		if !ok {
+			return
+		}
+		switch a, f := parseAmount(s, "anything"); {
+		case f != nil:
+			d.report(n, "write a percentage from 0% to 100%, such as 5% or 2.5%", "%s", f.message)
 		case !a.Share:
 			d.report(n, fmt.Sprintf("write %d%%", min(a.Count, 100)), "must be a percentage, not %s", quote(n.Value))
 		default:
 			*into = a
 		}
 	}
+}
+
+var size = regexp.MustCompile(`^([1-9][0-9]{0,3})([KMGT])$`)
+
+// sizeInto returns a reader of a number of bytes for keys: 0, or a number with a unit, so that nobody has
+// to guess which one. The units are those of df -h: powers of 1024.
+func (d *document) sizeInto(into *int64) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		s, ok := d.text(n, anyText)
+		if !ok {
+			return
+		}
+		value, ok := parseSize(s)
+		if !ok {
+			d.report(n, "write 0, or a whole number up to 9999 and K, M, G or T: 512M or 2G", "bad size %s", quote(s))
+			return
+		}
+		*into = value
+	}
+}
+
+// parseSize returns the number of bytes that a policy writes as s.
+func parseSize(s string) (bytes int64, ok bool) {
+	if s == "0" {
+		return 0, true
+	}
+	m := size.FindStringSubmatch(s)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	return n << (10 * (1 + strings.Index("KMGT", m[2]))), true
 }
 
 // anyText is the check of text that its reader goes on to parse.
