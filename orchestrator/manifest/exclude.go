@@ -6,9 +6,9 @@ import "strings"
 // inventory allows: /a/b, NAME, **/NAME or **/A/NAME, each with a / at the end if it is for folders only. For these, a
 // path is left out if it, or a folder that it is in, ends with the pattern's components, or is them if it is anchored.
 type exclude struct {
-	anchored   string   // the whole path, without wildcards; else:
-	components []string // the last ones, with the wildcards * and ?
-	folder     bool     // only folders match
+	anchored   string      // the whole path, without wildcards; else:
+	components []component // the last ones
+	folder     bool        // only folders match
 }
 
 func parseExcludes(patterns []string) []exclude {
@@ -19,7 +19,9 @@ func parseExcludes(patterns []string) []exclude {
 		if rest, anchored := strings.CutPrefix(s, "/"); anchored {
 			e.anchored = rest
 		} else {
-			e.components = strings.Split(strings.TrimPrefix(s, "**/"), "/")
+			for c := range strings.SplitSeq(strings.TrimPrefix(s, "**/"), "/") {
+				e.components = append(e.components, newComponent(c))
+			}
 		}
 		all = append(all, e)
 	}
@@ -63,7 +65,7 @@ func (e *exclude) match(path string, folder bool) bool {
 func (e *exclude) matchEnd(path string) bool {
 	for i := len(e.components) - 1; i >= 0; i-- {
 		slash := strings.LastIndexByte(path, '/')
-		if !matchName(e.components[i], path[slash+1:]) {
+		if !e.components[i].match(path[slash+1:]) {
 			return false
 		}
 		if slash < 0 {
@@ -74,8 +76,33 @@ func (e *exclude) matchEnd(path string) bool {
 	return true
 }
 
-// matchName matches bytes, as rsync does and as find does under LC_ALL=C.
-func matchName(pattern, name string) bool {
+// component matches a name. A tree has many names, and most patterns are plain or end plainly after one *.
+type component struct {
+	pattern string // with the wildcards * and ?
+	plain   bool   // without
+	suffix  string // after the only wildcard, which is a * and comes first; or empty
+}
+
+func newComponent(pattern string) component {
+	c := component{pattern: pattern, plain: !strings.ContainsAny(pattern, "*?")}
+	if suffix, found := strings.CutPrefix(pattern, "*"); found && !strings.ContainsAny(suffix, "*?") {
+		c.suffix = suffix
+	}
+	return c
+}
+
+// match compares bytes, as rsync does, and find under LC_ALL=C.
+func (c *component) match(name string) bool {
+	switch {
+	case c.plain:
+		return name == c.pattern
+	case c.suffix != "":
+		return strings.HasSuffix(name, c.suffix)
+	}
+	return matchWildcards(c.pattern, name)
+}
+
+func matchWildcards(pattern, name string) bool {
 	star, retry := -1, 0 // the last * seen, and what of the name it may swallow up to
 	p, n := 0, 0
 	for n < len(name) {
@@ -102,7 +129,14 @@ func (e *exclude) expression() string {
 	if e.anchored != "" {
 		return `\./` + quote.Replace(e.anchored)
 	}
-	return `\./(.*/)?` + wildcards.Replace(quote.Replace(strings.Join(e.components, "/")))
+	all := `\./(.*/)?`
+	for i, c := range e.components {
+		if i > 0 {
+			all += "/"
+		}
+		all += wildcards.Replace(quote.Replace(c.pattern))
+	}
+	return all
 }
 
 var (

@@ -21,18 +21,7 @@ const header = "fleetsync manifest 1\n"
 
 // Save keeps the manifest in a file, which either is whole and durable afterwards, or what it was before.
 func Save(path string, m *Manifest) error {
-	b := make([]byte, 0, len(header)+128*len(m.Entries)+64)
-	b = append(b, header...)
-	b = binary.AppendVarint(b, m.Taken)
-	b = binary.AppendUvarint(b, uint64(len(m.Entries)))
-	last := ""
-	for i := range m.Entries {
-		b = m.Entries[i].appendBinary(b, last)
-		last = m.Entries[i].Path
-	}
-	sum := sha256.Sum256(b)
-	b = append(b, sum[:]...)
-	if err := renameio.WriteFile(path, b, 0o644); err != nil {
+	if err := renameio.WriteFile(path, encode(m), 0o644); err != nil {
 		return fmt.Errorf("cannot keep a manifest: %w", err)
 	}
 	// The rename is durable once the folder is.
@@ -44,6 +33,20 @@ func Save(path string, m *Manifest) error {
 		return fmt.Errorf("cannot keep a manifest: %w", err)
 	}
 	return nil
+}
+
+func encode(m *Manifest) []byte {
+	b := make([]byte, 0, len(header)+128*len(m.Entries)+64)
+	b = append(b, header...)
+	b = binary.AppendVarint(b, m.Taken)
+	b = binary.AppendUvarint(b, uint64(len(m.Entries)))
+	last := ""
+	for i := range m.Entries {
+		b = m.Entries[i].appendBinary(b, last)
+		last = m.Entries[i].Path
+	}
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
 }
 
 // Load reads a manifest that Save has kept. A file that is not whole is an error, as is one of another version.
