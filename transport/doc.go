@@ -14,7 +14,7 @@
 // still be reached. What does survive (a host cut off in the middle) holds the lock of its
 // destination, and the next sync is told that it is busy.
 //
-// Hosts need a POSIX sh, coreutils, util-linux's flock and rsync 3.1 or later; sudo for Become.
+// Hosts need a POSIX sh, coreutils, util-linux's flock and rsync 3.1.3 or later; sudo for Become.
 //
 // # Exit codes of a sync
 //
@@ -42,6 +42,7 @@
 //	21    transient          read: waitpid
 //	22    permanent          read: allocation of memory, by a limit (--max-alloc) that a retry meets again
 //	23    transient  maybe   seen: in the way, read-only file system; the source's if the sender says so
+//	23    permanent          seen: what --max-delete kept is in the way of what comes
 //	24    done               read: files vanished at the source; Stats.Warning
 //	25    permanent          seen: more deletions than --max-delete
 //	30    transient  maybe   seen: timeout, a source that does not answer
@@ -54,4 +55,8 @@
 //	255   transient          seen: ssh could not connect, or lost its connection
 //
 // A sync that ends because its context does is stopped, whatever the code.
+//
+// A script around the sync (Pull.Before, Pull.After) has its own codes: see Script. All of a sync is one command under one
+// lock: each process of it holds the lock's file open, so that the lock is free only when the last of them has ended,
+// whichever of them is killed (seen).
 package transport

@@ -20,7 +20,7 @@ const (
 // Error is why a command could not be run or a sync failed.
 type Error struct {
 	Class    Class
-	Program  string // that ended with ExitCode: rsync or ssh; empty if none was started
+	Program  string // that ended with ExitCode: rsync, ssh, "script before the sync", "script after the sync"; empty if none was started
 	ExitCode int
 	Source   bool   // the source may be at fault: try another one
 	Message  string // one line, neutralised
@@ -43,6 +43,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // The exit codes that are not rsync's own.
 const (
+	exitIO      = 74  // sysexits.h: EX_IOERR, of a Script
 	exitBusy    = 75  // flock -E 75
 	exitMissing = 127 // sh(1): command not found
 )
@@ -64,6 +65,10 @@ func classify(code int, stderr string) (class Class, source bool) {
 	case 10, 12, 30, 35:
 		return ClassTransient, true
 	case 23:
+		// What --max-delete kept from being deleted may be in the way of what comes, and then 23 hides 25 (measured).
+		if strings.Contains(stderr, "--max-delete limit") {
+			return ClassPermanent, false
+		}
 		// The sender names itself: "[sender]" (3.2.5 and later), or its function.
 		return ClassTransient, strings.Contains(stderr, "[sender]") || strings.Contains(stderr, "send_files")
 	case 3, 11, 13, 14, 15, 16, 21, 66:
@@ -81,6 +86,21 @@ func classify(code int, stderr string) (class Class, source bool) {
 		}
 		return ClassPermanent, false
 	}
+}
+
+// refusal returns why the source refuses to serve: what its pre-xfer exec said, as rsync passes it on, or "".
+func refusal(stderr string) string {
+	_, said, ok := strings.Cut(stderr, "pre-xfer exec returned failure")
+	if !ok {
+		return ""
+	}
+	_, said, _ = strings.Cut(said, "\n") // the exit status of wait(2)
+	said = summary(said)
+	said, _, _ = strings.Cut(said, "; rsync: ") // that it then hung up
+	if said == "" || strings.HasPrefix(said, "rsync") {
+		return "the source refuses to serve"
+	}
+	return "the source refuses to serve: " + said
 }
 
 // summary returns what matters of the last lines that a program said, as one bounded line.

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 // lockOf returns the lock file of p.
-func lockOf(p transport.Pull) string { return p.Command().Args[5] }
+func lockOf(p transport.Pull) string { return transport.Lock(p.Scratch, p.Destination) }
 
 // free waits until nobody holds a lock file: no rsync is left.
 func free(t *testing.T, lock string) {

@@ -24,6 +24,15 @@ type Pull struct {
 	// neither side has, or that is excluded, is no error. The path "." is the whole tree.
 	Paths []string
 
+	// Backup is where what is replaced or deleted goes: absolute, not inside Destination, on its file system. Empty: it is
+	// lost. What only changes its metadata and folders that are empty are not kept (rsync(1), --backup; measured).
+	Backup string
+
+	// Before runs on the host under the destination's lock, just before rsync: if it fails, the sync is not started. What it
+	// prints goes where rsync's errors go. After runs under the same lock if rsync ended with 0 or 24; the last 64 KiB
+	// that it prints are Stats.After. Both are part of the host's command line, which ssh bounds.
+	Before, After Script
+
 	Exclude        []string      // rsync patterns
 	Compress       bool          // --compress
 	BandwidthLimit string        // --bwlimit; empty is none
@@ -57,6 +66,24 @@ func (p Pull) Validate() error {
 	// A scratch directory inside would be deleted: the source does not have it.
 	if p.Scratch == p.Destination || strings.HasPrefix(p.Scratch, p.Destination+"/") {
 		return fmt.Errorf("scratch %q: must not be inside the destination %q", p.Scratch, p.Destination)
+	}
+	if b := p.Backup; b != "" {
+		if !path.IsAbs(b) || path.Clean(b) != b || strings.ContainsRune(b, 0) {
+			return fmt.Errorf("backup %q: must be a clean absolute path", b)
+		}
+		// It would be backed up and deleted itself.
+		if b == p.Destination || strings.HasPrefix(b, p.Destination+"/") {
+			return fmt.Errorf("backup %q: must not be inside the destination %q", b, p.Destination)
+		}
+		if strings.HasPrefix(p.Destination, b+"/") {
+			return fmt.Errorf("backup %q: the destination %q must not be inside", b, p.Destination)
+		}
+	}
+	if err := p.Before.validate("before"); err != nil {
+		return err
+	}
+	if err := p.After.validate("after"); err != nil {
+		return err
 	}
 	if p.MaxDelete < Unlimited {
 		return fmt.Errorf("at most %d deletions: must be 0 or more, or %d for any number", p.MaxDelete, Unlimited)
@@ -103,16 +130,22 @@ func validPath(name string) error {
 // Command returns the command that runs p on its host: rsync under the lock of its destination. It
 // is pure; p must be valid.
 func (p Pull) Command() Command {
-	args := []string{"sh", "-c", pullScript, "fleetsync", p.Scratch, p.lock(), p.Destination}
-	args = append(args, p.rsync()...)
-	return Command{Args: args, Stdin: p.rules()}
+	args := []string{"sh", "-c", pullScript, "fleetsync", p.Scratch, Lock(p.Scratch, p.Destination), p.Destination}
+	if before, after := p.Before.line(), p.After.line(); before != "" || after != "" {
+		args = append(args, "sh", "-c", aroundScript, "fleetsync", before, after)
+	}
+	return Command{Args: append(args, p.rsync()...), Stdin: p.rules()}
 }
 
-// lock returns the lock file of the destination: the same for every path of it that is written alike.
-func (p Pull) lock() string {
-	sum := sha256.Sum256([]byte(p.Destination))
-	base := path.Base(p.Destination)
-	return fmt.Sprintf("%s/%s-%s.lock", p.Scratch, base[:min(len(base), 100)], hex.EncodeToString(sum[:4]))
+// Lock returns the lock file of a destination, which whoever writes that must hold by flock(1). It is the same for every
+// path of it that is written alike.
+func Lock(scratch, destination string) string { return scratch + "/" + FileName(destination) + ".lock" }
+
+// FileName returns a name for files that are about a destination and beside it: readable, and no other destination's.
+func FileName(destination string) string {
+	sum := sha256.Sum256([]byte(destination))
+	base := path.Base(destination)
+	return base[:min(len(base), 100)] + "-" + hex.EncodeToString(sum[:4])
 }
 
 // leftovers lets --delete take the folders in which --delay-updates keeps what has arrived: rsync protects
@@ -121,12 +154,30 @@ func (p Pull) lock() string {
 // of the destination is ours.
 const leftovers = "--filter=R .~tmp~/"
 
+// exactly makes rsync compare nanoseconds (3.1.3 and later): else an edit of the same size within the same second is not
+// sent (measured).
+const exactly = "--modify-window=-1"
+
 func (p Pull) rsync() []string {
+	args := p.selection()
+	if p.Backup != "" {
+		args = append(args, "--backup", "--backup-dir="+p.Backup)
+	}
+	if p.MaxDelete != Unlimited {
+		args = append(args, "--max-delete="+strconv.Itoa(p.MaxDelete))
+	}
+	// Output that can be read: plain numbers, a line at once, nothing of the source's choice.
+	args = append(args, "--stats", "--info=progress2", "--no-human-readable", "--outbuf=L", "--no-motd")
+	return append(args, strings.TrimRight(p.Source, "/")+"/", p.Destination+"/")
+}
+
+// selection returns rsync with what decides what differs, hence what a dry run must have too.
+func (p Pull) selection() []string {
 	timeout := p.Timeout
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	args := []string{"rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", leftovers}
+	args := []string{"rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", exactly, leftovers}
 	if p.Compress {
 		args = append(args, "--compress")
 	}
@@ -141,14 +192,7 @@ func (p Pull) rsync() []string {
 	if p.rules() != nil {
 		args = append(args, "--exclude-from=-")
 	}
-	if p.MaxDelete != Unlimited {
-		args = append(args, "--max-delete="+strconv.Itoa(p.MaxDelete))
-	}
-	args = append(args,
-		"--timeout="+strconv.Itoa(seconds(timeout)), "--contimeout="+strconv.Itoa(seconds(timeout)),
-		// Output that can be read: plain numbers, a line at once, nothing of the source's choice.
-		"--stats", "--info=progress2", "--no-human-readable", "--outbuf=L", "--no-motd")
-	return append(args, strings.TrimRight(p.Source, "/")+"/", p.Destination+"/")
+	return append(args, "--timeout="+strconv.Itoa(seconds(timeout)), "--contimeout="+strconv.Itoa(seconds(timeout)))
 }
 
 // rules returns the filter rules that restrict a sync to p.Paths, nil for the whole tree. They are

@@ -18,7 +18,7 @@ import (
 func TestPullCommand(t *testing.T) {
 	p := Pull{Source: "rsync://10.0.0.1:873/common/", Destination: "/srv/media wiki", Scratch: "/srv/.fleetsync"}
 	lock := "/srv/.fleetsync/media wiki-aac632af.lock"
-	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", "--filter=R .~tmp~/"}
+	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", "--modify-window=-1", "--filter=R .~tmp~/"}
 	foot := []string{"--stats", "--info=progress2", "--no-human-readable", "--outbuf=L", "--no-motd", "rsync://10.0.0.1:873/common/", "/srv/media wiki/"}
 	join := func(parts ...[]string) (all []string) {
 		for _, part := range parts {
@@ -27,17 +27,18 @@ func TestPullCommand(t *testing.T) {
 		return all
 	}
 
-	want := Command{Args: join(head, []string{"--max-delete=0", "--timeout=60", "--contimeout=60"}, foot)}
+	want := Command{Args: join(head, []string{"--timeout=60", "--contimeout=60", "--max-delete=0"}, foot)}
 	if diff := cmp.Diff(want, p.Command()); diff != "" {
 		t.Error(diff)
 	}
 
 	p.Exclude, p.Compress, p.BandwidthLimit = []string{".git", "/a b"}, true, "10m"
-	p.Timeout, p.MaxDelete, p.Args = 1500*time.Millisecond, Unlimited, []string{"--modify-window=-1"}
+	p.Timeout, p.MaxDelete, p.Args = 1500*time.Millisecond, Unlimited, []string{"--checksum"}
+	p.Backup = "/srv/.fleetsync/keep"
 	p.Paths = []string{"wmf-config/", "./docs/a*/b", "docs/x", `w\x`}
 	want = Command{
-		Args: join(head, []string{"--compress", "--bwlimit=10m", "--exclude=.git", "--exclude=/a b", "--modify-window=-1",
-			"--exclude-from=-", "--timeout=2", "--contimeout=2"}, foot),
+		Args: join(head, []string{"--compress", "--bwlimit=10m", "--exclude=.git", "--exclude=/a b", "--checksum",
+			"--exclude-from=-", "--timeout=2", "--contimeout=2", "--backup", "--backup-dir=/srv/.fleetsync/keep"}, foot),
 		Stdin: []byte(`+ /wmf-config
 + /wmf-config/**
 + /docs/
@@ -84,6 +85,14 @@ func TestPullValidate(t *testing.T) {
 		"no scratch":                func(p *Pull) { p.Scratch = "" },
 		"scratch in destination":    func(p *Pull) { p.Scratch = "/srv/mediawiki/.fleetsync" },
 		"scratch is destination":    func(p *Pull) { p.Scratch = "/srv/mediawiki" },
+		"a relative backup":         func(p *Pull) { p.Backup = "keep" },
+		"an unclean backup":         func(p *Pull) { p.Backup = "/srv/../keep" },
+		"backup in destination":     func(p *Pull) { p.Backup = "/srv/mediawiki/keep" },
+		"backup is destination":     func(p *Pull) { p.Backup = "/srv/mediawiki" },
+		"destination in backup":     func(p *Pull) { p.Backup = "/srv" },
+		"NUL in a script":           func(p *Pull) { p.Before.Text = "\x00" },
+		"NUL in an argument":        func(p *Pull) { p.After = Script{Text: ":", Args: []string{"\x00"}} },
+		"arguments of nothing":      func(p *Pull) { p.After.Args = []string{"x"} },
 		"deletions below all":       func(p *Pull) { p.MaxDelete = -2 },
 		"no paths":                  func(p *Pull) { p.Paths = []string{} },
 		"an empty path":             func(p *Pull) { p.Paths = []string{"a", ""} },
@@ -104,11 +113,11 @@ func TestPullValidate(t *testing.T) {
 }
 
 func TestLockIsTheDestinations(t *testing.T) {
-	a := Pull{Destination: "/srv/a/tree", Scratch: "/s"}.lock()
-	if b := (Pull{Destination: "/srv/b/tree", Scratch: "/s"}).lock(); a == b {
+	a := Lock("/s", "/srv/a/tree")
+	if b := Lock("/s", "/srv/b/tree"); a == b {
 		t.Errorf("two destinations share the lock %s", a)
 	}
-	if long := (Pull{Destination: "/" + strings.Repeat("a", 255), Scratch: "/s"}).lock(); len(long) > 200 {
+	if long := Lock("/s", "/"+strings.Repeat("a", 255)); len(long) > 200 {
 		t.Errorf("%d bytes", len(long))
 	}
 }
@@ -189,7 +198,7 @@ func TestParseStats(t *testing.T) {
 		for line := range strings.Lines(text) {
 			s.parse(strings.TrimSpace(line))
 		}
-		if want := (Stats{Files: 30061, Created: 2, Deleted: 3, TotalSize: 1234567}); s != want {
+		if want := (Stats{Files: 30061, Created: 2, Deleted: 3, TotalSize: 1234567}); !cmp.Equal(s, want) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}

@@ -18,6 +18,7 @@ type Stats struct {
 	FileList        int64  // size of the file list
 	Sent, Received  int64  // over the wire, as the host sees it
 	Warning         string // what was not quite right although the sync is done (exit 24); else empty
+	After           []byte // what Pull.After printed, its last 64 KiB
 }
 
 // parse takes what a line of output tells.

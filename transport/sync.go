@@ -47,23 +47,37 @@ func Sync(ctx context.Context, conn Conn, p Pull, w Watch) (Stats, error) {
 		}
 	}}
 	c := p.Command()
-	c.Stdout, c.Log = stdout, w.Log
+	out := &stages{rsync: stdout, after: tail{max: 64 << 10}}
+	c.Stdout, c.Log = out, w.Log
 	r, err := conn.Run(ctx, c)
 	stdout.flush()
 	close(latest)
 	<-told
 	if err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
-			err = &Error{Class: ClassTransient, Message: Neutral(err.Error()), Err: err}
-		}
-		return stats, err
+		return stats, asError(err)
 	}
-	return stats, ended(&stats, conn, r)
+	stats.After = out.after.bytes()
+	return stats, ended(&stats, out.now, conn, r)
+}
+
+// asError returns err, which a Conn returned, as an *Error.
+func asError(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{Class: ClassTransient, Message: Neutral(err.Error()), Err: err}
 }
 
 // ended judges how the command of a sync ended.
-func ended(stats *Stats, conn Conn, r Result) error {
+func ended(stats *Stats, at stage, conn Conn, r Result) error {
+	if r.ExitCode != 0 && at == stageBefore {
+		return scriptFailed(at, r)
+	}
+	// 24 is always rsync's (around.sh).
+	if r.ExitCode != 0 && r.ExitCode != 24 && at == stageAfter {
+		return scriptFailed(at, r)
+	}
 	switch r.ExitCode {
 	case 0:
 		return nil
@@ -82,6 +96,9 @@ func ended(stats *Stats, conn Conn, r Result) error {
 	}
 	e := &Error{Program: "rsync", ExitCode: r.ExitCode, Message: summary(r.Stderr)}
 	e.Class, e.Source = classify(r.ExitCode, r.Stderr)
+	if why := refusal(r.Stderr); why != "" {
+		e.Message = why
+	}
 	if e.Class == ClassBusy {
 		e.Message = "another rsync is writing the destination"
 	}
