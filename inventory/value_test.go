@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Planted faults that this found: units of 1000; K for bytes.
+// Planted faults that this found: units of 512; K for bytes.
 func TestParseSize(t *testing.T) {
 	for s, want := range map[string]int64{
 		"0": 0, "1K": 1024, "512M": 536870912, "2G": 2147483648, "1T": 1099511627776, "9999T": 10994016766132224,
@@ -23,7 +23,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// Planted faults that this found: a day of 23 hours; taking 1d24h; taking 1d-5h.
+// Planted faults that this found: a day of 23 hours; taking 1d24h; taking 1d-5h or 1d.5h.
 func TestParseDuration(t *testing.T) {
 	for s, want := range map[string]time.Duration{
 		"0d": 0, "1d": 24 * time.Hour, "14d": 336 * time.Hour, "9999d": 239976 * time.Hour, "1d12h": 36 * time.Hour,
