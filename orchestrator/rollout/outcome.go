@@ -99,6 +99,9 @@ func (s *State) report(i int) HostReport {
 		Source: h.last, Attempts: h.attempts, Failures: h.failures, Error: h.err, Stats: h.stats,
 		Held: h.pool != nil && h.pool.held,
 	}
+	if s.Plan.Undoes != "" {
+		r.Attempts, r.Failures = h.undo.attempts, h.undo.failures
+	}
 	return r
 }
 
