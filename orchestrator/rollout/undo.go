@@ -59,10 +59,11 @@ func (s *State) mending() bool {
 	return false
 }
 
-// mend rolls back canaries and, one at a time, takes those out of their pools that cannot be: each is judged by
-// what the one before has left in the pool.
+// mend rolls back canaries, as many at once as hosts may be synced, and takes those out of their pools that
+// cannot be: one at a time, as each is judged by what the one before has left in the pool.
 func (d *decider) mend() {
 	s := d.s
+	d.room = s.Plan.Limits.Parallel - s.syncing
 	quarantining := s.depools > 0
 	for _, i := range s.canaries {
 		h := &s.hosts[i]
@@ -73,7 +74,9 @@ func (d *decider) mend() {
 				earliest(&d.Wake, h.undo.due)
 				continue
 			}
-			d.startUndo(i)
+			if d.room > 0 {
+				d.startUndo(i)
+			}
 		case s.quarantinable(i) && !h.quarantine.running && !quarantining:
 			if h.quarantine.due.After(d.now) {
 				earliest(&d.Wake, h.quarantine.due)
