@@ -37,3 +37,6 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 	p.batches(StageUndo, fleet, settings.Batches.Ramp)
 	return p, nil
 }
+
+// ModeRollback is the mode of a run that rolls back another.
+const ModeRollback inventory.Mode = "rollback"
