@@ -100,7 +100,7 @@ func (s *State) stepStarted(e Event) error {
 			return fmt.Errorf("the host is %s", h.sync)
 		}
 		f.source = src
-		h.sync, h.attempts, h.last, h.at = syncing, e.Attempt, e.Source, e.At
+		h.sync, h.attempts, h.last, h.at, h.undo.fresh = syncing, e.Attempt, e.Source, e.At, false
 		s.ready.remove(f.host)
 		s.delayed.remove(f.host)
 		s.syncing++
@@ -378,7 +378,7 @@ func (s *State) reopen() {
 		}
 		if h.sync == rolledBack && s.Plan.Undoes == "" {
 			// A canary, and the run begins again with it.
-			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts}
+			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts, fresh: true}
 		}
 		if h.sync == failed {
 			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts}

@@ -122,6 +122,8 @@ func (s *State) standing(h *host) Standing {
 		switch {
 		case h.attempts+h.undo.attempts == 0:
 			return Untouched
+		case h.undo.fresh && (s.stopping() || s.outcome != nil):
+			return RolledBack
 		case s.stopping() || s.outcome != nil:
 			return Failed
 		default:

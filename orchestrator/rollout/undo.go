@@ -13,6 +13,7 @@ type undo struct {
 	busySince time.Time
 	due       time.Time
 	gaveUp    bool
+	fresh     bool // put back before the run began again, and not synced since
 }
 
 // quarantine is what a run knows of taking a host that has no good tree out of its pools.
@@ -30,7 +31,7 @@ type quarantine struct {
 // condemn wants the canaries rolled back that the run has touched: the gate did not pass.
 func (s *State) condemn() {
 	for _, i := range s.canaries {
-		if h := &s.hosts[i]; h.attempts > 0 && s.Plan.Hosts[i].Keep {
+		if h := &s.hosts[i]; h.attempts > 0 && !h.undo.fresh && s.Plan.Hosts[i].Keep {
 			h.undo.wanted = true
 		}
 	}
