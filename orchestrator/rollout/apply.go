@@ -122,7 +122,7 @@ func (s *State) stepStarted(e Event) error {
 		if q == nil {
 			return fmt.Errorf("nothing is wrong with the host")
 		}
-		q.running, q.attempts = true, e.Attempt
+		q.running, s.hosts[f.host].takings = true, e.Attempt
 		s.depools++
 	case StepObserve, StepDepool, StepRepool:
 		f.host = s.index[name]

@@ -88,6 +88,7 @@ type host struct {
 	look       *look     // nil: is not looked at
 	undo       undo
 	quarantine *quarantine // nil: its tree is no reason to take it out
+	takings    int         // quarantines started, over all lives of the run
 }
 
 type flight struct {

@@ -19,7 +19,6 @@ type undo struct {
 // quarantine is what a run knows of taking a host that has no good tree out of its pools.
 type quarantine struct {
 	running  bool
-	attempts int
 	failures int
 	due      time.Time
 	done     bool
@@ -86,7 +85,7 @@ func (d *decider) mend() {
 			quarantining = true
 			name := s.Plan.Hosts[i].Name
 			d.Start = append(d.Start, Step{
-				ID: stepID(StepQuarantine, name), Kind: StepQuarantine, Attempt: h.quarantine.attempts + 1, Host: name,
+				ID: stepID(StepQuarantine, name), Kind: StepQuarantine, Attempt: h.takings + 1, Host: name,
 			})
 		}
 	}
