@@ -36,8 +36,14 @@ type Settings struct {
 	Gate    Gate
 }
 
-// For returns the settings of a run of that mode: the policy's own with the mode's overrides applied.
-func (p *Policy) For(m Mode) Settings { return p.settings[m] }
+// For returns the settings of a run of that mode: the policy's own with the mode's overrides applied. A mode that
+// no policy can override, as that of a rollback, has those of a full run.
+func (p *Policy) For(m Mode) Settings {
+	if s, ok := p.settings[m]; ok {
+		return s
+	}
+	return p.settings[ModeSync]
+}
 
 // Batches bounds the fan-out.
 type Batches struct {
