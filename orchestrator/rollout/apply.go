@@ -376,15 +376,14 @@ func (s *State) reopen() {
 		if h.quarantine != nil && !h.quarantine.done {
 			h.quarantine = nil
 		}
-		if h.sync == rolledBack && s.Plan.Undoes == "" {
-			// A canary, and the run begins again with it.
-			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts, fresh: true}
+		if h.sync == failed && h.fleet {
+			s.fleetLeft++
 		}
-		if h.sync == failed {
-			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts}
-			if h.fleet {
-				s.fleetLeft++
-			}
+		back := h.sync == rolledBack && s.Plan.Undoes == "" // a canary, and the run begins again with it
+		halfWay := h.sync == waiting && h.undo.wanted       // a canary that was being rolled back, or was to be
+		if h.sync == failed || back || halfWay {
+			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts, fresh: back}
 		}
+		h.undo.wanted = false // the gate is asked again
 	}
 }
