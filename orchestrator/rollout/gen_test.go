@@ -60,6 +60,12 @@ func anOrder(t *rapid.T, sound bool) order {
 	if dice(t, 20, "paths") {
 		o.request.Paths = []string{"wmf-config"}
 	}
+	if dice(t, 65, "tree") {
+		o.request.Tree = &rollout.Tree{Digest: "abc", Files: 7}
+		o.request.Verify = []inventory.Verify{"", inventory.VerifyNone, inventory.VerifySample, inventory.VerifyAll}[pick(t, 4, "verify")]
+		o.request.Keep = dice(t, 30, "keep")
+		o.request.MaxDelete = upTo(t, 9, "max delete") - 1
+	}
 	if dice(t, 15, "force") {
 		o.request.Force = "the check is broken"
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -24,8 +25,9 @@ type books struct {
 	now    time.Time
 
 	open     []int // per stage of the plan: its hosts that are not settled
+	at       int   // in Plan.Stages: the first that changes hosts and is not complete
 	depooled bool  // all proxies that are needed were out at the same time, since the beginning
-	syncing  int
+	syncing  int   // and rolled back just now
 	failed   int
 	named    []rollout.Named
 	halt     string // why nothing may start any more; empty: it may
@@ -58,6 +60,7 @@ type account struct {
 
 	tree      bool // has the run's tree, verified
 	failed    bool // for good
+	restored  bool // has the tree that it had before
 	syncing   bool
 	starts    int
 	transient int             // failures that may pass
@@ -67,7 +70,12 @@ type account struct {
 	waits     bool // before another attempt
 	busySince time.Time
 	err       string
+	moved     bool // a sync of it ended well, once
 	bytes     int64
+
+	look       look
+	undo       undo
+	quarantine quarantine
 
 	lost    bool // as a source: it no longer has the tree, or is no longer ours
 	left    bool // for another, because of its failures
@@ -95,6 +103,33 @@ type account struct {
 	repoolLast  rollout.Event
 }
 
+// look is what is known of whether a master has been looked at since somebody pulled from it.
+type look struct {
+	pulled, running bool
+	starts, fails   int // fails: in succession
+	ended, due      time.Time
+}
+
+// undo is what is known of putting a host's tree back.
+type undo struct {
+	wanted    bool // of a canary, by the gate
+	running   bool
+	gaveUp    bool
+	untouched bool // since it was put back, in an earlier life of this run
+	starts    int
+	fails     int
+	busySince time.Time
+	due       time.Time
+}
+
+// quarantine is what is known of taking out a canary that has no good tree.
+type quarantine struct {
+	wanted, running, done, gaveUp bool
+	starts, fails                 int
+	due                           time.Time
+	why, err                      string
+}
+
 func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 	b := &books{
 		t: t, plan: plan, limits: plan.Limits, now: epoch, begun: epoch, hosts: map[string]*account{}, open: make([]int, len(plan.Stages)),
@@ -106,7 +141,7 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 		b.order = append(b.order, a)
 	}
 	for i, stage := range plan.Stages {
-		if stage.Kind != rollout.StageSync {
+		if !changes(stage) {
 			continue
 		}
 		for _, name := range stage.Hosts {
@@ -120,20 +155,57 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 	return b
 }
 
+// changes says whether a stage changes the trees of its hosts.
+func changes(s rollout.Stage) bool {
+	return s.Kind == rollout.StageSync || s.Kind == rollout.StageUndo
+}
+
+// undoing says whether this run is the rollback of another.
+func (b *books) undoing() bool { return b.plan.Undoes != "" }
+
 func checkID(name string) rollout.StepID {
 	return rollout.StepID("check/" + map[string]string{"front page": "front-page"}[name] + map[bool]string{true: name}[name != "front page"])
 }
 
 func (b *books) stopped() bool { return b.halt != "" || b.abort > 0 }
 
-// stage returns the first stage that syncs hosts and has some that are not settled.
-func (b *books) stage() int {
-	for i, n := range b.open {
-		if n > 0 {
-			return i
+// stage returns the stage that changes hosts which the run has come to: some of its hosts are not
+// settled, or a master was pulled from and not looked at since.
+func (b *books) stage() int { return b.at }
+
+// advance moves on from stages that are complete.
+func (b *books) advance() {
+	for b.at < len(b.open) && b.open[b.at] == 0 {
+		if b.plan.Stages[b.at].Kind == rollout.StageSync && b.unlooked() {
+			return
 		}
+		b.at++
 	}
-	return len(b.open)
+}
+
+func (b *books) unlooked() bool {
+	return slices.ContainsFunc(b.order, func(a *account) bool { return a.look.pulled || a.look.running })
+}
+
+// pulled takes down that a transfer from a source is over, however it ended.
+func (b *books) pulled(src *account) {
+	if src.Role == rollout.RoleMaster && src.Slots > 0 && b.plan.Tree != nil && !src.lost {
+		src.look.pulled = true
+	}
+}
+
+// lose takes down that a source must never be used again.
+func (b *books) lose(src *account) { src.lost, src.look.pulled = true, false }
+
+// condemned says whether a canary is to be rolled back, now or later.
+func (b *books) condemned(a *account) bool {
+	return a.undo.wanted && !a.restored && !a.undo.gaveUp && b.abort < rollout.AbortNow
+}
+
+// quarantinable says whether a canary is to be taken out of its pools, now or later.
+func (b *books) quarantinable(a *account) bool {
+	q := a.quarantine
+	return q.wanted && !q.done && !q.gaveUp && b.abort < rollout.AbortNow
 }
 
 // fleetOpen counts the hosts that the proxies are for and that are not settled.
@@ -189,7 +261,8 @@ func (b *books) sources(stage int) []*account {
 // tree from.
 func (b *books) sourceless() bool {
 	stage := b.stage()
-	return stage < len(b.open) && b.reached(stage) && len(b.sources(stage)) == 0
+	return stage < len(b.open) && b.open[stage] > 0 && b.plan.Stages[stage].Kind == rollout.StageSync &&
+		b.reached(stage) && len(b.sources(stage)) == 0
 }
 
 // reached says whether what is between a stage and the last hosts before it is over: the gate, and
@@ -211,7 +284,7 @@ func (b *books) reached(stage int) bool {
 				}
 			}
 			b.depooled = true
-		case rollout.StageSync, rollout.StageRepool:
+		case rollout.StageSync, rollout.StageUndo, rollout.StageRepool:
 		}
 	}
 	return true
@@ -230,13 +303,17 @@ func (b *books) happened(e rollout.Event) {
 		b.begun = e.At
 	case rollout.RunResumed:
 		b.resumed()
+		if e.Error != "" {
+			b.stop("source")
+			b.tally["resumed from a source that changed"]++
+		}
 	case rollout.StepStarted:
 	case rollout.StepDone, rollout.StepFailed:
 		b.ended(e)
 	case rollout.PoolChanged:
 		b.edited(b.hosts[e.Host], e)
 	case rollout.SourceChanged:
-		b.hosts[e.Host].lost = true
+		b.lose(b.hosts[e.Host])
 	case rollout.LockLost:
 		b.stop("lock")
 		b.abort = 2
@@ -246,6 +323,7 @@ func (b *books) happened(e rollout.Event) {
 	case rollout.RunFinished:
 		b.over = true
 	}
+	b.advance()
 	if b.opened.IsZero() && b.canariesSettled() {
 		b.opened = b.now
 	}
@@ -260,17 +338,8 @@ func (b *books) stop(why string) {
 	}
 }
 
-func (b *books) canariesSettled() bool {
-	for i, stage := range b.plan.Stages {
-		if stage.Kind == rollout.StageCheck {
-			return true
-		}
-		if b.open[i] > 0 {
-			return false
-		}
-	}
-	return false
-}
+// canariesSettled says whether the run has come to the gate: the masters were looked at, too.
+func (b *books) canariesSettled() bool { return b.at > 0 }
 
 func (b *books) ended(e rollout.Event) {
 	kind := b.flights[e.Step]
@@ -285,6 +354,12 @@ func (b *books) ended(e rollout.Event) {
 		b.syncEnded(a, e, done)
 	case rollout.StepCheck:
 		b.judged(b.rounds[e.Step], e, done)
+	case rollout.StepLook:
+		b.lookEnded(a, e, done)
+	case rollout.StepRollback:
+		b.undoEnded(a, e, done)
+	case rollout.StepQuarantine:
+		b.quarantineEnded(a, e, done)
 	case rollout.StepObserve:
 		a.observed = done
 		if !done {
@@ -372,13 +447,98 @@ func (b *books) poolFailed(a *account, e rollout.Event) {
 	}
 }
 
+func (b *books) lookEnded(a *account, e rollout.Event, done bool) {
+	l := &a.look
+	l.running, l.ended, l.due = false, e.At, time.Time{}
+	switch {
+	case done:
+		l.fails = 0
+	case e.Class == rollout.Changed:
+		b.lose(a)
+		b.tally["looked at: changed"]++
+	case e.Class == rollout.Stopped:
+		b.pulled(a)
+		b.tally["look stopped"]++
+	default:
+		b.pulled(a)
+		l.fails++
+		l.due = e.At.Add(b.backoff(l.fails))
+		if l.fails >= b.limits.Attempts {
+			b.lose(a)
+			b.tally["cannot be looked at"]++
+		}
+	}
+}
+
+func (b *books) undoEnded(a *account, e rollout.Event, done bool) {
+	u := &a.undo
+	u.running = false
+	b.syncing--
+	if done {
+		a.restored, a.err = true, ""
+		if b.undoing() {
+			b.open[a.stage]--
+		}
+		b.tally["rolled back"]++
+		return
+	}
+	a.err = e.Error
+	switch e.Class {
+	case rollout.Stopped:
+		u.due = time.Time{}
+		b.tally["rollback stopped"]++
+		return
+	case rollout.Busy:
+		if u.busySince.IsZero() {
+			u.busySince = e.At
+		}
+		if e.At.Sub(u.busySince) < time.Duration(b.limits.Timeout) {
+			u.due = e.At.Add(b.backoff(1))
+			return
+		}
+	case rollout.Transient:
+		u.busySince = time.Time{}
+		if u.fails++; u.fails < b.limits.Attempts {
+			u.due = e.At.Add(b.backoff(u.fails))
+			return
+		}
+	case rollout.Permanent, rollout.Conflict, rollout.Capacity, rollout.Unhealthy, rollout.Changed:
+	}
+	a.failed, u.gaveUp = true, true
+	b.tally["cannot be rolled back"]++
+	if b.undoing() {
+		b.gaveUp(a)
+		return
+	}
+	if b.plan.Quarantine && !a.quarantine.done {
+		a.quarantine.wanted, a.quarantine.why = true, e.Error
+	}
+}
+
+func (b *books) quarantineEnded(a *account, e rollout.Event, done bool) {
+	q := &a.quarantine
+	q.running, q.done = false, done
+	if done {
+		b.tally["quarantined"]++
+		return
+	}
+	q.err = e.Error
+	q.fails++
+	q.due = e.At.Add(b.backoff(q.fails))
+	q.gaveUp = e.Class == rollout.Capacity || e.Class == rollout.Permanent || q.fails >= b.limits.Attempts
+	if q.gaveUp {
+		b.tally["cannot be quarantined"]++
+	}
+}
+
 func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 	src := b.hosts[e.Source]
+	b.pulled(src)
 	src.serving--
 	b.syncing--
 	a.syncing = false
 	if done {
-		a.tree, a.err, a.bytes, src.blamed = true, "", e.Stats.Bytes, 0
+		a.tree, a.moved, a.err, a.bytes, src.blamed = true, true, "", e.Stats.Bytes, 0
 		b.open[a.stage]--
 		return
 	}
@@ -409,7 +569,7 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 			a.notBefore = e.At.Add(b.backoff(a.transient))
 			return
 		}
-	case rollout.Permanent, rollout.Conflict, rollout.Capacity, rollout.Unhealthy:
+	case rollout.Permanent, rollout.Conflict, rollout.Capacity, rollout.Unhealthy, rollout.Changed:
 		if !e.Blame {
 			break
 		}
@@ -423,6 +583,11 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 		}
 	}
 	a.failed = true
+	b.gaveUp(a)
+}
+
+// gaveUp takes down that a host of a stage has failed for good.
+func (b *books) gaveUp(a *account) {
 	b.open[a.stage]--
 	b.failed++
 	if b.failed > b.limits.MaxFailures {
@@ -490,6 +655,9 @@ func (b *books) decide(v rollout.Verdict) {
 	if v != rollout.Pass {
 		if b.plan.Force == "" {
 			b.stop("gate")
+			for _, a := range b.order {
+				a.undo.wanted = a.Role == rollout.RoleCanary && a.Keep && a.starts > 0 && !a.undo.untouched
+			}
 		} else {
 			b.tally["forced"]++
 		}
@@ -507,30 +675,66 @@ func (b *books) resumed() {
 		r.running = false
 	}
 	for _, a := range b.order {
+		if a.syncing {
+			b.pulled(b.hosts[a.last])
+		}
+		if a.look.running {
+			b.pulled(a)
+		}
+	}
+	for _, a := range b.order {
 		a.syncing, a.serving = false, 0
+		a.look.running, a.undo.running, a.quarantine.running = false, false, false
 		a.waits, a.notBefore = len(a.tried) > 0, time.Time{}
+		if b.undoing() {
+			a.undo.due = time.Time{}
+		}
 		a.took, a.observed, a.failures, a.repools, a.given = false, false, 0, 0, false
 		a.back, a.againAt = false, time.Time{}
 		if over {
-			a.left, a.blamed, a.refused = false, 0, false
-			if a.failed {
-				a.failed, a.transient, a.tried, a.waits, a.busySince = false, 0, map[string]bool{}, false, time.Time{}
-				b.open[a.stage]++
-			}
+			b.reopened(a)
 		}
 	}
+	b.at = 0
 	if !over {
 		b.tally["crashed"]++
 		return
 	}
 	b.tally["resumed after its end"]++
 	b.out, b.halt, b.failed = nil, "", 0
+	clear(b.open)
+	for _, a := range b.order {
+		if a.stage >= 0 && !a.tree && !a.failed && !a.restored {
+			b.open[a.stage]++
+		}
+	}
 	if b.verdict != rollout.Pass {
 		b.verdict, b.opened = "", time.Time{}
 		for _, r := range b.rounds {
 			*r = rounds{}
 		}
 	}
+}
+
+// reopened takes down what a host stands for in a run that goes on after its end: what failed is tried
+// again, and a canary that the gate condemned begins again; numbers of attempts go on.
+func (b *books) reopened(a *account) {
+	a.left, a.blamed, a.refused = false, 0, false
+	if !a.quarantine.done {
+		a.quarantine = quarantine{starts: a.quarantine.starts}
+	}
+	back := a.restored && !b.undoing()
+	if back {
+		b.tally["rolled back, and begins again"]++
+	}
+	if a.failed || back || a.undo.wanted && !a.tree {
+		a.failed, a.transient, a.tried, a.waits, a.busySince = false, 0, map[string]bool{}, false, time.Time{}
+		a.undo = undo{starts: a.undo.starts, untouched: back}
+	}
+	if back {
+		a.restored = false
+	}
+	a.undo.wanted = false
 }
 
 // ---- what is decided ----
@@ -543,7 +747,8 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 		if b.flights[step.ID] != "" {
 			b.t.Fatalf("P9: %s is started while it is in flight", step.ID)
 		}
-		if b.stopped() && step.Kind != rollout.StepRepool {
+		mends := (step.Kind == rollout.StepRollback || step.Kind == rollout.StepQuarantine) && b.abort < rollout.AbortNow && !b.undoing()
+		if b.stopped() && step.Kind != rollout.StepRepool && !mends {
 			b.t.Fatalf("P4 bounds hold: %s starts after the run was stopped (%s, abort %d)", step.ID, b.halt, b.abort)
 		}
 		b.flights[step.ID] = step.Kind
@@ -559,9 +764,17 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 			b.depoolStarts(step, a)
 		case rollout.StepRepool:
 			b.repoolStarts(step, a)
+		case rollout.StepLook:
+			b.lookStarts(step, a)
+		case rollout.StepRollback:
+			b.undoStarts(step, a)
+		case rollout.StepQuarantine:
+			b.quarantineStarts(step, a)
 		}
 	}
 	b.again()
+	b.looked()
+	b.mended()
 	b.placed(d)
 }
 
@@ -580,9 +793,140 @@ func (b *books) again() {
 	}
 }
 
+func (b *books) lookStarts(step rollout.Step, a *account) {
+	l := &a.look
+	switch {
+	case b.plan.Tree == nil || a.Role != rollout.RoleMaster || a.Slots == 0:
+		b.t.Fatalf("P5: %s of what is never looked at", step.ID)
+	case a.lost:
+		b.t.Fatalf("P5: %s, which is lost", step.ID)
+	case l.running:
+		b.t.Fatalf("P5: two of %s at once", step.ID)
+	case !l.pulled:
+		b.t.Fatalf("P5: %s for nothing: nobody has pulled from it since", step.ID)
+	case step.Attempt != l.starts+1:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, l.starts)
+	case b.now.Before(b.lookDue(a)):
+		b.t.Fatalf("P4 bounds hold: %s before %v", step.ID, b.lookDue(a))
+	}
+	l.pulled, l.running, l.starts = false, true, step.Attempt
+	b.tally["looks"]++
+}
+
+// lookDue is when a master may be looked at: after a pause, while hosts wait and others pull from it.
+func (b *books) lookDue(a *account) time.Time {
+	due := a.look.due
+	if b.at < len(b.open) && b.open[b.at] > 0 && !a.look.ended.IsZero() {
+		if next := a.look.ended.Add(5 * time.Second); next.After(due) {
+			due = next
+		}
+	}
+	return due
+}
+
+// looked sees that a master from which somebody pulled is looked at as soon as it may be.
+func (b *books) looked() {
+	for _, a := range b.order {
+		if a.look.pulled && !a.look.running && !b.stopped() && !b.now.Before(b.lookDue(a)) {
+			b.t.Fatalf("P5 only a good source serves: somebody has pulled from %s, and it is not looked at", a.Name)
+		}
+	}
+}
+
+func (b *books) undoStarts(step rollout.Step, a *account) {
+	u := &a.undo
+	switch {
+	case u.running || a.syncing:
+		b.t.Fatalf("P9: %s while the host is being changed", step.ID)
+	case a.restored || u.gaveUp:
+		b.t.Fatalf("P9: %s is started again, rolled back %v, given up %v", step.ID, a.restored, u.gaveUp)
+	case u.fails >= b.limits.Attempts:
+		b.t.Fatalf("P4 bounds hold: %s is tried again after %d failures", step.ID, u.fails)
+	case step.Attempt != u.starts+1:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, u.starts)
+	case b.now.Before(u.due):
+		b.t.Fatalf("P4 bounds hold: %s is tried again before %v", step.ID, u.due)
+	case step.Source != "":
+		b.t.Fatalf("P5: %s is taken from %s", step.ID, step.Source)
+	case b.undoing():
+		if a.stage != b.stage() {
+			b.t.Fatalf("P4 bounds hold: %s of stage %d starts, and the run has come to %d", step.ID, a.stage, b.stage())
+		}
+		if a.Role != rollout.RoleCanary {
+			b.pastGate(string(step.ID))
+		}
+	case !u.wanted || !a.Keep || a.starts == 0:
+		b.t.Fatalf("P3: %s of a host that is not to be rolled back: the gate says %q, it keeps %v, was started %d times", step.ID, b.verdict, a.Keep, a.starts)
+	}
+	if b.syncing++; b.syncing > b.limits.Parallel {
+		b.t.Fatalf("P4 bounds hold: %d in flight with %s, parallel is %d", b.syncing, step.ID, b.limits.Parallel)
+	}
+	if step.Attempt > 1 {
+		b.tally["rollback retries"]++
+	}
+	a.tree, a.failed = false, false
+	u.running, u.starts = true, step.Attempt
+}
+
+func (b *books) quarantineStarts(step rollout.Step, a *account) {
+	q := &a.quarantine
+	switch {
+	case !b.plan.Quarantine || a.Role != rollout.RoleCanary:
+		b.t.Fatalf("P2: %s of what is never taken out so", step.ID)
+	case a.restored || a.tree || a.starts == 0 || !a.undo.gaveUp:
+		b.t.Fatalf("P1: %s of a host that has a good tree", step.ID)
+	case !q.wanted || q.done || q.gaveUp || q.running:
+		b.t.Fatalf("P1: %s is started again: %+v", step.ID, *q)
+	case q.fails >= b.limits.Attempts:
+		b.t.Fatalf("P4 bounds hold: %s is tried again after %d failures", step.ID, q.fails)
+	case step.Attempt != q.starts+1:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, q.starts)
+	case b.now.Before(q.due):
+		b.t.Fatalf("P4 bounds hold: %s is tried again before %v", step.ID, q.due)
+	}
+	if n := b.takenOut(); n > 1 {
+		b.t.Fatalf("P2 capacity holds: %s while another host is being taken out", step.ID)
+	}
+	q.running, q.starts = true, step.Attempt
+	b.tally["quarantines"]++
+}
+
+// takenOut is how many hosts are being taken out of their pools just now.
+func (b *books) takenOut() int {
+	n := 0
+	for _, kind := range b.flights {
+		if kind == rollout.StepDepool || kind == rollout.StepQuarantine {
+			n++
+		}
+	}
+	return n
+}
+
+// mended sees that what the gate condemned is rolled back, or else taken out, as soon as it may be. So are the
+// hosts of a run that rolls back another.
+func (b *books) mended() {
+	for _, a := range b.order {
+		wanted := b.condemned(a)
+		if b.undoing() {
+			wanted = !b.stopped() && a.stage == b.stage() && b.reached(a.stage) && !a.restored && !a.failed
+		}
+		if wanted && !a.syncing && !a.undo.running && !b.now.Before(a.undo.due) && b.syncing < b.limits.Parallel {
+			b.t.Fatalf("P9: %s is to be rolled back, and is not", a.Name)
+		}
+		if b.quarantinable(a) && !a.quarantine.running && !b.now.Before(a.quarantine.due) && b.takenOut() == 0 {
+			b.t.Fatalf("P9: %s is to be taken out of its pools, and is not", a.Name)
+		}
+	}
+}
+
 func (b *books) syncStarts(step rollout.Step, a *account) {
 	src, stage := b.hosts[step.Source], b.plan.Stages[a.stage]
+	if b.undoing() {
+		b.t.Fatalf("P3: %s in a run that rolls back another", step.ID)
+	}
 	switch {
+	case a.undo.running || a.restored:
+		b.t.Fatalf("P9: %s starts, rolled back %v, just now %v", step.ID, a.restored, a.undo.running)
 	case a.syncing || a.tree || a.failed:
 		b.t.Fatalf("P9: %s is started again, in flight %v, synced %v, failed %v", step.ID, a.syncing, a.tree, a.failed)
 	case a.transient >= b.limits.Attempts:
@@ -604,6 +948,9 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		if n > 0 {
 			b.t.Fatalf("P4 bounds hold: %s of stage %q starts while %d hosts of %q are not settled", step.ID, stage.Name, n, b.plan.Stages[i].Name)
 		}
+	}
+	if a.stage != b.at {
+		b.t.Fatalf("P5 only a good source serves: %s of stage %q starts, and the masters of %q were not looked at", step.ID, stage.Name, b.plan.Stages[b.at].Name)
 	}
 	if b.syncing++; b.syncing > b.limits.Parallel {
 		b.t.Fatalf("P4 bounds hold: %d in flight with %s, parallel is %d", b.syncing, step.ID, b.limits.Parallel)
@@ -639,13 +986,13 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.tally["retries"]++
 	}
 	b.tally["syncs"]++
-	a.syncing, a.starts, a.last = true, step.Attempt, step.Source
+	a.syncing, a.starts, a.last, a.undo.untouched = true, step.Attempt, step.Source, false
 }
 
 // pastGate sees that the gate has passed, or was overridden.
 func (b *books) pastGate(what string) {
 	for _, a := range b.order {
-		if a.Role == rollout.RoleCanary && !a.tree && b.plan.Force == "" {
+		if a.Role == rollout.RoleCanary && !a.tree && !(b.undoing() && a.restored) && b.plan.Force == "" {
 			b.t.Fatalf("P3 the gate holds: %s starts, and canary %s has not the tree", what, a.Name)
 		}
 	}
@@ -700,16 +1047,14 @@ func (b *books) depoolStarts(step rollout.Step, a *account) {
 	case b.fleetOpen() == 0 || a.lost || a.refused || a.failed || a.left:
 		b.t.Fatalf("P1 pools come back: %s for nothing: nobody needs it", step.ID)
 	}
-	for id, kind := range b.flights {
-		if kind == rollout.StepDepool && id != step.ID {
-			b.t.Fatalf("P2 capacity holds: %s while %s is in flight", step.ID, id)
-		}
+	if b.takenOut() > 1 {
+		b.t.Fatalf("P2 capacity holds: %s while another is in flight", step.ID)
 	}
 	for i, stage := range b.plan.Stages {
 		if stage.Kind == rollout.StageDepool {
 			break
 		}
-		if b.open[i] > 0 {
+		if b.open[i] > 0 || changes(stage) && b.at <= i {
 			b.t.Fatalf("P1 pools come back: %s before stage %q is complete", step.ID, stage.Name)
 		}
 	}
@@ -741,17 +1086,32 @@ func (b *books) stops(d rollout.Decision) {
 		}
 		src := b.hosts[a.last]
 		pooled := src.Role == rollout.RoleProxy && src.Pooled && !src.took // users are on it again
-		must := src.lost || pooled || b.abort >= rollout.AbortNow
+		must := src.lost || pooled || b.abort >= rollout.AbortNow || b.condemned(a)
+		if b.condemned(a) {
+			b.tally["transfer to a condemned canary"]++
+		}
 		if does := slices.Contains(d.Stop, rollout.StepID("sync/"+a.Name)); does != must {
 			b.t.Fatalf("P5 only a good source serves: the transfer of %s from %s is to be ended: %v, is: %v", a.Name, a.last, must, does)
 		}
 	}
+	for id, kind := range b.flights {
+		must := false
+		switch kind {
+		case rollout.StepSync:
+			continue // see above
+		case rollout.StepCheck:
+			must = b.verdict != "" || b.abort >= rollout.AbortNow
+		case rollout.StepLook, rollout.StepRollback:
+			must = b.abort >= rollout.AbortNow
+		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine: // never left half-way
+		}
+		if does := slices.Contains(d.Stop, id); does != must {
+			b.t.Fatalf("P4 bounds hold: %s (%q) is to be ended: %v, is: %v", id, kind, must, does)
+		}
+	}
 	for _, id := range d.Stop {
-		switch kind := b.flights[id]; {
-		case kind == rollout.StepSync:
-		case kind == rollout.StepCheck && (b.verdict != "" || b.abort >= rollout.AbortNow):
-		default:
-			b.t.Fatalf("P4: %s (%q) is ended without a reason", id, kind)
+		if b.flights[id] == "" {
+			b.t.Fatalf("P4: %s is ended, and not in flight", id)
 		}
 	}
 }
@@ -760,7 +1120,7 @@ func (b *books) stops(d rollout.Decision) {
 // who gets it. It is called with the decision in the books.
 func (b *books) placed(d rollout.Decision) {
 	stage := b.stage()
-	if b.stopped() || stage == len(b.open) || !b.reached(stage) {
+	if b.stopped() || stage == len(b.open) || !b.reached(stage) || b.undoing() {
 		return
 	}
 	var free []*account
@@ -857,6 +1217,8 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 			want.Synced++
 		case rollout.Partial:
 			want.Partial++
+		case rollout.RolledBack:
+			want.RolledBack++
 		case rollout.Failed:
 			want.Failed++
 		case rollout.Untouched:
@@ -877,12 +1239,48 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 	if o.Took != rollout.Duration(b.now.Sub(b.begun)) {
 		b.t.Fatalf("P8 truth: took %v, should be %v", o.Took, b.now.Sub(b.begun))
 	}
+	b.unmended(o)
 	b.result(o)
 	for what, n := range b.tally {
 		tally[what] += n
 	}
-	tally["runs"]++
-	tally["result "+string(o.Result)+" "+b.halt]++
+	kind := "runs"
+	if b.undoing() {
+		kind = "rollback runs"
+	}
+	tally[kind]++
+	tally[kind+": result "+string(o.Result)+" "+b.halt]++
+}
+
+// unmended sees that the canaries of a gate that did not pass are rolled back, taken out, or named.
+func (b *books) unmended(o rollout.Outcome) {
+	var quarantined, mixed []string
+	for _, a := range b.order {
+		switch {
+		case b.condemned(a) || b.quarantinable(a):
+			b.t.Fatalf("P3 the gate holds: done, and canary %s is neither rolled back nor given up", a.Name)
+		case a.quarantine.done:
+			quarantined = append(quarantined, a.Name)
+		case a.quarantine.wanted:
+			mixed = append(mixed, a.Name)
+			b.tally["mixed"]++
+		}
+	}
+	b.compareNamed("quarantined", o.Quarantined, quarantined)
+	b.compareNamed("mixed", o.Mixed, mixed)
+}
+
+func (b *books) compareNamed(what string, named []rollout.Named, want []string) {
+	var got []string
+	for _, n := range named {
+		got = append(got, n.Host)
+		if a := b.hosts[n.Host]; a == nil || !strings.Contains(n.Detail, a.quarantine.why) || !a.quarantine.done && !strings.Contains(n.Detail, a.quarantine.err) {
+			b.t.Fatalf("P8 truth: %s is named as %s because of %q", n.Host, what, n.Detail)
+		}
+	}
+	if !slices.Equal(got, want) {
+		b.t.Fatalf("P8 truth: %v are named as %s, should be %v", got, what, want)
+	}
 }
 
 // outs sees that what was taken out is back, or that it was tried as long as promised, and is named.
@@ -942,7 +1340,7 @@ func (b *books) result(o rollout.Outcome) {
 		}
 	default:
 		if stage := b.stage(); stage < len(b.open) {
-			b.t.Fatalf("P9: done, and %d hosts of stage %q are not settled", b.open[stage], b.plan.Stages[stage].Name)
+			b.t.Fatalf("P9: done, and stage %q is not complete: %d hosts are not settled, not looked at: %v", b.plan.Stages[stage].Name, b.open[stage], b.unlooked())
 		}
 		if b.verdict != rollout.Pass && b.plan.Force == "" {
 			b.t.Fatalf("P3: done, and the gate says %q", b.verdict)
@@ -965,10 +1363,14 @@ func (b *books) standing(a *account) rollout.Standing {
 		return rollout.Partial
 	case a.tree:
 		return rollout.Synced
-	case a.syncing:
+	case a.restored:
+		return rollout.RolledBack
+	case a.syncing || a.undo.running:
 		return rollout.Syncing
-	case a.starts == 0:
+	case a.starts+a.undo.starts == 0:
 		return rollout.Untouched
+	case a.undo.untouched && (b.stopped() || b.over):
+		return rollout.RolledBack
 	case a.failed || b.stopped() || b.over:
 		return rollout.Failed
 	default:
@@ -986,9 +1388,12 @@ func (b *books) report(report []rollout.HostReport) {
 		w := rollout.HostReport{
 			Host: a.Name, Role: a.Role, Standing: b.standing(a), Source: a.last, Attempts: a.starts, Failures: a.transient, Error: a.err, Held: a.held,
 		}
+		if b.undoing() {
+			w.Attempts, w.Failures = a.undo.starts, a.undo.fails
+		}
 		if at := len(want); at < len(report) {
 			w.Stats = report[at].Stats
-			if (w.Stats != nil) != a.tree || a.tree && w.Stats.Bytes != a.bytes {
+			if (w.Stats != nil) != a.moved || a.moved && w.Stats.Bytes != a.bytes {
 				b.t.Fatalf("P8 truth: %s moved %+v, should be %d bytes", a.Name, w.Stats, a.bytes)
 			}
 		}

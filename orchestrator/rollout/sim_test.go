@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -46,6 +47,7 @@ type ending struct {
 	blame   bool
 	verdict rollout.Verdict
 	partly  bool // a failed change of pool objects reached the first of them
+	detail  string
 }
 
 // luck is how much goes wrong in one run, in percent.
@@ -55,6 +57,10 @@ type luck struct {
 	bad               map[string]bool // hosts that never can be synced
 	broken            map[string]bool // sources that every transfer from fails
 	slow              int             // seconds that a step takes at most
+
+	look, undo, quarantine int
+	stuck                  map[string]bool // hosts that cannot be rolled back, and masters that cannot be looked at
+	alarm                  int             // of an abort, a lost lock or a crash, whenever a step of these is in flight
 }
 
 const (
@@ -85,6 +91,24 @@ func (s *sim) drawLuck() {
 	s.luck = luck{
 		sync: percent[pick(s.t, 5, "bad syncs")], pool: percent[pick(s.t, 5, "bad pools")], check: percent[pick(s.t, 5, "bad checks")],
 		bad: map[string]bool{}, broken: map[string]bool{}, slow: upTo(s.t, 20, "slow"),
+	}
+	s.luck.stuck = map[string]bool{}
+	if s.plan.Tree != nil || s.plan.Undoes != "" {
+		s.luck.look, s.luck.undo = percent[pick(s.t, 5, "bad looks")], percent[pick(s.t, 5, "bad rollbacks")]
+		s.luck.quarantine = []int{0, 15, 50}[pick(s.t, 3, "bad quarantines")]
+		if dice(s.t, 20, "alarm") {
+			s.luck.alarm = 8
+		}
+		for dice(s.t, 25, "stuck") {
+			s.luck.stuck[s.plan.Hosts[pick(s.t, len(s.plan.Hosts), "stuck")].Name] = true
+		}
+		for _, stage := range s.plan.Stages[:1] {
+			for _, name := range stage.Hosts {
+				if s.luck.undo > 1 && dice(s.t, 30, "stuck canary") {
+					s.luck.stuck[name] = true
+				}
+			}
+		}
 	}
 	if dice(s.t, 25, "edited") {
 		s.luck.edits = percent[1+pick(s.t, 4, "edits")]
@@ -120,7 +144,11 @@ func (s *sim) drawAgenda() {
 	sources := s.sources()
 	for range 1 + upTo(s.t, 4, "events") {
 		e := rollout.Event{At: epoch.Add(seconds(upTo(s.t, 30, "minutes")*10 + upTo(s.t, 10, "seconds")))}
-		switch pick(s.t, 6, "event") {
+		what := pick(s.t, 6, "event")
+		if len(sources) == 0 {
+			what = max(what, 4)
+		}
+		switch what {
 		case 0, 1:
 			e.Kind, e.Host = rollout.PoolChanged, sources[upTo(s.t, len(sources)-1, "pool of")]
 			e.Edit = rollout.EditIn
@@ -158,12 +186,35 @@ func (s *sim) run() {
 			s.restart()
 		case d.Done:
 			return
-		case s.turns == s.crashAt:
+		case s.turns == s.crashAt || s.alarmed():
 			s.crash()
 		default:
 			s.elapse(d.Wake)
 		}
 	}
+}
+
+// alarmed says whether the machine dies while a step of those is in flight that put things right. If it does
+// not, somebody may abort the run just then, or the lock be lost.
+func (s *sim) alarmed() bool {
+	mends := func(f *flight) bool {
+		return f.step.Kind == rollout.StepLook || f.step.Kind == rollout.StepRollback || f.step.Kind == rollout.StepQuarantine
+	}
+	if s.luck.alarm == 0 || !slices.ContainsFunc(s.flights, mends) || !dice(s.t, s.luck.alarm, "alarm") {
+		return false
+	}
+	switch pick(s.t, 6, "alarm") {
+	case 0:
+		s.happen(rollout.Event{Kind: rollout.LockLost, Error: "the store is away"})
+	case 1, 2:
+		s.happen(rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortGently, Detail: "interrupted"})
+	case 3:
+		s.happen(rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "interrupted"})
+	default:
+		return true
+	}
+	s.turn()
+	return false
 }
 
 // turn decides and starts, as the loop does.
@@ -302,6 +353,23 @@ func (s *sim) fly(step rollout.Step) *flight {
 				rollout.Transient, rollout.Transient, rollout.Unhealthy, rollout.Conflict, rollout.Capacity, rollout.Permanent,
 			}[pick(s.t, 6, "class")]
 		}
+	case rollout.StepLook:
+		if s.luck.stuck[step.Host] || dice(s.t, s.luck.look, "look") {
+			f.does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Changed, rollout.Permanent}[pick(s.t, 4, "class")]
+		}
+	case rollout.StepRollback:
+		if s.luck.stuck[step.Host] || dice(s.t, s.luck.undo, "rollback") {
+			f.does.class = []rollout.Class{
+				rollout.Transient, rollout.Transient, rollout.Transient, rollout.Busy, rollout.Permanent, rollout.Unhealthy,
+			}[pick(s.t, 6, "class")]
+		}
+	case rollout.StepQuarantine:
+		if f.does.detail = ""; dice(s.t, 30, "out already") {
+			f.does.detail = "it was out already"
+		}
+		if dice(s.t, s.luck.quarantine, "quarantine") {
+			f.does.class = []rollout.Class{rollout.Transient, rollout.Conflict, rollout.Capacity, rollout.Permanent}[pick(s.t, 4, "class")]
+		}
 	}
 	return f
 }
@@ -363,6 +431,9 @@ func (s *sim) land(f *flight) rollout.Event {
 		e.Objects, class = s.pools.depool(f.step, class, f.does.partly)
 	case rollout.StepRepool:
 		e.Detail = s.pools.repool(f.step, class, f.does.partly)
+	case rollout.StepQuarantine:
+		e.Detail = f.does.detail
+	case rollout.StepLook, rollout.StepRollback:
 	}
 	if class != "" {
 		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats, e.Detail = rollout.StepFailed, class, f.does.blame, "", nil, ""
@@ -386,7 +457,11 @@ func (s *sim) crash() {
 // restart goes on from the journal.
 func (s *sim) restart() {
 	s.state = s.fold()
-	s.happen(rollout.Event{Kind: rollout.RunResumed})
+	e := rollout.Event{Kind: rollout.RunResumed}
+	if s.plan.Tree != nil && dice(s.t, 5, "changed meanwhile") {
+		e.Error = "the source has changed"
+	}
+	s.happen(e)
 }
 
 // fold returns the state that the journal leads to, as it would be read back from disk.
@@ -427,7 +502,8 @@ func (s *sim) compare(d rollout.Decision) {
 // story tells the run for who reads a failure.
 func (s *sim) story() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "limits %+v\ngate %+v\norigin %s, force %q\n", s.plan.Limits, s.plan.Gate, s.plan.Origin, s.plan.Force)
+	fmt.Fprintf(&b, "limits %+v\ngate %+v\norigin %s, force %q, tree %v, quarantine %v, undoes %q\n",
+		s.plan.Limits, s.plan.Gate, s.plan.Origin, s.plan.Force, s.plan.Tree != nil, s.plan.Quarantine, s.plan.Undoes)
 	for _, h := range s.plan.Hosts {
 		fmt.Fprintf(&b, "%+v\n", h)
 	}
@@ -537,17 +613,36 @@ func (p pools) finished(t *rapid.T, b *books) {
 	}
 }
 
-// planned draws an order that can be planned, and its plan.
+// planned draws an order that can be planned, and its plan: some are rollbacks of another run.
 func planned(t *rapid.T) *rollout.Plan {
 	o := anOrder(t, true)
-	plan, err := rollout.NewPlan(o.fleet, o.settings, o.request)
+	everybody, plans := []string(nil), rollout.NewPlan
+	if dice(t, 15, "rollback") {
+		everybody, plans = all(o.fleet), rollout.NewRollback
+		o.request.Undoes = "r0"
+		if o.request.Selection == nil {
+			o.request.Selection = everybody
+		}
+	}
+	plan, err := plans(o.fleet, o.settings, o.request)
 	if err != nil {
 		// Most of what cannot be planned can without its narrowing.
-		o.request.Selection, o.request.Left, o.request.Origin = nil, nil, ""
-		plan, err = rollout.NewPlan(o.fleet, o.settings, o.request)
+		o.request.Selection, o.request.Left, o.request.Origin = everybody, nil, ""
+		plan, err = plans(o.fleet, o.settings, o.request)
 	}
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	return plan
+}
+
+// all returns the hosts of a fleet that are no masters.
+func all(f *inventory.Fleet) []string {
+	var names []string
+	for _, h := range f.Hosts {
+		if !slices.ContainsFunc(f.Masters, func(m inventory.Master) bool { return m.Host == h.Name }) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
