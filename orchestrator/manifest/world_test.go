@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -119,23 +121,44 @@ func drawTree(t *rapid.T, root string) []string {
 // drawExcludes draws patterns of each form that an inventory allows.
 func drawExcludes(t *rapid.T, paths []string) []string {
 	var patterns []string
+	// Only what an inventory takes can be part of a pattern.
+	plain := slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		return p != strings.TrimSpace(p) || strings.ContainsAny(p, `*?[]\`) || strings.ContainsFunc(p, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) })
+	})
 	for range rapid.IntRange(0, 4).Draw(t, "patterns") {
 		component := func() string {
-			return rapid.SampledFrom([]string{
-				"a", "b", ".git", ".*", "*.cdb", "a*", "?", "?*", "*?", "a?b", "*a*", "a.b", "cache", "l10n", "(a)", "a|b", "a+", "{1}", "^a", "a$", "$*", "é", "??", "*b",
-				"-a", "--*", "...", "~", "'", "#", "*.*",
-			}).Draw(t, "component")
+			if len(plain) == 0 || rapid.IntRange(0, 3).Draw(t, "made up") == 0 {
+				return rapid.SampledFrom([]string{".*", "*.cdb", "a*", "?", "?*", "*?", "a?b", "*a*", "??", "*b", "-a", "--*", "...", "*.*", "a*b"}).Draw(t, "component")
+			}
+			p := rapid.SampledFrom(plain).Draw(t, "like")
+			c := strings.Split(p, "/")
+			if len(c) > 1 && rapid.Bool().Draw(t, "across") {
+				// A wildcard where the slash is must not match.
+				return c[len(c)-2] + rapid.SampledFrom([]string{"?", "*"}).Draw(t, "wildcard") + c[len(c)-1]
+			}
+			name := []byte(c[len(c)-1])
+			switch i := rapid.IntRange(0, 3*len(name)).Draw(t, "at"); {
+			case i < len(name) && name[i] < 0x80:
+				name[i] = '?'
+			case i < 2*len(name) && name[i%len(name)] < 0x80:
+				name[i%len(name)] = '*'
+			}
+			if all := string(name); strings.Trim(all, "*") != "" && !strings.Contains(all, "**") && utf8.ValidString(all) {
+				return all
+			}
+			return "a"
 		}
 		var p string
 		switch rapid.SampledFrom([]string{"anchored", "name", "any name", "any path"}).Draw(t, "form") {
 		case "anchored":
 			p = "/a"
-			if plain := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return strings.ContainsAny(p, "*?[]\\\n\x01\xff\xc3") }); len(plain) > 0 {
+			if len(plain) > 0 {
 				p = "/" + rapid.SampledFrom(plain).Draw(t, "path")
 			}
 		case "name":
-			if p = component(); p[0] == '-' && strings.Contains(p, " ") {
-				p = "a"
+			// What rsync would read as a rule (+ a), or as the end of one, an inventory refuses.
+			if p = component(); strings.Contains(p, " ") || p == "!" {
+				p = "a*"
 			}
 		case "any name":
 			p = "**/" + component()
