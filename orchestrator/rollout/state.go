@@ -118,7 +118,7 @@ func NewState(p *Plan) (*State, error) {
 		if h.Slots > 0 {
 			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
 		}
-		if h.Role == RoleMaster && h.Slots > 0 && p.Tree != nil {
+		if (h.Role == RoleMaster || h.Name == p.Origin) && h.Slots > 0 && p.Tree != nil {
 			s.hosts[i].look = &look{}
 			s.masters = append(s.masters, i)
 		}
