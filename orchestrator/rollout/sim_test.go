@@ -94,7 +94,7 @@ func (s *sim) drawLuck() {
 	}
 	s.luck.stuck = map[string]bool{}
 	if s.plan.Tree != nil || s.plan.Undoes != "" {
-		s.luck.look, s.luck.undo = percent[pick(s.t, 5, "bad looks")], percent[pick(s.t, 5, "bad rollbacks")]
+		s.luck.look, s.luck.undo = []int{0, 0, 1, 3, 30}[pick(s.t, 5, "bad looks")], percent[pick(s.t, 5, "bad rollbacks")]
 		s.luck.quarantine = []int{0, 15, 50}[pick(s.t, 3, "bad quarantines")]
 		if dice(s.t, 20, "alarm") {
 			s.luck.alarm = 8
@@ -613,16 +613,19 @@ func (p pools) finished(t *rapid.T, b *books) {
 	}
 }
 
-// planned draws an order that can be planned, and its plan: some are rollbacks of another run.
+// planned draws an order that can be planned, and its plan. Some runs roll back another, or change masters alone.
 func planned(t *rapid.T) *rollout.Plan {
 	o := anOrder(t, true)
 	everybody, plans := []string(nil), rollout.NewPlan
-	if dice(t, 15, "rollback") {
+	switch pick(t, 20, "kind of run") {
+	case 17, 18:
 		everybody, plans = all(o.fleet), rollout.NewRollback
 		o.request.Undoes = "r0"
 		if o.request.Selection == nil {
 			o.request.Selection = everybody
 		}
+	case 19:
+		return plannedMasters(t, o)
 	}
 	plan, err := plans(o.fleet, o.settings, o.request)
 	if err != nil {
@@ -632,6 +635,28 @@ func planned(t *rapid.T) *rollout.Plan {
 	}
 	if err != nil {
 		t.Fatalf("%v", err)
+	}
+	return plan
+}
+
+// plannedMasters plans a run that takes the tree from a host to all masters, or from one master to the others,
+// or that puts back what all of them had.
+func plannedMasters(t *rapid.T, o order) *rollout.Plan {
+	r := o.request
+	r.Selection, r.Origin = nil, all(o.fleet)[0]
+	for _, m := range o.fleet.Masters {
+		r.Selection = append(r.Selection, m.Host)
+	}
+	if len(r.Selection) > 1 && dice(t, 60, "from a master") {
+		r.Origin, r.Selection = r.Selection[0], r.Selection[1:]
+	}
+	plans := rollout.NewMasterSync
+	if dice(t, 30, "undo") {
+		plans, r.Undoes = rollout.NewMasterUndo, "r0"
+	}
+	plan, err := plans(o.fleet, o.settings, r)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return plan
 }
