@@ -12,55 +12,65 @@ import (
 
 // failures names the failed hosts, those with the same reason together.
 func (v *view) failures(p *text.Printer) {
-	groups := groupFailures(v.hosts)
 	title := "failed"
 	if v.phase == running {
 		title = "trouble" // some of them wait for another attempt
 	}
-	for i, g := range groups {
-		if i == maxReasons {
-			left := 0
-			for _, g := range groups[i:] {
-				left += len(g.hosts)
-			}
-			field(p, text.Red, title, fmt.Sprintf("and %s for %d more reasons", text.Hosts(left), len(groups)-i))
-			break
+	var groups alikes
+	for _, h := range v.hosts {
+		if h.Standing == rollout.Failed || h.Standing == rollout.Waiting {
+			groups.add(h.Host, orElse(h.Error, "no reason is known"))
 		}
-		field(p, text.Red, title, fmt.Sprintf("%s: %s", text.Fold(g.hosts, 100), g.reason))
 	}
+	groups.print(p, text.Red, title)
 }
 
 // maxReasons bounds the reasons that are shown: each may take some lines of a narrow terminal.
 const maxReasons = 6
 
-// failure is why some hosts failed.
-type failure struct {
+// alikes is hosts by what is said of them.
+type alikes struct {
+	groups []alike
+	place  map[string]int // of a reason in groups
+}
+
+// alike is hosts of which the same is said.
+type alike struct {
 	reason string
 	hosts  []string
 }
 
-// groupFailures returns the hosts that failed, for good or not, by reason, the most frequent first.
-func groupFailures(hosts []rollout.HostReport) []failure {
-	var groups []failure
-	place := map[string]int{} // of a reason in groups
-	for _, h := range hosts {
-		if h.Standing != rollout.Failed && h.Standing != rollout.Waiting {
-			continue
+// add takes note of what is said of a host. The same trouble on two hosts differs in their names only.
+func (a *alikes) add(host, said string) {
+	reason := text.Short(said, 200)
+	key := strings.ReplaceAll(reason, host, "HOST")
+	i, known := a.place[key]
+	if !known {
+		if a.place == nil {
+			a.place = map[string]int{}
 		}
-		// The same trouble on two hosts differs in their names only.
-		reason := text.Short(orElse(h.Error, "no reason is known"), 200)
-		alike := strings.ReplaceAll(reason, h.Host, "HOST")
-		i, known := place[alike]
-		if !known {
-			place[alike] = len(groups)
-			groups = append(groups, failure{reason, []string{h.Host}})
-			continue
-		}
-		groups[i].reason = alike
-		groups[i].hosts = append(groups[i].hosts, h.Host)
+		a.place[key] = len(a.groups)
+		a.groups = append(a.groups, alike{reason, []string{host}})
+		return
 	}
-	slices.SortFunc(groups, func(a, b failure) int {
+	a.groups[i].reason = key
+	a.groups[i].hosts = append(a.groups[i].hosts, host)
+}
+
+// print prints a line for each reason, the most frequent first.
+func (a *alikes) print(p *text.Printer, c text.Colour, title string) {
+	slices.SortFunc(a.groups, func(a, b alike) int {
 		return cmp.Or(cmp.Compare(len(b.hosts), len(a.hosts)), strings.Compare(a.reason, b.reason))
 	})
-	return groups
+	for i, g := range a.groups {
+		if i == maxReasons {
+			left := 0
+			for _, g := range a.groups[i:] {
+				left += len(g.hosts)
+			}
+			field(p, c, title, fmt.Sprintf("and %s for %d more reasons", text.Hosts(left), len(a.groups)-i))
+			return
+		}
+		field(p, c, title, fmt.Sprintf("%s: %s", text.Fold(g.hosts, 100), g.reason))
+	}
 }

@@ -173,3 +173,12 @@ func Upper(s string) string {
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }
+
+// Fingerprint returns as much of a tree's digest as tells it from the others of a fleet.
+func Fingerprint(digest string) string {
+	const enough = 12
+	if digest = Clean(digest); len(digest) > enough && ascii(digest) {
+		return digest[:enough]
+	}
+	return Short(digest, enough)
+}
