@@ -319,6 +319,7 @@ func (b *builder) comasters() []string {
 // hosts lists those that the plan is about: the origin and all that a stage syncs.
 func (b *builder) hosts(p *Plan) {
 	comasters := b.comasters()
+	fleet := 0 // hosts that play no part, so far
 	for _, h := range b.fleet.Hosts {
 		role := b.roles[h.Name]
 		switch {
@@ -334,8 +335,11 @@ func (b *builder) hosts(p *Plan) {
 		p.Hosts = append(p.Hosts, Host{
 			Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack,
 			Slots: b.slots[h.Name], Pooled: role == RoleProxy && b.pooled(h.Name),
-			Keep: b.keeps(h.Name), Verify: b.verifies(h.Name, len(p.Hosts)),
+			Keep: b.keeps(h.Name), Verify: b.verifies(h.Name, fleet),
 		})
+		if role == RoleHost {
+			fleet++
+		}
 	}
 }
 
@@ -352,7 +356,8 @@ func (b *builder) keeps(name string) bool {
 	}
 }
 
-// sampled is one in how many hosts is verified where the policy asks for a sample.
+// sampled is one in how many of the fleet's hosts is verified where the policy asks for a sample: the first,
+// and each so many after it.
 const sampled = 10
 
 // verifies says whether a host's tree is compared with the run's: always where others depend on it.
