@@ -65,6 +65,9 @@ func anOrder(t *rapid.T, sound bool) order {
 		o.request.Verify = []inventory.Verify{"", inventory.VerifyNone, inventory.VerifySample, inventory.VerifyAll}[pick(t, 4, "verify")]
 		o.request.Keep = dice(t, 30, "keep")
 		o.request.MaxDelete = upTo(t, 9, "max delete") - 1
+		if dice(t, 30, "delta") {
+			o.request.Delta, o.request.Override = &rollout.Delta{Hosts: []rollout.HostDelta{{Host: "h00", Delete: 3}}, Allowed: 1}, "it is meant"
+		}
 	}
 	if dice(t, 15, "force") {
 		o.request.Force = "the check is broken"

@@ -19,7 +19,9 @@ import (
 // TestNewPlanProperties plans generated orders, those that make no sense among them, and works out
 // on its own who plays which part. Planted, and seen to fail: one stand-in for all canaries; depool in
 // canary mode; no gate; a batch one too big; a ramp of what is left; serve: false that serves; a
-// budget of the fleet alone; proxies left out that serve; co-masters outside the selection.
+// budget of the fleet alone; proxies left out that serve; co-masters outside the selection; canaries that keep
+// nothing; an origin that keeps; proxies that are not verified; all for a sample; a sample that may be empty;
+// a quarantine without pools.
 func TestNewPlanProperties(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
@@ -178,7 +180,7 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 	b := o.settings.Batches
 	limits := rollout.Limits{
 		Parallel: b.Parallel, MaxFailures: most, Attempts: b.Attempts, Timeout: rollout.Duration(b.Timeout), Drain: rollout.Duration(o.request.Drain),
-		RetryDelay: rollout.Duration(2 * time.Second), Restore: rollout.Duration(2 * time.Minute),
+		RetryDelay: rollout.Duration(2 * time.Second), Restore: rollout.Duration(2 * time.Minute), MaxDelete: o.request.MaxDelete,
 	}
 	if plan.Limits != limits {
 		t.Fatalf("the limits are %+v, should be %+v", plan.Limits, limits)
@@ -192,6 +194,17 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 	if plan.Run != "r1" || plan.Mode != o.request.Mode || plan.Origin != c.origin || plan.Force != o.request.Force || !slices.Equal(plan.Paths, o.request.Paths) {
 		t.Fatalf("the head of the plan is %+v", plan)
 	}
+	if plan.Tree != o.request.Tree || plan.Delta != o.request.Delta || plan.Override != o.request.Override || plan.Undoes != "" {
+		t.Fatalf("of the source the plan says %+v, %+v, override %q, undoes %q", plan.Tree, plan.Delta, plan.Override, plan.Undoes)
+	}
+	if plan.Quarantine != (o.request.Tree != nil && o.request.Pools) {
+		t.Fatalf("canaries are quarantined: %v, with pools %v and a tree %v", plan.Quarantine, o.request.Pools, o.request.Tree)
+	}
+	survives(t, plan)
+}
+
+// survives sees that a plan can be folded over, and read back from a journal.
+func survives(t *rapid.T, plan *rollout.Plan) {
 	if _, err := rollout.NewState(plan); err != nil {
 		t.Fatal(err)
 	}
@@ -221,6 +234,7 @@ func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
 		if role := roles[h.Name]; role != "" {
 			want = append(want, rollout.Host{
 				Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Slots: c.slots[h.Name], Pooled: slices.Contains(c.pooled, h.Name),
+				Keep: c.keeps(o, h.Name), Verify: c.verifies(o, h.Name),
 			})
 		}
 	}
@@ -240,6 +254,26 @@ func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
 		if named == slices.Contains(c.proxies, p.Host) {
 			t.Fatalf("proxy %s serves or is left out with a reason: %v and %v", p.Host, !named, named)
 		}
+	}
+}
+
+// keeps says whether a host keeps what is replaced on it: always a canary or a co-master, others if asked.
+func (c casting) keeps(o order, name string) bool {
+	must := slices.Contains(c.canaries, name) || slices.Contains(c.comasters, name)
+	return o.request.Tree != nil && name != c.origin && (must || o.request.Keep)
+}
+
+// verifies says whether a host's tree is compared with the run's: always where others depend on it, else all of
+// the fleet or one in ten, the first among them.
+func (c casting) verifies(o order, name string) bool {
+	at := slices.Index(c.fleet, name)
+	switch {
+	case o.request.Tree == nil || name == c.origin:
+		return false
+	case at < 0:
+		return true
+	default:
+		return o.request.Verify == inventory.VerifyAll || o.request.Verify == inventory.VerifySample && at%10 == 0
 	}
 }
 
@@ -325,6 +359,127 @@ func TestNewPlanLimit(t *testing.T) {
 			}
 			if line := strings.Join(got, " "); line != test.want {
 				t.Errorf("the stages are\n%s\nshould be\n%s", line, test.want)
+			}
+		})
+	}
+}
+
+// TestNewRollbackProperties plans generated rollbacks and works out on its own who comes when. Planted, and seen
+// to fail: no canaries' stage; a budget without one of the hosts; masters that are sources; hosts outside the
+// selection; batches that sync; a gate without the canaries.
+func TestNewRollbackProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := anOrder(t, false)
+		o.request.Undoes = "r0"
+		plan, err := rollout.NewRollback(o.fleet, o.settings, o.request)
+		selected := func(name string) bool { return slices.Contains(o.request.Selection, name) }
+		var hosts, canaries, fleet []string
+		for _, h := range o.fleet.Hosts {
+			if selected(h.Name) {
+				hosts = append(hosts, h.Name)
+			}
+		}
+		if len(hosts) == 0 {
+			if err == nil || err.Error() != "there is no host to roll back" {
+				t.Fatalf("the error is %v, and nothing is selected", err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		isProxy := func(name string) bool {
+			return slices.ContainsFunc(o.fleet.Proxies, func(p inventory.Proxy) bool { return p.Host == name })
+		}
+		canaries = keep(hosts, func(name string) bool { return slices.Contains(o.fleet.Canaries, name) })
+		if len(canaries) == 0 {
+			if canaries = keep(hosts, func(name string) bool { return !isProxy(name) }); len(canaries) == 0 {
+				canaries = hosts
+			}
+			canaries = canaries[:min(len(canaries), max(1, len(o.fleet.Canaries)))]
+		}
+		fleet = keep(hosts, func(name string) bool { return !slices.Contains(canaries, name) })
+		want := []string{fmt.Sprintf("rollback/canaries %v", canaries), fmt.Sprintf("check/gate %v", canaries)}
+		sizes := batchSizes(len(fleet), o.settings.Batches.Ramp)
+		at := 0
+		for i, size := range sizes {
+			want = append(want, fmt.Sprintf("rollback/batch %d of %d %v", i+1, len(sizes), fleet[at:at+size]))
+			at += size
+		}
+		var got []string
+		for _, s := range plan.Stages {
+			got = append(got, fmt.Sprintf("%s/%s %v", s.Kind, s.Name, s.Hosts))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("the stages are\n%s\nshould be\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		var listed []string
+		for _, h := range plan.Hosts {
+			listed = append(listed, h.Name)
+			canary := slices.Contains(canaries, h.Name)
+			if h.Slots != 0 || h.Pooled || h.Keep || h.Verify || (h.Role == rollout.RoleCanary) != canary || !canary && h.Role != rollout.RoleHost {
+				t.Fatalf("in a rollback %+v has a part that it must not have", h)
+			}
+		}
+		if !slices.Equal(listed, hosts) {
+			t.Fatalf("the hosts are %v, should be %v", listed, hosts)
+		}
+		most := o.settings.Batches.MaxFailures.Of(len(hosts))
+		if plan.Undoes != "r0" || plan.Origin != "" || plan.Tree != nil || plan.Quarantine || plan.Limits.MaxFailures != most || plan.Force != o.request.Force {
+			t.Fatalf("the head of the plan is %+v, should allow %d failures", plan, most)
+		}
+		survives(t, plan)
+	})
+}
+
+func TestNewMasters(t *testing.T) {
+	f := &inventory.Fleet{
+		Hosts:   []inventory.Host{{Name: "h1"}, {Name: "m1"}, {Name: "m2"}, {Name: "m3"}},
+		Masters: []inventory.Master{{Host: "m1", Serve: true, Slots: 10}, {Host: "m2"}, {Host: "m3"}},
+	}
+	for _, test := range []struct {
+		name, origin, to, undoes string
+		want                     string
+		err                      string
+	}{
+		{name: "from a master", origin: "m1", to: "m3 m2", want: "sync[m2 m3] m1:master/10/false m2:master/0/true m3:master/0/true"},
+		{name: "from a host", origin: "h1", to: "m1", want: "sync[m1] h1:host/10/false m1:master/0/true"},
+		{name: "to a host", origin: "m1", to: "h1", err: "h1 is not a master"},
+		{name: "to itself", origin: "m1", to: "m2 m1", err: "m1 cannot be synced from itself"},
+		{name: "to nobody", origin: "m1", err: "no master is named to sync to"},
+		{name: "back", undoes: "r0", to: "m2", want: "rollback[m2] m2:master/0/false"},
+		{name: "a host back", undoes: "r0", to: "h1", err: "h1 is not a master"},
+		{name: "nobody back", undoes: "r0", err: "no master is named to put back"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			plans := rollout.NewMasterSync
+			if test.undoes != "" {
+				plans = rollout.NewMasterUndo
+			}
+			plan, err := plans(f, inventory.Settings{}, rollout.Request{
+				Run: "r1", Origin: test.origin, Undoes: test.undoes, Selection: strings.Fields(test.to), Tree: &rollout.Tree{Digest: "d"},
+			})
+			if test.err != "" {
+				if err == nil || err.Error() != test.err {
+					t.Fatalf("the error is %v, should be %s", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range plan.Stages {
+				got = append(got, fmt.Sprintf("%s%v", s.Kind, s.Hosts))
+			}
+			for _, h := range plan.Hosts {
+				got = append(got, fmt.Sprintf("%s:%s/%d/%v", h.Name, h.Role, h.Slots, h.Keep && h.Verify))
+			}
+			if line := strings.Join(got, " "); line != test.want {
+				t.Errorf("the plan is\n%s\nshould be\n%s", line, test.want)
+			}
+			if _, err := rollout.NewState(plan); err != nil {
+				t.Error(err)
 			}
 		})
 	}

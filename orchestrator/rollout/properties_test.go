@@ -12,7 +12,7 @@ import (
 
 // runs is how many runs are generated, unless -rapid.checks says otherwise. A failure prints the
 // seed that brings it back (-rapid.seed), shrunk to a few hosts.
-const runs = 12_000
+const runs = 10_000
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -30,6 +30,12 @@ func TestNewStateRefuses(t *testing.T) {
 		{"a proxy without slots", rollout.Plan{
 			Origin: "m", Hosts: []rollout.Host{master, {Name: "p", Role: rollout.RoleProxy, Pooled: true}}, Stages: []rollout.Stage{sync("p")},
 		}, "proxy p is to leave its pools and has no slots"},
+		{"a rollback in a run that undoes nothing", rollout.Plan{
+			Origin: "m", Hosts: []rollout.Host{master, host}, Stages: []rollout.Stage{{Name: "all", Kind: rollout.StageUndo, Hosts: []string{"h"}}},
+		}, `stage all is a rollback, and the plan undoes run ""`},
+		{"a sync in a run that undoes another", rollout.Plan{
+			Undoes: "r0", Hosts: []rollout.Host{host}, Stages: []rollout.Stage{sync("h")},
+		}, `stage all is a sync, and the plan undoes run "r0"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.plan.Run = "r1"
@@ -43,9 +49,9 @@ func TestNewStateRefuses(t *testing.T) {
 // TestApplyRefuses holds events that do not belong where they are: a journal with one is corrupt.
 func TestApplyRefuses(t *testing.T) {
 	plan := rollout.Plan{
-		Run: "r1", Origin: "m", Limits: rollout.Limits{Parallel: 2, Attempts: 1},
+		Run: "r1", Origin: "m", Limits: rollout.Limits{Parallel: 2, Attempts: 1}, Tree: &rollout.Tree{Digest: "d"}, Quarantine: true,
 		Hosts: []rollout.Host{
-			{Name: "m", Role: rollout.RoleMaster, Slots: 1}, {Name: "c", Role: rollout.RoleCanary}, {Name: "p", Role: rollout.RoleProxy, Slots: 1, Pooled: true},
+			{Name: "m", Role: rollout.RoleMaster, Slots: 1}, {Name: "c", Role: rollout.RoleCanary, Keep: true}, {Name: "p", Role: rollout.RoleProxy, Slots: 1, Pooled: true},
 		},
 		Gate: rollout.Gate{Checks: []string{rollout.SoakCheck}},
 		Stages: []rollout.Stage{
@@ -54,6 +60,9 @@ func TestApplyRefuses(t *testing.T) {
 		},
 	}
 	start := rollout.Event{Kind: rollout.StepStarted, Step: "sync/c", Host: "c", Source: "m", Attempt: 1}
+	fails := rollout.Event{Kind: rollout.StepFailed, Step: "sync/c", Host: "c", Source: "m", Attempt: 1, Class: rollout.Permanent}
+	undo := rollout.Event{Kind: rollout.StepStarted, Step: "rollback/c", Host: "c", Attempt: 1}
+	undone := rollout.Event{Kind: rollout.StepDone, Step: "rollback/c", Host: "c", Attempt: 1}
 	for _, test := range []struct {
 		name   string
 		before []rollout.Event
@@ -72,6 +81,11 @@ func TestApplyRefuses(t *testing.T) {
 		{"another attempt", []rollout.Event{start}, rollout.Event{Kind: rollout.StepDone, Step: "sync/c", Host: "c", Attempt: 2}, "without having been started as attempt 2"},
 		{"pools of a host without", nil, rollout.Event{Kind: rollout.StepStarted, Step: "depool/c", Host: "c"}, "no pools"},
 		{"a change of no source", nil, rollout.Event{Kind: rollout.SourceChanged, Host: "c"}, "no source"},
+		{"a look at what is no master", nil, rollout.Event{Kind: rollout.StepStarted, Step: "look/p", Host: "p", Attempt: 1}, "not looked at"},
+		{"a rollback that nobody wants", nil, undo, "nothing says that the host is to be rolled back"},
+		{"a rollback during a sync", []rollout.Event{start}, undo, "nothing says that the host is to be rolled back"},
+		{"a rollback of what is back", []rollout.Event{start, fails, undo, undone}, undo, "the host is rolled back"},
+		{"a quarantine without a reason", nil, rollout.Event{Kind: rollout.StepStarted, Step: "quarantine/c", Host: "c", Attempt: 1}, "nothing is wrong with the host"},
 		{"abort without a level", nil, rollout.Event{Kind: rollout.AbortAsked}, "abort level 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
