@@ -44,7 +44,7 @@ func Diff(from, to *Manifest, paths []string) []Change {
 		case len(b) == 0:
 			order = -1
 		default:
-			order = compare(a[0].Path, b[0].Path)
+			order = Compare(a[0].Path, b[0].Path)
 		}
 		switch {
 		case order < 0:

@@ -46,7 +46,7 @@ func (m *Manifest) Count() (files int, size int64) {
 
 // Find returns the entry of the path, nil if the tree has none.
 func (m *Manifest) Find(path string) *Entry {
-	i, found := slices.BinarySearchFunc(m.Entries, path, func(e Entry, p string) int { return compare(e.Path, p) })
+	i, found := slices.BinarySearchFunc(m.Entries, path, func(e Entry, p string) int { return Compare(e.Path, p) })
 	if !found {
 		return nil
 	}

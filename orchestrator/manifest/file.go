@@ -119,7 +119,7 @@ func decode(b []byte) (*Manifest, error) {
 		}
 		e := &m.Entries[i]
 		r.entry(e, last)
-		if r.bad || i > 0 && compare(last, e.Path) >= 0 || !e.Type.valid() || e.Path != "." && !validPath(e.Path) {
+		if r.bad || i > 0 && Compare(last, e.Path) >= 0 || !e.Type.valid() || e.Path != "." && !validPath(e.Path) {
 			return nil, errDamaged
 		}
 	}

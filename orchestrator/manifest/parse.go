@@ -44,7 +44,7 @@ func Parse(r io.Reader) (*Manifest, error) {
 
 // Sort sorts the entries. It is an error if a path comes twice.
 func (m *Manifest) Sort() error {
-	slices.SortFunc(m.Entries, func(a, b Entry) int { return compare(a.Path, b.Path) })
+	slices.SortFunc(m.Entries, func(a, b Entry) int { return Compare(a.Path, b.Path) })
 	for i := 1; i < len(m.Entries); i++ {
 		if m.Entries[i].Path == m.Entries[i-1].Path {
 			return fmt.Errorf("path %s comes twice in a tree", neutral(m.Entries[i].Path))
@@ -53,8 +53,8 @@ func (m *Manifest) Sort() error {
 	return nil
 }
 
-// compare orders paths by their bytes, with the tree itself first.
-func compare(a, b string) int {
+// Compare orders paths as the entries of a manifest are: by their bytes, with the tree itself first.
+func Compare(a, b string) int {
 	switch {
 	case a == b:
 		return 0

@@ -1,0 +1,116 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+)
+
+// racy is how long before a listing a file must have been changed for its ctime to tell that it has not been
+// changed again. A kernel counts time for files in ticks of up to 10 ms, and older file systems in seconds.
+const racy = 2 * time.Second
+
+// Work is what a scan had to do.
+type Work struct {
+	Listed int   // entries
+	Hashed int   // files that were read
+	Bytes  int64 // of those
+}
+
+// Scan returns the manifest of a tree with the hash of each file, and what that took.
+//
+// A file's hash is taken over from the previous manifest, if there is one, when size, mtime, ctime, inode and device
+// are those of then, and it had been changed well before that manifest's listing; unless full. If no file
+// has to be read, none is opened. If some have, the tree is listed again after that, and it is ErrChanging if it
+// differs, because then the manifest would be of a tree that never was.
+func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full bool) (*manifest.Manifest, Work, error) {
+	m, err := t.List(ctx)
+	if err != nil {
+		return nil, Work{}, err
+	}
+	work := Work{Listed: len(m.Entries)}
+	if previous == nil || full {
+		previous = &manifest.Manifest{}
+	}
+	var paths []string
+	var entries []int            // of m, one for each path
+	var twins [][2]int           // an entry, and which of the paths is the same file
+	first := map[[2]uint64]int{} // device and inode of a file with more names than one, and which of the paths it is
+	old := previous.Entries      // what is left of them
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		for len(old) > 0 && manifest.Compare(old[0].Path, e.Path) < 0 {
+			old = old[1:]
+		}
+		if e.Type != manifest.File {
+			continue
+		}
+		if len(old) > 0 && old[0].Path == e.Path && unchanged(&old[0], e, previous.Taken) {
+			e.Hash = old[0].Hash
+			continue
+		}
+		if e.Links > 1 {
+			if n, found := first[[2]uint64{e.Device, e.Inode}]; found {
+				twins = append(twins, [2]int{i, n})
+				continue
+			}
+			first[[2]uint64{e.Device, e.Inode}] = len(paths)
+		}
+		paths, entries = append(paths, e.Path), append(entries, i)
+		work.Bytes += e.Size
+	}
+	work.Hashed = len(paths)
+	if len(paths) == 0 {
+		return m, work, nil
+	}
+	hashes, err := t.Hash(ctx, paths)
+	if err != nil {
+		return nil, work, err
+	}
+	if len(hashes) != len(paths) {
+		return nil, work, fmt.Errorf("%d files were to be hashed, and %d hashes came back", len(paths), len(hashes))
+	}
+	again, err := t.List(ctx)
+	if err != nil {
+		return nil, work, err
+	}
+	if err := same(m, again); err != nil {
+		return nil, work, err
+	}
+	for n, i := range entries {
+		m.Entries[i].Hash = hashes[n]
+	}
+	for _, twin := range twins {
+		m.Entries[twin[0]].Hash = hashes[twin[1]]
+	}
+	return m, work, nil
+}
+
+// unchanged tells whether a file is as it was when it was hashed. Its mtime can be set to anything, but its ctime is
+// when something about it was last changed; so that alone tells whether it may have been changed in the very
+// tick of the listing.
+func unchanged(old, e *manifest.Entry, taken int64) bool {
+	return old.Type == manifest.File && old.Hash != manifest.Hash{} &&
+		old.Size == e.Size && old.Mtime == e.Mtime && old.Ctime == e.Ctime && old.Inode == e.Inode && old.Device == e.Device &&
+		old.Ctime < taken-int64(racy)
+}
+
+// same says what differs between two listings of a tree.
+func same(m, again *manifest.Manifest) error {
+	if changes := manifest.Diff(m, again, nil); len(changes) > 0 {
+		more := ""
+		if len(changes) > 1 {
+			more = fmt.Sprintf(" and %d more", len(changes)-1)
+		}
+		return fmt.Errorf("%s%s: %w", show(changes[0].Path), more, ErrChanging)
+	}
+	for i := range m.Entries {
+		a, b := &m.Entries[i], &again.Entries[i]
+		if a.Type == manifest.File && (a.Ctime != b.Ctime || a.Inode != b.Inode || a.Device != b.Device) {
+			return fmt.Errorf("%s: %w", show(a.Path), ErrChanging)
+		}
+	}
+	return nil
+}
