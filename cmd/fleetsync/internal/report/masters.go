@@ -1,0 +1,81 @@
+package report
+
+import (
+	"io"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// Master is what became known of one master.
+type Master struct {
+	Host   string        `json:"host"`
+	Serve  bool          `json:"serve"`           // may be synced from
+	Origin bool          `json:"origin"`          // a run would take its tree from here
+	Tree   *rollout.Tree `json:"tree,omitempty"`  // what it holds; nil: see Error
+	Drift  *MasterDrift  `json:"drift,omitempty"` // how it differs from the origin; nil: it does not, or that is not known
+	Error  string        `json:"error,omitempty"`
+}
+
+// MasterDrift is how a master's tree differs from the origin's.
+type MasterDrift struct {
+	Count int     `json:"count"`
+	Paths []Drift `json:"paths"` // the first of them
+}
+
+// Masters prints what each master holds, whether it may be synced from, and how it differs from the origin; and what
+// to type where they differ.
+func Masters(w io.Writer, masters []Master, command string) {
+	p := text.NewPrinter(w)
+	origin := ""
+	rows := make([]text.Row, 0, len(masters))
+	for _, m := range masters {
+		row := text.Row{Cells: []string{m.Host, "never from", "unknown", "", "", ""}}
+		if m.Serve {
+			row.Cells[1] = "from"
+		}
+		if m.Origin {
+			origin, row.Cells[1] = m.Host, "from: origin"
+		}
+		if m.Tree != nil {
+			row.Cells[2], row.Cells[3], row.Cells[4] = text.Fingerprint(m.Tree.Fingerprint), text.Count(m.Tree.Files), text.Bytes(m.Tree.Bytes)
+			row.Cells[5] = "as the origin"
+		}
+		switch {
+		case m.Error != "":
+			row.Colour, row.Cells[5] = text.Red, m.Error
+		case m.Origin:
+			row.Cells[5] = ""
+		case m.Drift != nil:
+			row.Colour, row.Cells[5] = text.Amber, text.Plural(m.Drift.Count, "path")+" not as on the origin"
+		}
+		rows = append(rows, row)
+	}
+	p.Table([]string{"MASTER", "SYNCED", "FINGERPRINT", "FILES", "SIZE", "STANDS"}, rows)
+	if origin == "" {
+		p.Line(text.Red, "no master may be synced from: one must have serve: true")
+	}
+	for _, m := range masters {
+		if m.Drift == nil {
+			continue
+		}
+		p.Line(text.Plain, "%s", text.Short(m.Host, 80))
+		for i, d := range m.Drift.Paths {
+			if i == maxListed {
+				break
+			}
+			what := d.Kind
+			if d.What != "" {
+				what += " (" + d.What + ")"
+			}
+			p.Line(text.Dim, "  %s  %s", text.Pad(text.Short(what, 40), 18), text.Short(d.Path, maxWhy))
+		}
+		if more := m.Drift.Count - min(len(m.Drift.Paths), maxListed); more > 0 {
+			p.Line(text.Dim, "  and %s more", text.Count(more))
+		}
+		p.Line(text.Bold, "  %s masters sync --from %s --to %s", command, text.Clean(origin), text.Clean(m.Host))
+	}
+}
+
+// Delta prints what a sync would do to the hosts that were asked.
+func Delta(w io.Writer, plan *rollout.Plan) { delta(text.NewPrinter(w), plan) }
