@@ -252,7 +252,9 @@ func unfit(m *manifest.Manifest) *findings {
 	for i := range m.Entries {
 		path := m.Entries[i].Path
 		if len(path) > maxPath {
-			f.add(path, fmt.Sprintf("is longer than %d bytes", maxPath))
+			if strings.LastIndexByte(path, '/') <= maxPath { // or what it is in has been named
+				f.add(path, fmt.Sprintf("is longer than %d bytes", maxPath))
+			}
 			continue
 		}
 		if len(path) <= 255 {
@@ -268,11 +270,16 @@ func unfit(m *manifest.Manifest) *findings {
 	return f
 }
 
+// mostlyHoles tells whether less than half of a large file is on the disk.
+func mostlyHoles(e *manifest.Entry) bool {
+	return e.Type == manifest.File && e.Size >= sparseSize && e.Blocks < e.Size/2/512
+}
+
 func sparse(m *manifest.Manifest) *findings {
 	f := &findings{rule: RuleSparse, hint: "delete it, or allow sparse files in the policy: rsync would write all of it on every host"}
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if e.Type == manifest.File && e.Size >= sparseSize && e.Blocks < e.Size/2/512 {
+		if mostlyHoles(e) {
 			f.add(e.Path, fmt.Sprintf("has %d bytes of which only %d are on the disk", e.Size, e.Blocks*512))
 		}
 	}

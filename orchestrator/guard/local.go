@@ -116,49 +116,83 @@ func openRoot(root string) (int, error) {
 	return fd, nil
 }
 
+// work reads folders until there are none. It goes on with a folder in the one that it has just read, if there is any, because
+// that one is still open: in a tree that is very deep, to open each folder from the top would take for ever.
 func (w *walk) work(ctx context.Context, n int) {
+	var above *os.File
 	var subfolders []string
-	for {
-		w.mutex.Lock()
-		for len(w.folders) == 0 && w.busy > 0 && w.err == nil {
-			w.changed.Wait()
+	folder, more := w.next(ctx)
+	for more {
+		f, err := w.open(above, folder)
+		if above != nil {
+			_ = above.Close() // it was only read from
 		}
-		if w.err == nil {
-			w.err = ctx.Err()
+		above = f
+		if err == nil {
+			subfolders, err = w.read(n, f, subfolders[:0])
 		}
-		if len(w.folders) == 0 || w.err != nil {
-			w.changed.Broadcast()
-			w.mutex.Unlock()
-			return
-		}
-		// The last one, because what is near to it in the tree was read just now.
-		folder := w.folders[len(w.folders)-1]
-		w.folders = w.folders[:len(w.folders)-1]
-		w.busy++
-		w.mutex.Unlock()
-
-		var err error
-		subfolders, err = w.read(n, folder, subfolders[:0])
-
-		w.mutex.Lock()
-		w.folders = append(w.folders, subfolders...)
-		w.busy--
-		if w.err == nil {
-			w.err = err
-		}
-		w.changed.Broadcast()
-		w.mutex.Unlock()
+		folder, more = w.done(ctx, subfolders, err)
+	}
+	if above != nil {
+		_ = above.Close()
 	}
 }
 
-// read adds what is in the folder to what the worker has found, and its folders to the slice.
-func (w *walk) read(n int, folder string, subfolders []string) ([]string, error) {
-	fd, err := openBelow(w.root, folder, unix.O_RDONLY|unix.O_DIRECTORY)
+// next returns a folder that nobody has read, once there is one; or that there will be none.
+func (w *walk) next(ctx context.Context) (string, bool) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.take(ctx)
+}
+
+// done takes what a worker found in its folder, and returns the next one for it: the last that it found, if any.
+func (w *walk) done(ctx context.Context, subfolders []string, err error) (string, bool) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.folders = append(w.folders, subfolders...)
+	w.busy--
+	if w.err == nil {
+		w.err = err
+	}
+	w.changed.Broadcast()
+	return w.take(ctx)
+}
+
+// take is called with the mutex held.
+func (w *walk) take(ctx context.Context) (string, bool) {
+	for len(w.folders) == 0 && w.busy > 0 && w.err == nil {
+		w.changed.Wait()
+	}
+	if w.err == nil {
+		w.err = ctx.Err()
+	}
+	if len(w.folders) == 0 || w.err != nil {
+		return "", false
+	}
+	folder := w.folders[len(w.folders)-1]
+	w.folders = w.folders[:len(w.folders)-1]
+	w.busy++
+	return folder, true
+}
+
+// open opens a folder, from the one above it if that is at hand.
+func (w *walk) open(above *os.File, folder string) (*os.File, error) {
+	var fd int
+	var err error
+	if cut := strings.LastIndexByte(folder, '/'); above != nil && cut > 0 && above.Name() == folder[:cut] {
+		fd, err = openAt(int(above.Fd()), folder[cut+1:], unix.O_RDONLY|unix.O_DIRECTORY)
+	} else {
+		fd, err = openBelow(w.root, folder, unix.O_RDONLY|unix.O_DIRECTORY)
+	}
 	if err != nil {
 		return nil, cannot("read", folder, err)
 	}
-	f := os.NewFile(uintptr(fd), folder)
-	defer f.Close() //nolint:errcheck // it was only read from
+	return os.NewFile(uintptr(fd), folder), nil
+}
+
+// read adds what is in the folder to what the worker has found, and its folders to the slice.
+func (w *walk) read(n int, f *os.File, subfolders []string) ([]string, error) {
+	folder, fd := f.Name(), int(f.Fd())
 	names, err := f.Readdirnames(-1)
 	if err != nil {
 		return nil, cannot("read", folder, cause(err))
@@ -216,7 +250,7 @@ func (w *walk) manifest() (*manifest.Manifest, error) {
 // entry returns what the system says of a path.
 func entry(path string, st *unix.Stat_t) (manifest.Entry, error) {
 	e := manifest.Entry{
-		Path: path, Mode: uint32(st.Mode) & 0o7777, Device: uint64(st.Dev), Inode: st.Ino,
+		Path: path, Mode: st.Mode & 0o7777, Device: st.Dev, Inode: st.Ino,
 		Links: uint32(st.Nlink), UID: st.Uid, GID: st.Gid, Blocks: st.Blocks,
 	}
 	switch st.Mode & unix.S_IFMT {
@@ -289,7 +323,7 @@ func openBelow(root int, path string, flags int) (int, error) {
 func openAt(dir int, path string, flags int) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, path, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		if err != unix.EINTR { //nolint:errorlint // the system's number itself
+		if !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
 	}
@@ -297,7 +331,7 @@ func openAt(dir int, path string, flags int) (int, error) {
 
 func statAt(dir int, name string, st *unix.Stat_t) error {
 	for {
-		if err := unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW); err != unix.EINTR { //nolint:errorlint // the system's number itself
+		if err := unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

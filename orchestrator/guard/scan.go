@@ -23,9 +23,14 @@ type Work struct {
 //
 // A file's hash is taken over from the previous manifest, if there is one, when size, mtime, ctime, inode and device
 // are those of then, and it had been changed well before that manifest's listing; unless full. If no file
-// has to be read, none is opened. If some have, the tree is listed again after that, and it is ErrChanging if it
+// has to be read, none is opened.
+//
+// A file that is mostly holes is only read if sparse files are let pass, as in Rules. If not, its hash stays unknown, and
+// Inspect refuses the tree.
+//
+// If files had to be read, the tree is listed again after that, and it is ErrChanging if it
 // differs, because then the manifest would be of a tree that never was.
-func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full bool) (*manifest.Manifest, Work, error) {
+func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full, sparse bool) (*manifest.Manifest, Work, error) {
 	m, err := t.List(ctx)
 	if err != nil {
 		return nil, Work{}, err
@@ -49,6 +54,9 @@ func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full bool) (
 		}
 		if len(old) > 0 && old[0].Path == e.Path && unchanged(&old[0], e, previous.Taken) {
 			e.Hash = old[0].Hash
+			continue
+		}
+		if !sparse && mostlyHoles(e) {
 			continue
 		}
 		if e.Links > 1 {

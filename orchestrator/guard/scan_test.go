@@ -24,7 +24,7 @@ import (
 
 func scan(t *testing.T, tree Tree, previous *manifest.Manifest, full bool) (*manifest.Manifest, Work) {
 	t.Helper()
-	m, work, err := Scan(t.Context(), tree, previous, full)
+	m, work, err := Scan(t.Context(), tree, previous, full, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestScanOfAChangingTree(t *testing.T) {
 					t.Error(err)
 				}
 			}}
-			_, _, err := Scan(t.Context(), tree, nil, false)
+			_, _, err := Scan(t.Context(), tree, nil, false, false)
 			if !errors.Is(err, ErrChanging) || !strings.Contains(err.Error(), "b/file") {
 				t.Errorf("err = %v", err)
 			}
