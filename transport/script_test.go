@@ -115,7 +115,9 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 				_ = exec.Command("kill", "-KILL", strconv.Itoa(pid)).Run()
 			}
 		}
-		<-ended
+		if err := <-ended; err == nil {
+			t.Error("a sync whose shell was killed is done")
+		}
 		rsyncs := 0
 		for _, pid := range processes(t, p.Destination+"/\x00") {
 			if comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm"); err == nil && string(comm) == "rsync\n" {

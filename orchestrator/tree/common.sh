@@ -1,0 +1,30 @@
+export LC_ALL=C
+umask 077
+
+die() {
+	code=$1
+	shift
+	printf '%s\n' "$*" >&2
+	exit "$code"
+}
+
+# Keeps standard input as the file $1, which afterwards either is whole and durable, or what it was before.
+write() {
+	cat >"$1.new" && sync -- "$1.new" && mv -f -- "$1.new" "$1" && sync -- "${1%/*}" || die 74 "$1: cannot be written"
+}
+
+# Prints the digest of what is printed on standard output by the rest of the arguments, if that succeeds.
+digest() {
+	{
+		failed=$({ { "$@" || echo failed >&3; } | sort -z | sha256sum >&4; } 3>&1)
+	} 4>&1
+	[ -z "$failed" ]
+}
+
+# Prints what tells whether anything was done to the tree $1 or to the keeps $2; the rest is find's expression.
+look() {
+	if [ -d "$1" ]; then
+		(cd -- "$1" && shift 2 && find . -ignore_readdir_race "$@" -printf '%i %C@ %p\0') || return
+	fi
+	find "$2" -mindepth 1 -maxdepth 2 -printf '%i %C@ %p\0'
+}

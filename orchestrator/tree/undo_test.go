@@ -1,0 +1,173 @@
+package tree_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+var names = []string{"a", "b", "c", "-d", "e e", "f\ng", `h\`, "\xff", "*", "#i", "--", "'", "$(j)", "k.swp", "cache"}
+
+// build makes random entries in a tree: files, folders, symlinks, hard links and fifos.
+func build(t *testing.T, r *rapid.T, root string, most int) {
+	t.Helper()
+	must(t, os.MkdirAll(root, 0o755))
+	for range rapid.IntRange(0, most).Draw(r, "entries") {
+		edit(t, r, root, rapid.SampledFrom([]string{"file", "file", "folder", "folder", "symlink", "link", "fifo"}).Draw(r, "kind"))
+	}
+	times(t, r, root)
+}
+
+// times gives every entry a mtime of a few, and modes to some.
+func times(t *testing.T, r *rapid.T, root string) {
+	all := paths(t, root)
+	slices.Reverse(all)
+	for _, name := range append(all, root) {
+		if rapid.IntRange(0, 9).Draw(r, "again") < 8 {
+			touch(t, name, 1_500_000_000_000_000_000+int64(rapid.IntRange(0, 3).Draw(r, "seconds"))*1e9+int64(rapid.IntRange(0, 2).Draw(r, "nanoseconds")))
+		}
+	}
+}
+
+// paths returns what is below a folder, sorted, absolute.
+func paths(t *testing.T, root string) []string {
+	t.Helper()
+	var all []string
+	must(t, filepath.WalkDir(root, func(full string, _ fs.DirEntry, err error) error {
+		if full != root {
+			all = append(all, full)
+		}
+		return err
+	}))
+	return all
+}
+
+// edit makes one random change to a tree.
+func edit(t *testing.T, r *rapid.T, root, kind string) {
+	t.Helper()
+	all := paths(t, root)
+	folders := []string{root}
+	var files []string
+	for _, name := range all {
+		d, err := os.Lstat(name)
+		must(t, err)
+		switch {
+		case d.IsDir() && strings.Count(name[len(root):], "/") < 4:
+			folders = append(folders, name)
+		case d.Mode().IsRegular():
+			files = append(files, name)
+		}
+	}
+	fresh := filepath.Join(rapid.SampledFrom(folders).Draw(r, "in"), rapid.SampledFrom(names).Draw(r, "name"))
+	if rapid.IntRange(0, 3).Draw(r, "elsewhere") == 0 && len(all) > 0 {
+		fresh = rapid.SampledFrom(all).Draw(r, "instead of") // another type, most likely
+	}
+	switch kind {
+	case "file":
+		must(t, os.RemoveAll(fresh))
+		must(t, os.WriteFile(fresh, []byte(strings.Repeat(rapid.StringMatching("[xy]").Draw(r, "content"), rapid.IntRange(0, 3).Draw(r, "size"))), 0o644))
+	case "folder":
+		if d, err := os.Lstat(fresh); err == nil && d.IsDir() {
+			return
+		}
+		must(t, os.RemoveAll(fresh))
+		must(t, os.Mkdir(fresh, 0o755))
+	case "symlink":
+		must(t, os.RemoveAll(fresh))
+		must(t, os.Symlink(rapid.SampledFrom([]string{"a", "nowhere", "../..", "/", "-x"}).Draw(r, "target"), fresh))
+	case "fifo":
+		must(t, os.RemoveAll(fresh))
+		must(t, unix.Mkfifo(fresh, 0o644))
+	case "link":
+		if len(files) == 0 {
+			return
+		}
+		to := rapid.SampledFrom(files).Draw(r, "to")
+		if to == fresh || strings.HasPrefix(to, fresh+"/") {
+			return
+		}
+		must(t, os.RemoveAll(fresh))
+		must(t, os.Link(to, fresh))
+	case "mode":
+		if len(all) == 0 {
+			return
+		}
+		name := rapid.SampledFrom(all).Draw(r, "of")
+		if d, err := os.Lstat(name); err == nil && d.Mode()&fs.ModeSymlink == 0 {
+			must(t, os.Chmod(name, rapid.SampledFrom([]fs.FileMode{0o600, 0o700, 0o444, 0o555, 0o755 | fs.ModeSetgid, 0o777 | fs.ModeSticky}).Draw(r, "mode")))
+		}
+	case "remove":
+		if len(all) > 0 {
+			must(t, os.RemoveAll(rapid.SampledFrom(all).Draw(r, "this")))
+		}
+	}
+}
+
+var kinds = []string{"file", "file", "folder", "symlink", "link", "fifo", "mode", "mode", "remove", "remove"}
+
+// TestUndo: whatever a sync does to a tree, in one attempt or in two, its undo gives back the identical tree; a
+// second undo has nothing to do; files that are excluded are left alone.
+func TestUndo(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	rapid.Check(t, func(r *rapid.T) {
+		must(t, exec.Command("rm", "-rf", h.Root, h.Scratch, h.source).Run())
+		must(t, os.MkdirAll(h.source, 0o755))
+		absent := rapid.IntRange(0, 9).Draw(r, "absent") == 0
+		if !absent {
+			build(t, r, h.Root, 15)
+			for range rapid.IntRange(0, 4).Draw(r, "modes") {
+				edit(t, r, h.Root, "mode")
+			}
+		}
+		// The source is often the tree with some edits, hard links and all.
+		if !absent && rapid.Bool().Draw(r, "edited") {
+			must(t, exec.Command("rsync", "-aH", h.Root+"/", h.source+"/").Run())
+			for range rapid.IntRange(0, 6).Draw(r, "edits") {
+				edit(t, r, h.source, rapid.SampledFrom(kinds).Draw(r, "kind"))
+			}
+			times(t, r, h.source)
+		} else {
+			build(t, r, h.source, 12)
+		}
+		before := walk(t, h.Root)
+		if _, err := h.sync(t.Context(), "20160202T000000Z-aa", 1); err != nil && !excludedInWay(err) {
+			r.Fatal(err)
+		}
+		if rapid.Bool().Draw(r, "again") {
+			for range rapid.IntRange(0, 4).Draw(r, "edits") {
+				edit(t, r, h.source, rapid.SampledFrom(kinds).Draw(r, "kind"))
+			}
+			times(t, r, h.source)
+			if _, err := h.sync(t.Context(), "20160202T000000Z-aa", rapid.IntRange(1, 2).Draw(r, "attempt")); err != nil && !excludedInWay(err) {
+				r.Fatal(err)
+			}
+		}
+		undone, err := h.Undo(t.Context(), "20160202T000000Z-aa")
+		if err != nil {
+			r.Fatal(err)
+		}
+		if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {
+			r.Fatalf("%s\n%s", undone, diff)
+		}
+		if undone, err = h.Undo(t.Context(), "20160202T000000Z-aa"); err != nil || !undone.Already {
+			r.Fatal(undone, err)
+		}
+	})
+}
+
+// excludedInWay tells whether a sync failed because a file that is excluded is in the way of another type.
+func excludedInWay(err error) bool {
+	return strings.Contains(err.Error(), "could not make way") || strings.Contains(err.Error(), "cannot delete non-empty directory")
+}
+
+var _ = fmt.Sprint
