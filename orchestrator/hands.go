@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +23,7 @@ type Hands struct {
 	Plan   *rollout.Plan
 	Fleet  *inventory.Fleet
 	Rsync  inventory.Rsync
+	Keep   inventory.Keep // how much a host keeps of what syncs replace
 	Checks []inventory.Check
 	Dialer *transport.Dialer
 
@@ -42,6 +44,9 @@ type Hands struct {
 	// are a side channel: they may drop what they are given, and must not block. Either may be nil.
 	Progress func(host string, p transport.Progress)
 	Log      func(host, line string)
+
+	once   sync.Once
+	byName map[string]rollout.Host // the plan's
 }
 
 // Pools is what Hands need of the pool API.
@@ -69,6 +74,12 @@ func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
 	switch step.Kind {
 	case rollout.StepSync:
 		return h.sync(ctx, step)
+	case rollout.StepLook:
+		return h.look(ctx, step)
+	case rollout.StepRollback:
+		return h.rollback(ctx, step)
+	case rollout.StepQuarantine:
+		return h.quarantine(ctx, step)
 	case rollout.StepCheck:
 		return h.check(ctx, step)
 	case rollout.StepObserve:

@@ -16,7 +16,7 @@ import (
 
 // observe reads the host's pool objects: the receipt of what they were.
 func (h *Hands) observe(ctx context.Context, step rollout.Step) rollout.Event {
-	objects, err := h.look(ctx, step.Host)
+	objects, err := h.found(ctx, step.Host)
 	if err == nil {
 		err = h.putReceipt(ctx, step, objects)
 	}
@@ -42,8 +42,8 @@ func (h *Hands) putReceipt(ctx context.Context, step rollout.Step, found []rollo
 	})
 }
 
-// look returns the host's objects, and an error if they are not such that this run may take them out.
-func (h *Hands) look(ctx context.Context, host string) ([]rollout.Object, error) {
+// found returns the host's objects, and an error if they are not such that this run may take them out.
+func (h *Hands) found(ctx context.Context, host string) ([]rollout.Object, error) {
 	found, err := h.Pools.Observe(ctx, host)
 	if err != nil {
 		return nil, err

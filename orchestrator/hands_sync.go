@@ -2,12 +2,12 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -21,47 +21,84 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	if err != nil {
 		return failure(rollout.Permanent, err)
 	}
+	pull, verify := h.pull(hosts[0], hosts[1]), h.verifies(step)
+	if h.Plan.Tree != nil {
+		pull, err = TreeOf(h.Fleet, hosts[0], conn).Around(pull, tree.Around{
+			Run: h.Plan.Run, Attempt: step.Attempt, Fingerprint: h.Plan.Tree.Fingerprint, Keep: h.keep(step.Host), Digest: verify,
+		})
+		if err != nil {
+			return failure(rollout.Permanent, err)
+		}
+	}
 	limit := time.Duration(h.Plan.Limits.Timeout)
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
 	defer cancel()
-	stats, err := transport.Sync(attempt, conn, h.pull(hosts[0], hosts[1]), h.watch(step.Host))
-	if err == nil {
-		return rollout.Event{Kind: rollout.StepDone, Detail: stats.Warning, Stats: &rollout.Stats{
-			Files: stats.Files, Created: stats.Created, Deleted: stats.Deleted, Transferred: stats.Transferred,
-			Bytes: stats.Sent + stats.Received, Size: stats.TotalSize,
-		}}
+	stats, err := transport.Sync(attempt, conn, pull, h.watch(step.Host))
+	if err == nil && verify {
+		if e, good := h.verified(step, stats.After); !good {
+			return e
+		}
 	}
-	if attempt.Err() != nil && !stopped(attempt) {
-		e := failure(rollout.Transient, fmt.Errorf("gave up after %s: %w", limit, errAttemptTimeout))
-		e.Blame = true
-		return e
+	return h.treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone, Detail: stats.Warning, Stats: &rollout.Stats{
+		Files: stats.Files, Created: stats.Created, Deleted: stats.Deleted, Transferred: stats.Transferred,
+		Bytes: stats.Sent + stats.Received, Size: stats.TotalSize,
+	}})
+}
+
+// keep says how much a host keeps of what syncs replace; nil: nothing.
+func (h *Hands) keep(name string) *tree.Limit {
+	if host, ok := h.planned(name); !ok || !host.Keep {
+		return nil
 	}
-	e := failure(rollout.Transient, err)
-	var wrong *transport.Error
-	if errors.As(err, &wrong) {
-		e.Class, e.Blame = class(wrong.Class), wrong.Source
+	return &tree.Limit{Runs: h.Keep.Runs, Age: h.Keep.Age}
+}
+
+// verifies says whether a host's tree is compared with the run's after a sync: where the plan says so, and of whoever
+// pulled from a master, which may be changed while it serves.
+func (h *Hands) verifies(step rollout.Step) bool {
+	if h.Plan.Tree == nil {
+		return false
 	}
-	if stopped(ctx) {
-		e.Class, e.Blame = rollout.Stopped, false
+	host, _ := h.planned(step.Host)
+	source, _ := h.planned(step.Source)
+	return host.Verify || source.Role == rollout.RoleMaster || step.Source == h.Plan.Origin
+}
+
+// verified compares what a host computed of its tree with the run's.
+func (h *Hands) verified(step rollout.Step, after []byte) (rollout.Event, bool) {
+	digest, err := tree.ParseDigest(after)
+	if err != nil {
+		return failure(rollout.Transient, err), false
 	}
-	return e
+	if digest == h.Plan.Tree.Digest {
+		return rollout.Event{}, true
+	}
+	e := failure(rollout.Transient, fmt.Errorf("its tree is not the run's after a sync from %s: one of the two was changed meanwhile", step.Source))
+	e.Blame = true
+	return e, false
+}
+
+// planned returns a host as the plan has it.
+func (h *Hands) planned(name string) (rollout.Host, bool) {
+	h.once.Do(func() {
+		h.byName = make(map[string]rollout.Host, len(h.Plan.Hosts))
+		for _, host := range h.Plan.Hosts {
+			h.byName[host.Name] = host
+		}
+	})
+	host, ok := h.byName[name]
+	return host, ok
 }
 
 // pull says what rsync is to do. A master's tree is where it is taken from on a master; every other
 // host's is at its destination.
 func (h *Hands) pull(host, source inventory.Host) transport.Pull {
-	destination := host.Destination
-	for _, m := range h.Fleet.Masters {
-		if m.Host == host.Name {
-			destination = host.Source
-		}
-	}
 	return transport.Pull{
 		Source:      source.Endpoint + "/" + h.Fleet.Tree.Module,
-		Destination: destination, Scratch: host.Scratch,
+		Destination: TreeOf(h.Fleet, host, nil).Root, Scratch: host.Scratch,
 		Paths: h.Plan.Paths, Exclude: h.Fleet.Tree.Exclude,
 		Compress: h.Rsync.Compress, BandwidthLimit: h.Rsync.BandwidthLimit, Timeout: h.Rsync.Timeout, Args: h.Rsync.Args,
-		MaxDelete: transport.Unlimited,
+		MaxDelete: h.Plan.Limits.MaxDelete,
 	}
 }
 

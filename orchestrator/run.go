@@ -231,7 +231,12 @@ func (l *loop) outside(happened []rollout.Event, e rollout.Event, open bool) []r
 func (l *loop) end(happened []rollout.Event, e rollout.Event) []rollout.Event {
 	l.flights[e.Step]()
 	delete(l.flights, e.Step)
-	return append(happened, e)
+	happened = append(happened, e)
+	if e.Class == rollout.Changed {
+		// What a look found out is of the world, too: who reads events need not know of looks.
+		happened = append(happened, rollout.Event{Kind: rollout.SourceChanged, Host: e.Host, Error: e.Error})
+	}
+	return happened
 }
 
 // drain waits for the effects that are still in flight.

@@ -64,9 +64,9 @@ Try it without a fleet:  fleetsync demo
 		&cobra.Group{ID: groupHand, Title: "By hand:"},
 	)
 	root.AddCommand(
-		a.syncCommand(), a.canaryCommand(), a.resyncCommand(), a.resumeCommand(), a.recoverCommand(),
-		a.checkCommand(), a.planCommand(), a.statusCommand(), a.historyCommand(), a.showCommand(),
-		a.poolCommand(), a.lockCommand(), a.unlockCommand(), a.demoCommand(),
+		a.syncCommand(), a.canaryCommand(), a.resyncCommand(), a.rollbackCommand(), a.resumeCommand(), a.recoverCommand(),
+		a.checkCommand(), a.planCommand(), a.verifyCommand(), a.statusCommand(), a.historyCommand(), a.showCommand(),
+		a.mastersCommand(), a.poolCommand(), a.lockCommand(), a.unlockCommand(), a.demoCommand(),
 	)
 	return root
 }

@@ -154,7 +154,7 @@ func (j *job) drive(ctx context.Context) (err error) {
 func (j *job) hands(plan *rollout.Plan, dialer *transport.Dialer) *orchestrator.Hands {
 	s := j.setup
 	h := &orchestrator.Hands{
-		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Checks: s.policy.For(plan.Mode).Gate.Checks,
+		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Keep: s.policy.Keep, Checks: s.policy.For(plan.Mode).Gate.Checks,
 		Dialer: dialer, Threshold: s.threshold(), Balancers: s.balancers(), Owner: s.owner, Machine: s.machine(),
 	}
 	if j.pools != nil {

@@ -22,6 +22,7 @@ const (
 	exitInvalid     = 11
 	exitLocked      = 12
 	exitJournal     = 13
+	exitGuard       = 14
 	exitMissing     = 15
 	exitInterrupted = 130
 	exitTerminated  = 143
@@ -37,6 +38,7 @@ const exitCodes = `Exit codes:
    11  inventory, policy or plan invalid
    12  another run is under way
    13  journal missing or corrupt
+   14  refused by the guard
    15  a program is missing on this machine
   130  interrupted, pools restored (143: terminated)`
 

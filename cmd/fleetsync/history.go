@@ -26,6 +26,12 @@ type runView struct {
 	Elsewhere *elsewhere `json:"elsewhere,omitempty"`
 }
 
+// statusView is what status tells with --json.
+type statusView struct {
+	runView
+	Trees []rollout.LastTree `json:"trees,omitempty"` // what is last known of every host, in the fleet's order
+}
+
 func view(r report.RunReport) runView {
 	s := r.State
 	v := runView{
@@ -160,8 +166,12 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
 		GroupID: groupSee,
-		Short:   "Show where the current or last run stands",
-		Long:    "Show where the current or last run stands: its stage, its hosts, what is out of\nits pools, and what to type next; and what other masters have not finished.\n\n" + exitCodes,
+		Short:   "Show where the current or last run stands, and what every host holds",
+		Long: `Show where the current or last run stands: its stage, its hosts, what is out of
+its pools, and what to type next; what other masters have not finished; and what
+is last known of every host's tree, by the journals of this machine.
+
+` + exitCodes,
 		Example: "  fleetsync status\n  watch -n 2 fleetsync status",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -176,7 +186,7 @@ func (a *app) statusCommand() *cobra.Command {
 			others := s.elsewhere(c.Context())
 			if len(runs) == 0 {
 				if a.json {
-					return printJSON(a.stdout, runView{Elsewhere: others})
+					return printJSON(a.stdout, statusView{runView: runView{Elsewhere: others}})
 				}
 				report.Status(a.stdout, nil)
 				others.print(a.stdout)
@@ -186,12 +196,26 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var last []rollout.LastTree
+			trees, newest, err := a.trees(s)
+			if err != nil { // the run itself is worth showing all the same
+				_, _ = fmt.Fprintf(a.stderr, "warning: %v\n", err)
+			} else {
+				for _, h := range s.fleet.Hosts {
+					if !s.isMaster(h.Name) {
+						last = append(last, trees.Of(h.Name))
+					}
+				}
+			}
 			if a.json {
-				v := view(r)
+				v := statusView{runView: view(r), Trees: last}
 				v.Hosts, v.Elsewhere = r.State.Report(), others
 				return printJSON(a.stdout, v)
 			}
 			report.Status(a.stdout, &r)
+			if newest != nil {
+				report.Trees(a.stdout, last, newest.Tree, newest.Run, a.command())
+			}
 			others.print(a.stdout)
 			return nil
 		},

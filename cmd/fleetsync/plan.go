@@ -10,18 +10,22 @@ import (
 )
 
 func (a *app) planCommand() *cobra.Command {
-	o := runOptions{mode: inventory.ModeSync}
+	o := runOptions{mode: inventory.ModeSync, confirm: -1}
+	output := ""
 	c := &cobra.Command{
 		Use:     "plan [flags] [sync|canary|resync] [-- PATH...]",
 		GroupID: groupSee,
 		Short:   "Show what a run would do, and touch nothing",
 		Long: `Show the plan of a run: its stages in order, each with its hosts and the reason
-for its place; the limits; and the proxies that will not serve, and why. The
-pools are read; nothing is changed anywhere.
+for its place; the limits; the proxies that will not serve, and why; and what a
+sync would create, change and delete on the canaries. The guard looks at the
+origin, the pools are read, and the canaries are asked by a dry run; nothing is
+changed anywhere.
 
 ` + exitCodes,
 		Example: `  fleetsync plan
   fleetsync plan resync --limit @appservers
+  fleetsync plan -o tonight.json && fleetsync sync --plan tonight.json
   fleetsync plan --json | jq .stages`,
 		ValidArgs: []string{string(inventory.ModeSync), string(inventory.ModeCanary), string(inventory.ModeResync)},
 		RunE: func(c *cobra.Command, args []string) error {
@@ -52,17 +56,33 @@ pools are read; nothing is changed anywhere.
 			if err != nil {
 				return err
 			}
-			plan, err := s.plan(c.Context(), pools, newRun(), o)
+			if err := s.programs(); err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(c.Context())
+			defer stop()
+			p, err := a.prepare(ctx, s, pools, newRun(), o)
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return printJSON(a.stdout, plan)
+			if output != "" {
+				if err := writePlan(output, p); err != nil {
+					return err
+				}
 			}
-			report.Plan(a.stdout, plan)
+			if a.json {
+				return printJSON(a.stdout, p.plan)
+			}
+			report.Plan(a.stdout, p.plan)
+			if p.over {
+				report.Deletions(a.stdout, p.plan)
+			}
 			return nil
 		},
 	}
+	c.Flags().StringVarP(&output, "output", "o", "", "record the plan in this `file`, for sync --plan")
 	o.flags(c)
+	o.forceFlag(c)
+	o.guardFlags(c)
 	return c
 }

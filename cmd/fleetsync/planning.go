@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +25,12 @@ type runOptions struct {
 	force string
 	paths []string
 	wait  bool
+
+	override string // reason to go on past what the guard refuses
+	full     bool   // every file of the origin is read, changed or not
+	confirm  int    // deletions that are confirmed; negative: none
+	behind   bool   // only hosts that are not known to hold the origin's tree
+	planFile string // the plan that the run must be; empty: any
 }
 
 func (o *runOptions) flags(c *cobra.Command) {
@@ -39,6 +44,16 @@ func (o *runOptions) waitFlag(c *cobra.Command) {
 
 func (o *runOptions) forceFlag(c *cobra.Command) {
 	c.Flags().StringVar(&o.force, "force", "", "go on past a gate that does not pass; the `reason` is recorded")
+}
+
+// guardFlags are those of commands that look at the origin before they do anything.
+func (o *runOptions) guardFlags(c *cobra.Command) {
+	c.Flags().StringVar(&o.override, "override", "", "go on past what the guard refuses, but deletions; the `reason` is recorded")
+	c.Flags().BoolVar(&o.full, "full", false, "read every file of the origin, also those that look unchanged")
+}
+
+func (o *runOptions) confirmFlag(c *cobra.Command) {
+	c.Flags().IntVar(&o.confirm, "confirm-deletions", -1, "go on though exactly this `number` of entries would be deleted")
 }
 
 // check refuses what cannot be meant.
@@ -55,8 +70,13 @@ func (o *runOptions) check(c *cobra.Command) error {
 			return usage(fmt.Errorf("--%s is empty", name), "leave it out to mean all")
 		}
 	}
-	if flag := c.Flags().Lookup("force"); flag != nil && flag.Changed && strings.TrimSpace(o.force) == "" {
-		return usage(errors.New("--force needs a reason"), `fleetsync sync --force "front page check is broken, T1234"`)
+	for name, reason := range map[string]string{"force": o.force, "override": o.override} {
+		if flag := c.Flags().Lookup(name); flag != nil && flag.Changed && strings.TrimSpace(reason) == "" {
+			return usage(errors.New("--"+name+" needs a reason"), `fleetsync sync --`+name+` "front page check is broken, T1234"`)
+		}
+	}
+	if flag := c.Flags().Lookup("confirm-deletions"); flag != nil && flag.Changed && o.confirm < 0 {
+		return usage(fmt.Errorf("--confirm-deletions %d: must be the number of deletions", o.confirm), "fleetsync plan tells it")
 	}
 	return nil
 }
@@ -68,15 +88,26 @@ func newRun() string {
 	return journal.NewRun(time.Now(), random)
 }
 
-// plan makes the plan of a run. It reads the pools and touches nothing.
-func (s *setup) plan(ctx context.Context, pools *pooling.Client, run string, o runOptions) (*rollout.Plan, error) {
-	r := rollout.Request{
-		Run: run, Limit: o.limit, From: o.from, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from, Force: o.force, Pools: pools != nil,
-	}
+// request is what a plan is made from: what a person asked for, and what the pools can spare.
+type request struct {
+	rollout.Request
+	settings inventory.Settings
+	pools    string // digest of the pools when they were read; empty if they were not
+
+	plan func() (*rollout.Plan, error) // nil: rollout.NewPlan
+}
+
+// request reads the pools, and touches nothing.
+func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, o runOptions) (*request, error) {
+	r := &request{settings: s.policy.For(o.mode), Request: rollout.Request{
+		Run: run, Limit: o.limit, From: o.from, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from,
+		Force: o.force, Override: o.override, Pools: pools != nil,
+		MaxDelete: transport.Unlimited, Verify: s.policy.Verify, Keep: s.policy.Keep.Hosts == inventory.KeepAll,
+	}}
 	if len(o.paths) > 0 { // no paths on a command line are an empty list, which would sync nothing
 		r.Paths = o.paths
 	}
-	if o.from != "" && !slices.ContainsFunc(s.fleet.Masters, func(m inventory.Master) bool { return m.Host == o.from }) {
+	if o.from != "" && !s.isMaster(o.from) {
 		return nil, usage(fmt.Errorf("--from: %s is not a master", quoted(o.from)), "the inventory lists them under roles: masters")
 	}
 	if o.limit != "" {
@@ -89,16 +120,31 @@ func (s *setup) plan(ctx context.Context, pools *pooling.Client, run string, o r
 	if pools != nil {
 		r.Drain, r.OnForeignEdit = s.policy.Pooling.Drain, s.policy.Pooling.OnForeignEdit
 		if o.mode != inventory.ModeCanary {
-			left, err := s.left(ctx, pools, r.Selection)
-			if err != nil {
+			if err := s.spare(ctx, pools, r); err != nil {
 				return nil, err
 			}
-			r.Left = left
 		}
 	}
-	plan, err := rollout.NewPlan(s.fleet, s.policy.For(o.mode), r)
+	return r, nil
+}
+
+// plan makes the plan of a run of which nothing is known but what was asked for.
+func (s *setup) plan(ctx context.Context, pools *pooling.Client, run string, o runOptions) (*rollout.Plan, error) {
+	r, err := s.request(ctx, pools, run, o)
+	if err != nil {
+		return nil, err
+	}
+	return s.planOf(r)
+}
+
+func (s *setup) planOf(r *request) (*rollout.Plan, error) {
+	plan := r.plan
+	if plan == nil {
+		plan = func() (*rollout.Plan, error) { return rollout.NewPlan(s.fleet, r.settings, r.Request) }
+	}
+	made, err := plan()
 	if err != nil && !errors.Is(err, rollout.ErrNoProxyFits) {
 		return nil, fail(exitInvalid, err, "")
 	}
-	return plan, err
+	return made, err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -214,15 +213,7 @@ func (j *job) confirm(found []lost, yes bool) error {
 	if yes {
 		return nil
 	}
-	_, _ = fmt.Fprint(out, "go on? [y/N] ")
-	answer, err := bufio.NewReader(j.app.stdin).ReadString('\n')
-	if strings.ToLower(strings.TrimSpace(answer)) == "y" {
-		return nil
-	}
-	if err != nil {
-		return usage(errors.New("nobody answers"), "fleetsync recover --yes")
-	}
-	return usage(errors.New("not confirmed; nothing was touched"), "")
+	return j.app.ask("go on?", j.app.command()+" recover --yes")
 }
 
 // restoreAll puts everything back, each run in its own name.

@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) resumeCommand() *cobra.Command {
@@ -58,11 +60,26 @@ func (a *app) resume(ctx context.Context, name string, wait bool) error {
 	if err := j.refuseOthers(prep, run); err != nil {
 		return errors.Join(err, j.journal.Close())
 	}
-	if was := j.state.Plan.Source; was != "" && j.sourceDigest(prep, j.state.Plan) != was {
-		j.changed = "the tree of " + j.state.Plan.Origin + " is not the one that the run began with: begin a new one"
-	}
+	j.changed = j.lookAgain(prep)
 	stop()
 	return j.drive(ctx)
+}
+
+// lookAgain says why a resumed run must not go on: its origin does not hold the tree any more that it began with.
+// Empty: it does, or the run's own looks will find out that nobody can tell.
+func (j *job) lookAgain(ctx context.Context) string {
+	plan := j.state.Plan
+	if plan.Tree == nil || plan.Origin == "" {
+		return ""
+	}
+	dialer := &transport.Dialer{}
+	defer func() { _ = dialer.Close() }() // it has said what it can
+	hands := &orchestrator.Hands{Plan: plan, Fleet: j.setup.fleet, Dialer: dialer}
+	digest, err := hands.Digest(ctx, plan.Origin, plan.Paths)
+	if err != nil || digest != plan.Tree.Digest {
+		return "the tree of " + plan.Origin + " is not the one that the run began with: begin a new one"
+	}
+	return ""
 }
 
 // reopen opens the journal of a run and folds it.

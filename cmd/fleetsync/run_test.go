@@ -239,8 +239,8 @@ func TestPathSubset(t *testing.T) {
 	}
 }
 
-// statusView is what status --json prints.
-type statusView struct {
+// statusJSON is what status --json prints.
+type statusJSON struct {
 	Run      string
 	Standing string
 	Held     []string
@@ -249,18 +249,18 @@ type statusView struct {
 	Journal  string
 }
 
-func (w *world) status(t *testing.T) statusView {
+func (w *world) status(t *testing.T) statusJSON {
 	t.Helper()
 	r := w.run(t, "--json", "status")
 	wantCode(t, r, exitDone)
-	var v statusView
+	var v statusJSON
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
 		t.Fatalf("%v: %s", err, r.stdout)
 	}
 	return v
 }
 
-func (v statusView) standing(host string) rollout.Standing {
+func (v statusJSON) standing(host string) rollout.Standing {
 	for _, h := range v.Hosts {
 		if h.Host == host {
 			return h.Standing

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
@@ -126,31 +131,31 @@ func (s *setup) threshold() pooling.Threshold {
 	return t
 }
 
-// left asks the pools which of the fleet's proxies they cannot spare. It only reads.
-func (s *setup) left(ctx context.Context, pools *pooling.Client, selection []string) ([]rollout.Left, error) {
+// spare asks the pools which of the fleet's proxies they cannot spare. It only reads.
+func (s *setup) spare(ctx context.Context, pools *pooling.Client, r *request) error {
 	selected := map[string]bool{}
-	for _, name := range selection {
+	for _, name := range r.Selection {
 		selected[name] = true
 	}
 	var proxies []string
 	for _, p := range s.fleet.Proxies {
-		if p.Pooled && (selection == nil || selected[p.Host]) {
+		if p.Pooled && (r.Selection == nil || selected[p.Host]) {
 			proxies = append(proxies, p.Host)
 		}
 	}
 	if len(proxies) == 0 {
-		return nil, nil
+		return nil
 	}
 	snapshot, err := pools.Pools(ctx)
 	if err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix; nothing was touched")
+		return fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix; nothing was touched")
 	}
+	r.pools = digestOf(snapshot)
 	threshold := s.threshold()
 	if threshold.Down, err = snapshot.Down(ctx, s.balancers(), proxies); err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("the balancers cannot be asked what is down: %w", err), "check pooling.balancers; nothing was touched")
+		return fail(exitInvalid, fmt.Errorf("the balancers cannot be asked what is down: %w", err), "check pooling.balancers; nothing was touched")
 	}
 	_, reasons := snapshot.Fit(proxies, threshold)
-	var left []rollout.Left
 	for _, host := range proxies {
 		reason, ok := reasons[host]
 		switch {
@@ -158,11 +163,24 @@ func (s *setup) left(ctx context.Context, pools *pooling.Client, selection []str
 		case errors.Is(reason, pooling.ErrNoObjects):
 			// A typing error in select or prefix would look the same, and would let every proxy serve
 			// while its users are on it.
-			return nil, fail(exitInvalid, fmt.Errorf("proxy %s: %w", host, reason),
+			return fail(exitInvalid, fmt.Errorf("proxy %s: %w", host, reason),
 				"check pooling.select and pooling.prefix, or say pooled: false for a proxy that is in no pool")
 		default:
-			left = append(left, rollout.Left{Host: host, Reason: reason.Error()})
+			r.Left = append(r.Left, rollout.Left{Host: host, Reason: reason.Error()})
 		}
 	}
-	return left, nil
+	return nil
+}
+
+// digestOf returns a digest of what all pool objects say.
+func digestOf(snapshot pooling.Snapshot) string {
+	sum := sha256.New()
+	for _, pool := range slices.Sorted(maps.Keys(snapshot.Pools)) {
+		objects := slices.Clone(snapshot.Pools[pool])
+		slices.SortFunc(objects, func(a, b pooling.Object) int { return strings.Compare(a.Key, b.Key) })
+		for _, o := range objects {
+			_, _ = fmt.Fprintf(sum, "%q %q\n", o.Key, o.Value) // a hash never fails
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -202,7 +202,7 @@ func TestKilled(t *testing.T) {
 }
 
 // wantDied fails the test unless status says that the run died and these hosts are out because of it.
-func (w *world) wantDied(t *testing.T, held ...string) statusView {
+func (w *world) wantDied(t *testing.T, held ...string) statusJSON {
 	t.Helper()
 	v := w.status(t)
 	if v.Standing != "died" || !slices.Equal(v.Held, held) {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -24,15 +25,25 @@ batches; then every pool is put back as it was.
 With paths, only those files and directories of the tree are synced, under the
 same gate. The hosts then hold part of the tree at its new state.
 
+Before anything begins the guard looks at the origin, and the canaries are asked
+what a sync would do to them. More deletions than the policy allows need their
+exact number; --yes does not exist for that.
+
 ` + exitCodes,
 		Example: `  fleetsync sync
+  fleetsync sync --behind
+  fleetsync sync --plan tonight.json
   fleetsync sync --limit 'datacenter:eqiad and not @jobrunners'
   fleetsync sync -- wmf-config/ docroot/index.html`,
 		RunE: a.runE(&o),
 	}
+	c.Flags().BoolVar(&o.behind, "behind", false, "only the hosts that are not known to hold the origin's tree")
+	c.Flags().StringVar(&o.planFile, "plan", "", "run exactly the plan in this `file`, or refuse if anything has changed since")
 	o.flags(c)
 	o.waitFlag(c)
 	o.forceFlag(c)
+	o.guardFlags(c)
+	o.confirmFlag(c)
 	return c
 }
 
@@ -52,6 +63,8 @@ touched, and no pool.
 	}
 	o.flags(c)
 	o.waitFlag(c)
+	o.guardFlags(c)
+	o.confirmFlag(c)
 	return c
 }
 
@@ -74,6 +87,8 @@ sync.
 	o.flags(c)
 	o.waitFlag(c)
 	o.forceFlag(c)
+	o.guardFlags(c)
+	o.confirmFlag(c)
 	return c
 }
 
@@ -86,6 +101,11 @@ func (a *app) runE(o *runOptions) func(*cobra.Command, []string) error {
 		o.paths = args
 		if err := o.check(c); err != nil {
 			return err
+		}
+		if o.planFile != "" {
+			if err := a.readPlan(c, o); err != nil {
+				return err
+			}
 		}
 		return a.execute(c.Context(), *o)
 	}
@@ -114,18 +134,42 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 	if err := j.refuseOthers(prep, run); err != nil {
 		return err
 	}
-	plan, err := s.plan(prep, j.pools, run, o)
+	if o.behind {
+		found, err := a.behind(prep, s, &o)
+		if err != nil || !found {
+			return err
+		}
+	}
+	p, err := a.prepare(prep, s, j.pools, run, o)
 	if err != nil {
 		return err
 	}
-	j.warnOfPaths(prep, plan)
-	plan.Source = j.sourceDigest(prep, plan)
+	if o.planFile != "" {
+		if err := a.comparePlan(o.planFile, p); err != nil {
+			return err
+		}
+	}
+	if err := a.confirmDeletions(p); err != nil {
+		return err
+	}
+	return j.start(ctx, stop, p.plan, p.manifest)
+}
+
+// start begins a run and carries it out. Until it has begun, a signal ends it; stop ends that.
+func (j *job) start(ctx context.Context, stop func(), plan *rollout.Plan, m *manifest.Manifest) (err error) {
+	s := j.setup
 	if j.state, err = rollout.NewState(plan); err != nil {
 		return err
 	}
-	if j.journal, err = s.store.Create(run); err != nil {
+	if j.journal, err = s.store.Create(plan.Run); err != nil {
 		return fail(exitJournal, fmt.Errorf("no journal can be made: %w", err), stateHint)
 	}
+	if m != nil {
+		if err := s.saveManifest(plan.Run, m); err != nil {
+			return errors.Join(err, j.journal.Close())
+		}
+	}
 	stop()
+	defer j.app.pruneManifests(s)
 	return j.drive(ctx)
 }

@@ -23,6 +23,9 @@ const (
 	journalName = "journal.jsonl"
 	logName     = "run.log"
 	lockName    = "lock"
+
+	manifestName = "manifest"
+	scansName    = "scans"
 )
 
 // ErrLocked says that another process of this machine runs something on the fleet.
@@ -44,8 +47,18 @@ func (s Store) JournalPath(run string) string { return filepath.Join(s.folder(ru
 // LogPath returns where the log of a run is.
 func (s Store) LogPath(run string) string { return filepath.Join(s.folder(run), logName) }
 
-func (s Store) folder(run string) string {
-	return filepath.Join(s.Dir, strings.NewReplacer("/", "_", "\x00", "_").Replace(strings.TrimLeft(run, ".")))
+// ManifestPath returns where the manifest of the tree that a run put on its hosts is, if it is still kept.
+func (s Store) ManifestPath(run string) string { return filepath.Join(s.folder(run), manifestName) }
+
+// ScanPath returns where the newest manifest of a master's tree is: what the next scan takes the hashes of
+// unchanged files from.
+func (s Store) ScanPath(master string) string { return filepath.Join(s.Dir, scansName, tame(master)) }
+
+func (s Store) folder(run string) string { return filepath.Join(s.Dir, tame(run)) }
+
+// tame returns a name as one that cannot lead out of its folder.
+func tame(name string) string {
+	return strings.NewReplacer("/", "_", "\x00", "_").Replace(strings.TrimLeft(name, "."))
 }
 
 // Create begins the journal of a new run.

@@ -30,6 +30,8 @@ type Options struct {
 	PoolAPI  string        // base URL of an etcd with the v2 API to create the objects in; empty embeds a server
 	Soak     time.Duration // of the gate
 	Drain    time.Duration // of a depooled proxy
+	Program  string        // fleetsync itself: the masters' daemons ask it whether they may serve; empty: they do not ask
+	KeepAll  bool          // every host keeps what a sync replaces, not only the canaries
 }
 
 // Defaults returns the options of a fleet whose whole run takes seconds. Dir is empty.
@@ -142,6 +144,9 @@ func (o Options) checkDir() error {
 	if !utf8.ValidString(o.Dir) {
 		return fmt.Errorf("%q cannot hold a fleet: its name is not UTF-8, which the inventory is written in", o.Dir)
 	}
+	if strings.Contains(o.Program, "%") {
+		return fmt.Errorf("%q cannot be asked by a rsync daemon, which gives %% in a path a meaning of its own (rsyncd.conf(5))", o.Program)
+	}
 	if strings.Contains(o.Dir, "%") {
 		return fmt.Errorf("%q cannot hold a fleet: rsync daemons give %% in a path a meaning of its own (rsyncd.conf(5)); choose another directory", o.Dir)
 	}
@@ -220,7 +225,7 @@ func (f *Fleet) up(ctx context.Context, o Options) error {
 	if err := makeTree(ctx, o, f.Source); err != nil {
 		return err
 	}
-	if err := f.startDaemons(ctx); err != nil {
+	if err := f.startDaemons(ctx, o); err != nil {
 		return err
 	}
 	if err := f.startServers(ctx, o); err != nil {
@@ -230,7 +235,7 @@ func (f *Fleet) up(ctx context.Context, o Options) error {
 }
 
 // startDaemons makes the hosts' directories, and starts a daemon for whoever serves.
-func (f *Fleet) startDaemons(ctx context.Context) error {
+func (f *Fleet) startDaemons(ctx context.Context, o Options) error {
 	// A daemon lives as long as its context, hence until Close.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
@@ -259,7 +264,12 @@ func (f *Fleet) startDaemons(ctx context.Context) error {
 		if err := os.MkdirAll(own, 0o755); err != nil {
 			return fmt.Errorf("cannot make host %s: %w", h.name, err)
 		}
-		d, err := transport.StartDaemon(life, transport.DaemonConfig{Module: module, Path: served, Dir: own})
+		c := transport.DaemonConfig{Module: module, Path: served, Dir: own}
+		if h.role == roleMaster && o.Program != "" {
+			// The daemon runs it by a shell (rsyncd.conf(5)), and gives % a meaning, which no path here has.
+			c.Parameters = []string{"pre-xfer exec = " + transport.Quote(o.Program, "--config", f.Config, "masters", "may-serve", "--host", h.name)}
+		}
+		d, err := transport.StartDaemon(life, c)
 		if err != nil {
 			return fmt.Errorf("host %s: %w", h.name, err)
 		}

@@ -172,6 +172,15 @@ gate:
   checks:   # of the canaries; to see a gate fail: touch hosts/{{.Canary}}/down
     - {name: front page, http: {url: {{q .Page}}, status: 200, body: "Main Page"}}
     - {name: tree, command: {{flow .Command}}}
+guard:
+{{- with .Required}}
+  required: {{flow .}}
+{{- end}}
+  max_delete: 10%   # of the tree's files; more must be confirmed by their number
+  max_shrink: 10%   # of the files and bytes of the last good run
+{{- if .KeepAll}}
+keep: {hosts: all}   # so that a whole run can be rolled back, not only the canaries
+{{- end}}
 modes:
   resync: {batches: {parallel: 16, max_failures: 50%}, gate: {soak: 0s}}
 `)
@@ -179,18 +188,21 @@ modes:
 // policyFile returns the policy of a fleet.
 func policyFile(o Options, web, pools string) ([]byte, error) {
 	command := []string{"test", "-d", "{destination}"}
+	var required []string
 	if o.Tree == "" {
 		command = []string{"test", "-s", "{destination}/wikiversions.php"}
+		required = []string{"wikiversions.php"}
 	}
 	return render(policyTemplate, struct {
 		State, Prefix, Health, Page, Canary string
-		Pools, Command                      []string
+		Pools, Command, Required            []string
+		KeepAll                             bool
 		Threshold                           int
 		Drain, Soak                         time.Duration
 	}{
 		State: filepath.Join(o.Dir, "state"), Prefix: prefix,
 		Health: web + "/{host}/healthz", Page: web + "/{host}/wiki/Main_Page", Canary: names(lay(o), roleCanary)[0],
-		Pools: []string{pools}, Command: command,
+		Pools: []string{pools}, Command: command, Required: required, KeepAll: o.KeepAll,
 		Threshold: threshold, Drain: o.Drain, Soak: o.Soak,
 	})
 }

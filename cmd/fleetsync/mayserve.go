@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+func (a *app) mayServeCommand() *cobra.Command {
+	name := ""
+	c := &cobra.Command{
+		Use:   "may-serve",
+		Short: "Say whether this master may be synced from: for rsyncd's pre-xfer exec",
+		Long: `End 0 if this master may be synced from, else 14 with the reason. An rsync daemon
+whose module asks this before every transfer refuses any client while the master
+may not serve: also one that somebody has typed by hand. See configs/rsyncd.conf.
+
+A master may not serve if the inventory says serve: false, if the policy's
+provisioning marker is missing, or while its tree is being written by a sync.
+Whatever keeps that from being known counts as no.
+
+` + exitCodes,
+		Example: "  fleetsync masters may-serve\n  fleetsync masters may-serve --host mira.codfw.wmnet",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := a.load()
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = s.machine()
+			}
+			if err := s.servesNow(name); err != nil {
+				return fail(exitGuard, fmt.Errorf("%w: %w", errRefused, err), "")
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&name, "host", "", "the `master` that this machine is, if its host name does not say so")
+	return c
+}
+
+// servesNow says why the master that this machine is may not be synced from just now.
+func (s *setup) servesNow(name string) error {
+	if err := s.mayServe(name); err != nil {
+		return err
+	}
+	if marker := s.policy.Guard.Provisioned; marker != "" {
+		if _, err := os.Stat(marker); err != nil {
+			return fmt.Errorf("master %s is not provisioned: %w", name, err)
+		}
+	}
+	host, _ := s.fleet.Host(name) // it is a master
+	file, err := os.Open(transport.Lock(host.Scratch, host.Source))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing has ever been synced to it
+	}
+	if err != nil {
+		return fmt.Errorf("it cannot be told whether the tree of %s is being written: %w", name, err)
+	}
+	defer func() { _ = file.Close() }() // only read
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("the tree of %s is being written by a sync", name)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
+	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// prepared is a run that could begin: its plan, and what it puts on its hosts.
+type prepared struct {
+	plan     *rollout.Plan
+	manifest *manifest.Manifest
+	pools    string // digest of the pools when they were read
+	over     bool   // more would be deleted than the budget allows, and nobody has confirmed it yet
+}
+
+// prepare finds out all that must be known before a run: what the pools can spare, what the origin holds and
+// whether that may be synced from, and what a sync would do to the canaries. It changes nothing anywhere.
+func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run string, o runOptions) (*prepared, error) {
+	r, err := s.request(ctx, pools, run, o)
+	if err != nil {
+		return nil, err
+	}
+	draft, err := s.planOf(r) // who plays which part does not depend on what the tree holds
+	if err != nil {
+		return nil, err
+	}
+	dialer := &transport.Dialer{}
+	defer func() { _ = dialer.Close() }() // they have said what they can
+	m, err := a.inspect(ctx, s, dialer, draft.Origin, o)
+	if err != nil {
+		return nil, err
+	}
+	a.warnOfPaths(s, m, draft)
+	r.Tree = treeOf(m, draft.Paths)
+	p, err := a.measure(ctx, s, dialer, r, draft, o)
+	if err != nil {
+		return nil, err
+	}
+	p.manifest, p.pools = m, r.pools
+	return p, nil
+}
+
+// measure asks hosts what a sync would do to them, holds that against the budget, and makes the plan.
+func (a *app) measure(ctx context.Context, s *setup, dialer *transport.Dialer, r *request, draft *rollout.Plan, o runOptions) (*prepared, error) {
+	allowed := s.policy.Guard.MaxDelete.Of(r.Tree.Files)
+	hands := &orchestrator.Hands{Plan: draft, Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: dialer}
+	r.Delta = a.delta(ctx, hands, draft)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := a.room(ctx, s, hands, draft, r.Delta); err != nil {
+		return nil, err
+	}
+	r.Delta.Allowed, r.MaxDelete = allowed, allowed
+	p := &prepared{over: most(r.Delta) > allowed}
+	if o.confirm >= 0 {
+		if n := most(r.Delta); n != o.confirm {
+			return nil, fail(exitGuard, fmt.Errorf("%w: %d deletions were confirmed, and %d would be made", errRefused, o.confirm, n), a.command()+" plan")
+		}
+		r.MaxDelete, r.Delta.Confirmed, p.over = max(allowed, o.confirm), p.over, false
+	}
+	var err error
+	p.plan, err = s.planOf(r)
+	return p, err
+}
+
+// most returns how many deletions a sync would make on the host on which it makes the most.
+func most(d *rollout.Delta) int {
+	n := 0
+	for _, h := range d.Hosts {
+		n = max(n, h.Delete)
+	}
+	return n
+}
+
+// Bounds of what is asked before a run.
+const (
+	maxGone    = 1000 // paths named of what would be deleted on one host
+	askAtOnce  = 32
+	sampleSize = 16 // hosts of the fleet whose free space is asked for, beside canaries, masters and proxies
+)
+
+// delta asks the canaries and the co-masters what a sync would do to them. One that does not answer is named; the
+// gate will judge it.
+func (a *app) delta(ctx context.Context, hands *orchestrator.Hands, draft *rollout.Plan) *rollout.Delta {
+	var names []string
+	for _, h := range draft.Hosts {
+		if h.Role == rollout.RoleCanary || h.Role == rollout.RoleMaster && h.Name != draft.Origin {
+			names = append(names, h.Name)
+		}
+	}
+	deltas := make([]*rollout.HostDelta, len(names))
+	a.each(ctx, names, func(i int, name string) error {
+		d, err := hands.DryRun(ctx, name, draft.Origin, maxGone)
+		deltas[i] = d
+		if err != nil {
+			return fmt.Errorf("what a sync would do to %s is not known: %w", name, err)
+		}
+		return nil
+	})
+	all := &rollout.Delta{}
+	for _, d := range deltas {
+		if d != nil {
+			all.Hosts = append(all.Hosts, *d)
+		}
+	}
+	return all
+}
+
+// each does something for each host, bounded, and warns of what did not work, in order.
+func (a *app) each(ctx context.Context, names []string, do func(i int, name string) error) {
+	var group errgroup.Group
+	group.SetLimit(askAtOnce)
+	errs := make([]error, len(names))
+	for i, name := range names {
+		group.Go(func() error {
+			errs[i] = do(i, name)
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs
+	if ctx.Err() != nil {
+		return
+	}
+	for _, err := range errs {
+		if err != nil {
+			_, _ = fmt.Fprintf(a.stderr, "warning: %s\n", transport.Neutral(err.Error()))
+		}
+	}
+}
+
+// room sees that what a sync needs is free on the hosts: on all that the run begins with, and on some of the others.
+func (a *app) room(ctx context.Context, s *setup, hands *orchestrator.Hands, draft *rollout.Plan, d *rollout.Delta) error {
+	need := s.policy.Guard.MinFree
+	var bytes int64
+	for _, h := range d.Hosts {
+		bytes = max(bytes, h.Bytes)
+	}
+	need += bytes
+	names := sample(draft)
+	short := make([]string, len(names))
+	a.each(ctx, names, func(i int, name string) error {
+		free, err := hands.Free(ctx, name)
+		if err == nil && free < need {
+			short[i] = fmt.Sprintf("%s has %d bytes free", name, free)
+		}
+		return nil // one that cannot be asked cannot be synced either, and is judged then
+	})
+	short = slices.DeleteFunc(short, func(s string) bool { return s == "" })
+	if len(short) == 0 {
+		return nil
+	}
+	return fail(exitGuard, fmt.Errorf("%w: %d of %d hosts that were asked have too little space, as a sync needs %d bytes: %s",
+		errRefused, len(short), len(names), need, strings.Join(short[:min(len(short), 5)], ", ")), "make room there; guard: min_free is part of what is needed")
+}
+
+// sample returns the hosts whose free space is asked for.
+func sample(draft *rollout.Plan) []string {
+	var names, others []string
+	for _, h := range draft.Hosts {
+		switch {
+		case h.Name == draft.Origin:
+		case h.Role == rollout.RoleHost:
+			others = append(others, h.Name)
+		default:
+			names = append(names, h.Name)
+		}
+	}
+	for i := range min(len(others), sampleSize) {
+		names = append(names, others[i*len(others)/min(len(others), sampleSize)])
+	}
+	return names
+}
+
+// confirmDeletions shows what would be deleted and goes on only with its exact number. Nothing answers that
+// for a person, --yes least of all.
+func (a *app) confirmDeletions(p *prepared) error {
+	if !p.over {
+		return nil
+	}
+	n, allowed := most(p.plan.Delta), p.plan.Delta.Allowed
+	report.Deletions(a.stderr, p.plan)
+	refused := fail(exitGuard, fmt.Errorf("%w: %d entries would be deleted on a host, and the budget is %d", errRefused, n, allowed),
+		fmt.Sprintf("if that is what you want: --confirm-deletions %d", n))
+	_, _ = fmt.Fprint(a.stderr, "type the number of deletions to go on: ")
+	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
+	typed, wrong := strconv.Atoi(strings.TrimSpace(answer))
+	if err != nil && answer == "" || wrong != nil || typed != n {
+		_, _ = fmt.Fprintln(a.stderr)
+		return refused
+	}
+	p.plan.Limits.MaxDelete, p.plan.Delta.Confirmed, p.over = n, true, false
+	return nil
+}
+
+// warnOfPaths tells of paths that the origin does not have. That is no error, since a path that has vanished there is
+// to vanish from the hosts; but it is how a typing error looks too.
+func (a *app) warnOfPaths(s *setup, m *manifest.Manifest, plan *rollout.Plan) {
+	excluded := manifest.Excluded(s.fleet.Tree.Exclude)
+	for _, p := range plan.Paths {
+		if p = path.Clean(p); m.Find(p) == nil && !excluded(p, false) && !excluded(p, true) {
+			_, _ = fmt.Fprintf(a.stderr, "warning: %s has no %s: hosts that have it will lose it\n", plan.Origin, quoted(p))
+		}
+	}
+}
+
+// errChanged is that what a plan was made from is not so any more.
+var errChanged = errors.New("has changed since the plan was made")
