@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 )
@@ -12,7 +11,7 @@ import (
 type Finding struct {
 	Rule string // that it breaks
 	Path string // in the tree; empty is the tree as a whole
-	Text string // what is wrong
+	Text string // what is wrong, to be read after the path
 	Hint string // what to do; may be empty
 }
 
@@ -46,8 +45,8 @@ func findings(p *text.Printer, all []Finding, c text.Colour, title, plural strin
 			return
 		}
 		said := text.Short(f.Rule, 40) + ": "
-		if f.Path != "" && !strings.Contains(f.Text, f.Path) {
-			said += text.Short(f.Path, 100) + ": "
+		if f.Path != "" {
+			said += text.Short(f.Path, 100) + " "
 		}
 		said += text.Short(f.Text, maxWhy)
 		hint := ""

@@ -19,7 +19,7 @@ func RunHosts(w io.Writer, r RunReport) {
 	v := examine(r)
 	p := text.NewPrinter(w)
 	slices.SortStableFunc(v.hosts, func(a, b rollout.HostReport) int {
-		return cmp.Or(cmp.Compare(severity(a), severity(b)), cmp.Compare(len(a.Host), len(b.Host)), strings.Compare(a.Host, b.Host))
+		return cmp.Or(cmp.Compare(v.severity(a), v.severity(b)), cmp.Compare(len(a.Host), len(b.Host)), strings.Compare(a.Host, b.Host))
 	})
 	rows := make([]text.Row, 0, len(v.hosts))
 	for _, h := range v.hosts {
@@ -30,9 +30,9 @@ func RunHosts(w io.Writer, r RunReport) {
 }
 
 // severity sorts hosts: what a person must look at comes first.
-func severity(h rollout.HostReport) int {
+func (v *view) severity(h rollout.HostReport) int {
 	switch {
-	case h.Held:
+	case h.Held, names(v.outcome.Mixed, h.Host):
 		return 0
 	case h.Standing == rollout.Failed:
 		return 1
@@ -40,13 +40,20 @@ func severity(h rollout.HostReport) int {
 		return 2
 	case h.Standing == rollout.Untouched:
 		return 3
-	default:
+	case h.Standing == rollout.RolledBack:
 		return 4
+	default:
+		return 5
 	}
 }
 
+// names says whether a host is among those that are named: they are few.
+func names(all []rollout.Named, host string) bool {
+	return slices.ContainsFunc(all, func(n rollout.Named) bool { return n.Host == host })
+}
+
 func (v *view) hostRow(h rollout.HostReport) text.Row {
-	stands, colour := string(h.Standing), text.Plain
+	stands, colour := strings.ReplaceAll(string(h.Standing), "_", " "), text.Plain
 	switch h.Standing {
 	case rollout.Failed:
 		colour = text.Red
@@ -56,12 +63,22 @@ func (v *view) hostRow(h rollout.HostReport) text.Row {
 		}
 	case rollout.Untouched:
 		colour = text.Dim
+	case rollout.RolledBack:
+		if v.plan.Undoes == "" {
+			colour = text.Amber
+		}
 	case rollout.Synced, rollout.Partial, rollout.Waiting:
+	}
+	switch {
+	case names(v.outcome.Mixed, h.Host):
+		stands, colour = stands+", MIXED", text.Alarm
+	case names(v.outcome.Quarantined, h.Host):
+		stands, colour = stands+", quarantined", text.Red
 	}
 	if h.Held {
 		stands += ", OUT"
 		if v.phase == running {
-			stands = string(h.Standing) + ", held"
+			stands = strings.TrimSuffix(stands, ", OUT") + ", held"
 		} else {
 			colour = text.Alarm
 		}
@@ -104,16 +121,23 @@ func (v *view) inFlight(p *text.Printer) {
 	if len(steps) == 0 {
 		return
 	}
-	var syncs, others []string
+	var syncs, undos, others []string
 	for _, s := range steps {
-		if strings.HasPrefix(string(s.Step), string(rollout.StepSync)+"/") {
+		switch kind, _, _ := strings.Cut(string(s.Step), "/"); rollout.StepKind(kind) {
+		case rollout.StepSync:
 			syncs = append(syncs, s.Host)
-		} else {
+		case rollout.StepRollback:
+			undos = append(undos, s.Host)
+		case rollout.StepLook: // as often as somebody has pulled, and over in a moment
+		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepQuarantine:
 			others = append(others, string(s.Step))
 		}
 	}
 	if len(syncs) > 0 {
 		field(p, text.Plain, "syncing", text.Fold(syncs, maxFold))
+	}
+	if len(undos) > 0 {
+		field(p, text.Plain, "undoing", text.Fold(undos, maxFold))
 	}
 	if len(others) > 0 {
 		field(p, text.Plain, "doing", listed(others))
@@ -153,21 +177,36 @@ func historyRow(v *view) text.Row {
 	case running:
 		colour = text.Bold
 	}
-	if n := len(v.names()); n > 0 && v.phase != running {
-		colour = text.Alarm
-		result += fmt.Sprintf(", %d OUT", n)
+	if v.phase != running {
+		for _, what := range []struct {
+			n      int
+			said   string
+			colour text.Colour
+		}{{len(v.outcome.Quarantined), "quarantined", text.Red}, {len(v.names()), "OUT", text.Alarm}, {len(v.outcome.Mixed), "MIXED", text.Alarm}} {
+			if what.n > 0 {
+				colour = what.colour
+				result += fmt.Sprintf(", %d %s", what.n, what.said)
+			}
+		}
 	}
 	c := v.outcome.Counts
-	counts := fmt.Sprintf("%s/%s", text.Count(c.Synced+c.Partial), text.Count(c.Hosts))
+	counts := fmt.Sprintf("%s/%s", text.Count(v.did()), text.Count(c.Hosts))
+	if c.RolledBack > 0 && v.plan.Undoes == "" {
+		counts += fmt.Sprintf(", %s rolled back", text.Count(c.RolledBack))
+	}
 	if c.Failed > 0 {
 		counts += fmt.Sprintf(", %s failed", text.Count(c.Failed))
 	}
 	if c.Unknown > 0 && v.phase != running {
 		counts += fmt.Sprintf(", %s unknown", text.Count(c.Unknown))
 	}
+	origin := v.plan.Origin
+	if v.plan.Undoes != "" {
+		origin = "undoes " + v.plan.Undoes
+	}
 	return text.Row{Colour: colour, Cells: []string{
 		v.plan.Run, string(v.plan.Mode), v.plan.Made.UTC().Format(time.DateTime),
-		text.Time(dur(v.outcome.Took)), result, counts, v.plan.Origin,
+		text.Time(dur(v.outcome.Took)), result, counts, origin,
 	}}
 }
 

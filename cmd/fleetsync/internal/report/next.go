@@ -12,12 +12,15 @@ import (
 // next says what to type now, the most urgent first.
 func (v *view) next(p *text.Printer) {
 	var lines []step
-	say := func(command, why string) { lines = append(lines, step{command, why}) }
+	say := func(command, why string) { lines = append(lines, step{command: command, why: why}) }
 
 	out := v.names()
 	if v.phase == running {
 		say(v.command("status"), "look again")
 	} else {
+		if names := hostsOf(v.outcome.Mixed); len(names) > 0 {
+			say(v.selecting("pool depool", names), "users may meet a half tree there: take it out by hand, if its pools can spare it")
+		}
 		if v.phase == died && len(out) > 0 {
 			say(v.command("recover"), "put back what it left out of the pools; any master can")
 			out = nil
@@ -30,74 +33,212 @@ func (v *view) next(p *text.Printer) {
 			say(v.command("pool repool", name), "put it back as it was, once it is fit to serve users")
 		}
 		v.nextRun(say)
+		if names := hostsOf(v.outcome.Quarantined); len(names) > 0 {
+			say(v.selecting("pool repool", names), "ends the quarantine, after a good sync --limit "+quoted(text.Fold(names, maxTyped)))
+		}
 	}
 	say(v.command("show", v.plan.Run), "every host of this run")
+	if v.phase == finished && v.undoable() {
+		lines = append(lines, step{v.undo(), "puts back what each host had before this run", true})
+	}
 	p.Line(text.Plain, "next")
 	widest := 0
 	for _, l := range lines {
 		widest = max(widest, min(text.Width(l.command), maxCommand))
 	}
 	for _, l := range lines {
-		p.Parts(text.Part{Colour: text.Bold, Text: "  " + text.Pad(l.command, widest)}, text.Part{Colour: text.Dim, Text: "  # " + l.why})
+		colour := text.Bold
+		if l.minor {
+			colour = text.Dim
+		}
+		p.Parts(text.Part{Colour: colour, Text: "  " + text.Pad(l.command, widest)}, text.Part{Colour: text.Dim, Text: "  # " + l.why})
 	}
 }
 
-const maxCommand = 60
+const maxCommand = 72
 
 // step is a line that can be pasted into a shell.
-type step struct{ command, why string }
+type step struct {
+	command, why string
+	minor        bool // possible, and nothing that must be done
+}
 
 // nextRun says how the hosts that have not the tree get it.
 func (v *view) nextRun(say func(command, why string)) {
 	o, mode := v.outcome, string(v.plan.Mode)
 	switch {
+	case v.phase == died && v.refused():
+		say(v.command("resume", v.plan.Run), "judges the canaries again; they get back what they had before if they do not pass")
 	case v.phase == died:
 		say(v.command("resume", v.plan.Run), "or go on with it: what is done is not done again")
+	case v.plan.Undoes != "" || v.plan.Mode == rollout.ModeMasters:
+		v.nextSmall(say)
 	case o.Result == rollout.ResultDone && v.plan.Mode == inventory.ModeCanary:
 		say(v.rerun(string(inventory.ModeSync)), "the whole fleet: only the canaries have this tree")
 	case o.Result == rollout.ResultDone:
 	case o.Result == rollout.ResultFailed:
-		if limit, ok := limit(v.failed()); ok {
+		failed, masters := v.failed()
+		for _, name := range masters {
+			say(v.command("masters sync", "--from", v.plan.Origin, "--to", name), "the master again, once the reason above is gone")
+		}
+		switch limit, ok := limit(failed); {
+		case len(failed) == 0:
+		case v.whole() && len(limit) > maxTyped:
+			say(v.behind(), "the hosts that have not the tree, once the reasons above are gone")
+		case ok:
 			say(v.command(mode, append([]string{"--limit", limit}, v.from()...)...)+v.paths(), "the failed hosts again, once the reasons above are gone")
-		} else {
+		default:
 			say(v.rerun(mode), "all again, once the reasons above are gone")
 		}
 	case v.gated():
-		why := "mend the tree on " + text.Short(v.plan.Origin, 80) + " first: the canaries hold the bad one, nobody else does"
-		if o.Gate != rollout.Fail {
-			why = "see to the checks first: they could not tell whether the tree is good; only the canaries have it"
-		}
-		say(v.rerun(string(inventory.ModeCanary)), why)
-		if v.plan.Mode == inventory.ModeCanary {
-			mode = string(inventory.ModeSync)
-		}
-		say(v.rerun(mode), "then the whole fleet")
+		v.nextGate(say)
 	case o.Result == rollout.ResultAborted:
 		say(v.command("resume", v.plan.Run), "the rest of it")
 	default: // halted for another reason
 		say(v.command("resume", v.plan.Run), "the rest of it, once the reason above is gone")
+		if v.whole() && !v.refused() {
+			say(v.behind(), "or, if "+text.Short(v.plan.Origin, 80)+" has another tree by now: a new run, for the hosts that have it not")
+		}
 	}
 }
 
-// gated says whether the canaries have the tree, and the gate kept it from all others.
+// nextGate says what to do about a tree that the checks did not let pass.
+func (v *view) nextGate(say func(command, why string)) {
+	var back, bad, mixed []string
+	keeps := false
+	for _, h := range v.hosts {
+		if h.Role != rollout.RoleCanary {
+			continue
+		}
+		switch h.Standing {
+		case rollout.RolledBack, rollout.Untouched:
+			back = append(back, h.Host)
+		case rollout.Synced, rollout.Partial:
+			bad = append(bad, h.Host)
+			keeps = keeps || v.keeps[h.Host]
+		case rollout.Failed, rollout.Waiting, rollout.Syncing:
+			mixed = append(mixed, h.Host)
+		}
+	}
+	if keeps {
+		say(v.command("rollback", v.plan.Run), "puts back what the canaries had before")
+	}
+	first := "mend the tree on " + text.Short(v.plan.Origin, 80) + " first: "
+	if v.outcome.Gate != rollout.Fail {
+		first = "see to the checks first, which could not tell whether the tree is good: "
+	}
+	switch {
+	case len(bad)+len(mixed) == 0:
+		first += "the canaries have what they had before"
+	case len(mixed) > 0:
+		first += text.Fold(append(mixed, bad...), 60) + " cannot be trusted before it went well"
+		if len(back) > 0 {
+			first += ", the other canaries have what they had before"
+		}
+	case v.outcome.Gate != rollout.Fail:
+		first += "only the canaries have it"
+	default:
+		first += "the canaries hold the bad one, nobody else does"
+	}
+	mode := string(v.plan.Mode)
+	say(v.rerun(string(inventory.ModeCanary)), first)
+	if v.plan.Mode == inventory.ModeCanary {
+		mode = string(inventory.ModeSync)
+	}
+	say(v.rerun(mode), "then the whole fleet")
+}
+
+// nextSmall is nextRun for a run that rolls back another, or that is about masters alone.
+func (v *view) nextSmall(say func(command, why string)) {
+	switch {
+	case v.outcome.Result == rollout.ResultDone:
+	case v.outcome.Result == rollout.ResultFailed:
+		say(v.command("resume", v.plan.Run), "the failed hosts again, once the reasons above are gone")
+	case v.refused():
+		say(v.command("resume", v.plan.Run), "judges the canaries again, which have what they had before; the others are as they were")
+	default:
+		say(v.command("resume", v.plan.Run), "the rest of it, once the reason above is gone")
+	}
+}
+
+// refused says whether the gate did not let the run go on.
+func (v *view) refused() bool {
+	return v.outcome.Gate != "" && v.outcome.Gate != rollout.Pass && v.plan.Force == ""
+}
+
+// gated says whether the canaries had the tree, and the checks kept it from all others. A canary that could not be
+// synced fails the gate too, and says nothing of the tree.
 func (v *view) gated() bool {
 	for _, h := range v.hosts {
-		if h.Role == rollout.RoleCanary && h.Standing != rollout.Synced && h.Standing != rollout.Partial {
+		if h.Role == rollout.RoleCanary && h.Standing != rollout.Synced && h.Standing != rollout.Partial && h.Stats == nil {
 			return false
 		}
 	}
-	o := v.outcome
-	return o.Result == rollout.ResultHalted && o.Gate != "" && o.Gate != rollout.Pass && v.plan.Force == ""
+	return v.outcome.Result == rollout.ResultHalted && v.refused()
 }
 
-func (v *view) failed() []string {
-	var names []string
+// whole says whether the hosts that need this run's tree can be told by what is known of every host.
+func (v *view) whole() bool {
+	return v.plan.Mode == inventory.ModeSync && v.plan.Tree != nil && len(v.plan.Paths) == 0
+}
+
+// behind returns the command for another run over those hosts that do not hold the origin's tree.
+func (v *view) behind() string {
+	return v.command("sync", append([]string{"--behind"}, v.asked()...)...)
+}
+
+// maxTyped is how long a selection may be before a shorter way to say it is better, in columns.
+const maxTyped = 60
+
+// undoable says whether the run has changed hosts, and all that it changed kept what they had.
+func (v *view) undoable() bool {
+	changed := false
 	for _, h := range v.hosts {
-		if h.Standing == rollout.Failed {
+		switch h.Standing {
+		case rollout.Untouched, rollout.RolledBack:
+		case rollout.Synced, rollout.Partial, rollout.Failed, rollout.Waiting, rollout.Syncing:
+			changed = true
+			if !v.keeps[h.Host] {
+				return false
+			}
+		}
+	}
+	return changed && !v.gated() // of which more has been said
+}
+
+// undo returns the command that takes the run back.
+func (v *view) undo() string {
+	if v.plan.Mode != rollout.ModeMasters {
+		return v.command("rollback", v.plan.Run)
+	}
+	return v.command("masters undo", v.plan.Run, "--on", v.hosts[0].Host)
+}
+
+func hostsOf(named []rollout.Named) []string {
+	names := make([]string, len(named))
+	for i, n := range named {
+		names[i] = n.Host
+	}
+	return names
+}
+
+// selecting returns a command over some hosts, which must all be named.
+func (v *view) selecting(name string, hosts []string) string {
+	return v.command(name, inventory.FoldNames(hosts))
+}
+
+// failed returns the hosts that failed, and apart from them the masters, of which no run can be made.
+func (v *view) failed() (names, masters []string) {
+	for _, h := range v.hosts {
+		switch {
+		case h.Standing != rollout.Failed:
+		case h.Role == rollout.RoleMaster:
+			masters = append(masters, h.Host)
+		default:
 			names = append(names, h.Host)
 		}
 	}
-	return names
+	return names, masters
 }
 
 // rerun returns the command for another run over the same part of the tree.

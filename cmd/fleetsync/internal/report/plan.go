@@ -13,11 +13,17 @@ import (
 // Plan prints what a run will do, in order and with the reasons.
 func Plan(w io.Writer, plan *rollout.Plan) {
 	p := text.NewPrinter(w)
-	what := string(plan.Mode)
+	headline := "plan: " + what(plan)
 	if plan.Mode == inventory.ModeCanary {
-		what = "canaries only"
+		headline = "plan: canaries only of " + text.Short(plan.Fleet, 60)
 	}
-	p.Parts(text.Part{Colour: text.Bold, Text: fmt.Sprintf("plan: %s of %s, from %s", what, text.Short(plan.Fleet, 60), text.Short(plan.Origin, 80))})
+	if plan.Origin != "" {
+		headline += ", from " + text.Short(plan.Origin, 80)
+	}
+	p.Line(text.Bold, "%s", headline)
+	tree(p, plan)
+	delta(p, plan)
+	deletable(p, plan)
 	field(p, text.Plain, "hosts", cast(plan))
 	if len(plan.Paths) > 0 {
 		field(p, text.Plain, "paths", listed(plan.Paths)+" (the rest of the tree is left as it is)")
@@ -32,7 +38,11 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 	if s := slots(plan); s != "" {
 		field(p, text.Plain, "slots", s)
 	}
+	cares(p, plan)
 	field(p, text.Plain, "gate", gateOf(plan))
+	if plan.Override != "" {
+		field(p, text.Amber, "override", "what the guard refuses: "+text.Short(plan.Override, maxWhy))
+	}
 	if plan.Force != "" {
 		field(p, text.Amber, "forced", "a gate that does not pass is overridden: "+text.Short(plan.Force, maxWhy))
 	}
@@ -46,11 +56,14 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 		p.Line(text.Plain, "")
 	}
 	for i, left := range plan.Left {
-		if i == maxListed {
+		if i == maxLeft {
 			field(p, text.Amber, "", fmt.Sprintf("and %d more", len(plan.Left)-i))
 			break
 		}
 		name := "no proxy"
+		if plan.Undoes != "" {
+			name = "left"
+		}
 		if i > 0 {
 			name = ""
 		}
@@ -58,17 +71,55 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 	}
 }
 
+const maxLeft = 8 // lines
+
 // cast counts the hosts by their parts, without the origin.
 func cast(plan *rollout.Plan) string {
+	total, parts := parts(plan, func(rollout.Host) bool { return true })
+	return text.Count(total) + ": " + strings.Join(parts, ", ")
+}
+
+// cares says which hosts can be rolled back, and which are compared with the tree.
+func cares(p *text.Printer, plan *rollout.Plan) {
+	if plan.Tree == nil {
+		return
+	}
+	for _, care := range []struct {
+		name, none, some string
+		of               func(rollout.Host) bool
+	}{
+		{"keep", "no host keeps what its sync replaces", " keep what their sync replaces, and can be rolled back", func(h rollout.Host) bool { return h.Keep }},
+		{"verify", "no host is compared with the tree", " are compared with the tree after their sync", func(h rollout.Host) bool { return h.Verify }},
+	} {
+		all, _ := parts(plan, func(rollout.Host) bool { return true })
+		switch n, names := parts(plan, care.of); n {
+		case 0:
+			field(p, text.Amber, care.name, care.none)
+		case all:
+			field(p, text.Plain, care.name, "all"+care.some)
+		default:
+			field(p, text.Plain, care.name, and(names)+care.some)
+		}
+	}
+}
+
+// and joins what is not many.
+func and(parts []string) string {
+	if n := len(parts) - 1; n > 0 {
+		return strings.Join(parts[:n], ", ") + " and " + parts[n]
+	}
+	return strings.Join(parts, "")
+}
+
+// parts counts some hosts of a plan by their parts, without the origin.
+func parts(plan *rollout.Plan, of func(rollout.Host) bool) (total int, parts []string) {
 	count := map[rollout.Role]int{}
-	total := 0
 	for _, h := range plan.Hosts {
-		if h.Name != plan.Origin {
+		if h.Name != plan.Origin && of(h) {
 			count[h.Role]++
 			total++
 		}
 	}
-	var parts []string
 	for _, part := range []struct {
 		role       rollout.Role
 		one, other string
@@ -84,11 +135,14 @@ func cast(plan *rollout.Plan) string {
 			parts = append(parts, text.Count(n)+" "+part.other)
 		}
 	}
-	return text.Count(total) + ": " + strings.Join(parts, ", ")
+	return total, parts
 }
 
 // slots says how many hosts the sources may serve at once.
 func slots(plan *rollout.Plan) string {
+	if plan.Origin == "" {
+		return ""
+	}
 	origin, proxies, serving := 0, 0, 0
 	for _, h := range plan.Hosts {
 		switch {
@@ -166,7 +220,7 @@ func planStage(p *text.Printer, plan *rollout.Plan, s span) {
 		}
 	case rollout.StageRepool:
 		why += "; also after a failure or an abort"
-	case rollout.StageSync, rollout.StageCheck:
+	case rollout.StageSync, rollout.StageUndo, rollout.StageCheck:
 	}
 	p.Line(text.Dim, "      %s", why)
 }

@@ -27,8 +27,18 @@ func TestPlan(t *testing.T) {
 		"plan-paths": plan(t, 60, func(r *rollout.Request) {
 			r.Paths, r.Force = []string{"wmf-config/", "docroot/noc/"}, "the front page is down anyway"
 		}),
-		"plan-canary": plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }),
-		"plan-large":  large(t),
+		"plan-canary":   plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }),
+		"plan-large":    large(t),
+		"plan-rollback": rollback(t, 60),
+		"plan-masters":  masters(t),
+		"plan-over": plan(t, 60, func(r *rollout.Request) {
+			r.Delta, r.Keep, r.Verify, r.Override = gone(), true, inventory.VerifyAll, "the marker is written by a job that is broken, T1234"
+		}),
+		"plan-confirmed": plan(t, 60, func(r *rollout.Request) {
+			r.Delta, r.MaxDelete, r.Verify = gone(), 131_816, inventory.VerifyNone
+			r.Delta.Confirmed = true
+		}),
+		"plan-unguarded": withoutProxies(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -113,6 +123,239 @@ func stuckPool(step rollout.Step) (time.Duration, *rollout.Event) {
 	return 0, nil
 }
 
+// stuckCanary is a bad tree, and a canary that cannot be rolled back, with what comes of its quarantine.
+func stuckCanary(quarantine *rollout.Event) func(rollout.Step) (time.Duration, *rollout.Event) {
+	return func(step rollout.Step) (time.Duration, *rollout.Event) {
+		switch {
+		case step.ID == "rollback/mw1018.eqiad.wmnet":
+			return 0, reporttest.Fail(rollout.Permanent, "what it kept is not whole: /srv/.fleetsync/kept/20160202-190601-9f3c/manifest: no such file")
+		case step.Kind == rollout.StepQuarantine:
+			return 0, quarantine
+		}
+		return badGate(step)
+	}
+}
+
+// changedSource is an origin that somebody changes while the canaries pull from it.
+func changedSource(step rollout.Step) (time.Duration, *rollout.Event) {
+	if step.Kind == rollout.StepLook {
+		return 0, reporttest.Fail(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")
+	}
+	return 0, nil
+}
+
+func badMaster(step rollout.Step) (time.Duration, *rollout.Event) {
+	if step.ID == "sync/tin.eqiad.wmnet" {
+		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 25: the --max-delete limit stopped deletions")
+	}
+	return 0, nil
+}
+
+// someStay is a rollback that not every host can do.
+func someStay(step rollout.Step) (time.Duration, *rollout.Event) {
+	if step.ID == "rollback/mw1030.eqiad.wmnet" || step.ID == "rollback/mw1031.eqiad.wmnet" {
+		return 0, reporttest.Fail(rollout.Permanent, "it has kept nothing of run 20160202-190601-9f3c")
+	}
+	return 0, nil
+}
+
+// rollback is the plan of a run that takes another back.
+func rollback(t *testing.T, hosts int) *rollout.Plan {
+	t.Helper()
+	f, r := reporttest.Fleet(hosts), reporttest.Rollback()
+	for _, h := range f.Hosts[len(f.Masters):] {
+		r.Selection = append(r.Selection, h.Name)
+	}
+	p, err := rollout.NewRollback(f, reporttest.Settings(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// masters is the plan of a run that is about a master alone.
+func masters(t *testing.T) *rollout.Plan {
+	t.Helper()
+	f, r := reporttest.Fleet(5), reporttest.Request()
+	r.Origin, r.Selection, r.Delta = f.Masters[0].Host, []string{f.Masters[1].Host}, gone()
+	r.Delta.Hosts[0].Host, r.Delta.Hosts = f.Masters[1].Host, r.Delta.Hosts[:1]
+	p, err := rollout.NewMasterSync(f, reporttest.Settings(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func mastersUndo(t *testing.T) *rollout.Plan {
+	t.Helper()
+	f, r := reporttest.Fleet(5), reporttest.Rollback()
+	r.Left, r.Selection = nil, []string{f.Masters[1].Host}
+	p, err := rollout.NewMasterUndo(f, reporttest.Settings(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// gone is what a half-provisioned master would do to the canaries.
+func gone() *rollout.Delta {
+	d := &rollout.Delta{Allowed: 2_636}
+	for i, name := range []string{"mw1017.eqiad.wmnet", "mw1018.eqiad.wmnet"} {
+		h := rollout.HostDelta{Host: name, Change: 4, Delete: 131_816 - i, Bytes: 48_000}
+		for j, entry := range []string{"php-1.27.0-wmf.11", "php-1.27.0-wmf.10", "w", "docroot", "multiversion", "wmf-config", "errorpages", "images",
+			"static", "tests", "rpc", "wikiversions.php", "refresh-dblist"} {
+			h.Top = append(h.Top, rollout.TopDelta{Name: entry, Delete: 65_900 >> j, Change: j % 2})
+		}
+		for j := range 30 {
+			h.Gone = append(h.Gone, fmt.Sprintf("docroot/noc/conf/file%d.php", j))
+		}
+		d.Hosts = append(d.Hosts, h)
+	}
+	return d
+}
+
+func TestDeletions(t *testing.T) {
+	over := plan(t, 60, func(r *rollout.Request) { r.Delta = gone() })
+	few := plan(t, 60, func(r *rollout.Request) {
+		r.Delta.Hosts[1].Delete, r.Delta.Hosts[1].Gone = 1, []string{"--an 'odd' name"}
+	})
+	var b bytes.Buffer
+	report.Deletions(&b, over)
+	over.Delta.Confirmed = true
+	report.Deletions(&b, over)
+	report.Deletions(&b, few)
+	over.Delta = nil
+	report.Deletions(&b, over)
+	report.Deletions(&b, plan(t, 60, nil))
+	golden(t, "deletions", b.Bytes())
+}
+
+func TestGuard(t *testing.T) {
+	refusals := []report.Finding{
+		{Rule: "required", Path: "wikiversions.php", Text: "is not there", Hint: "is this master provisioned?"},
+		{Rule: "shrink", Text: "131,817 files, where the last good run had 263,633: 50% less"},
+	}
+	var warnings []report.Finding
+	for i := range 14 {
+		warnings = append(warnings, report.Finding{Rule: "untracked", Path: fmt.Sprintf("private/notes%d.txt", i), Text: "is in no repository"})
+	}
+	var b bytes.Buffer
+	report.Guard(&b, "mira.codfw.wmnet", refusals, warnings[:1], "")
+	report.Guard(&b, "mira.codfw.wmnet", append(refusals, warnings...), nil, "the tree is meant to be so, T1234")
+	report.Guard(&b, "mira.codfw.wmnet", nil, warnings, "the tree is meant to be so, T1234")
+	report.Guard(&b, "mira.codfw.wmnet", nil, nil, "")
+	golden(t, "guard", b.Bytes())
+}
+
+func TestVerify(t *testing.T) {
+	const run = "20160202-190601-9f3c"
+	var same, mixed []report.Verified
+	for i := range 40 {
+		r := report.Verified{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Run: run, Verdict: report.Same}
+		same = append(same, r)
+		switch {
+		case i < 3:
+			r.Verdict, r.Count = report.Drifted, 1
+			r.Paths = []report.Drift{{Path: "wmf-config/InitialiseSettings.php", Kind: "changed", What: "content"}}
+		case i == 3:
+			r.Verdict, r.Count = report.Drifted, 4_711
+			for j := range 20 {
+				r.Paths = append(r.Paths, report.Drift{Path: fmt.Sprintf("cache/%d", j), Kind: "created"})
+			}
+		case i == 4:
+			r.Verdict = report.Drifted
+		case i < 8:
+			r.Verdict, r.Error = report.NotKnown, "ssh: connect to host "+r.Host+" port 22: connection refused"
+		case i == 8:
+			r.Verdict, r.Error, r.Run = report.NotKnown, "no run is known that synced it", ""
+		}
+		mixed = append(mixed, r)
+	}
+	var b bytes.Buffer
+	report.Verify(&b, same)
+	report.Verify(&b, mixed)
+	report.Verify(&b, nil)
+	golden(t, "verify", b.Bytes())
+	var all []report.Verified
+	for i := range 10_000 {
+		r := report.Verified{Host: fmt.Sprintf("%c%d.example.org", 'a'+i%26, i*7), Run: run, Verdict: report.Drifted, Count: i}
+		for j := range 20 {
+			r.Paths = append(r.Paths, report.Drift{Path: strings.Repeat(fmt.Sprint(i, j, "/"), 40), Kind: "deleted"})
+		}
+		if i%2 == 0 {
+			r.Verdict, r.Error = report.NotKnown, strings.Repeat(fmt.Sprint("reason ", i), 300)
+		}
+		all = append(all, r)
+	}
+	b.Reset()
+	report.Verify(&b, all)
+	if lines(b.Bytes()) > 45 || b.Len() > 16<<10 {
+		t.Errorf("%d lines and %d bytes are more than a screen:\n%s", lines(b.Bytes()), b.Len(), b.Bytes())
+	}
+}
+
+func TestTrees(t *testing.T) {
+	newest, older := reporttest.Request().Tree, &rollout.Tree{Fingerprint: "0a1b2c3d4e5f60718293", Digest: "77"}
+	run := reporttest.Request().Run
+	last := func(i int) rollout.LastTree {
+		return rollout.LastTree{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Standing: rollout.Synced, Run: run, At: reporttest.Began.Add(time.Minute), Tree: newest}
+	}
+	var same, many, old []rollout.LastTree
+	for i := range 60 {
+		l := last(i)
+		same = append(same, l)
+		was := l
+		was.Run, was.At, was.Tree = "20160201-100000-1111", reporttest.Began.Add(-33*time.Hour), older
+		old = append(old, was)
+		switch {
+		case i < 2:
+			l = was
+			l.RolledBack = run
+		case i < 5:
+			l = was
+		case i == 5:
+			l = was
+			l.Run = "20160131-100000-2222"
+		case i == 6:
+			l = was
+			l.Tree = nil
+		case i < 9:
+			l.Standing, l.Error = rollout.Failed, "rsync exit 11: mkdir /srv/mediawiki: not a directory on "+l.Host
+		case i == 9:
+			l.Standing = rollout.Syncing
+		case i == 10:
+			l.Standing, l.Paths = rollout.Partial, []string{"wmf-config/"}
+		case i < 13:
+			l = rollout.LastTree{Host: l.Host}
+		case i == 13:
+			l = rollout.LastTree{Host: l.Host, RolledBack: run}
+		}
+		many = append(many, l)
+	}
+	var b bytes.Buffer
+	report.Trees(&b, same, newest, run, "")
+	report.Trees(&b, many, newest, run, "fleetsync -c /etc/fleetsync/mediawiki.yaml")
+	report.Trees(&b, many, nil, "", "")
+	report.Trees(&b, old, nil, "", "")
+	report.Trees(&b, nil, newest, run, "")
+	golden(t, "trees", b.Bytes())
+	var all []rollout.LastTree
+	for i := range 10_000 {
+		l := last(i)
+		l.Host = fmt.Sprintf("%c%d.example.org", 'a'+i%26, i*7)
+		l.Standing = []rollout.Standing{rollout.Synced, rollout.Failed, rollout.Partial, rollout.Syncing, ""}[i%5]
+		l.Tree = &rollout.Tree{Fingerprint: fmt.Sprintf("%064x", i*7919)}
+		l.Paths = []string{strings.Repeat(fmt.Sprint(i, "/"), 400)}
+		l.Error = strings.Repeat(fmt.Sprint("reason ", i), 300)
+		all = append(all, l)
+	}
+	b.Reset()
+	report.Trees(&b, all, newest, run, "")
+	if lines(b.Bytes()) > 45 || b.Len() > 16<<10 {
+		t.Errorf("%d lines and %d bytes are more than a screen:\n%s", lines(b.Bytes()), b.Len(), b.Bytes())
+	}
+}
+
 func TestRun(t *testing.T) {
 	ordinary := plan(t, 60, nil)
 	tests := map[string]struct {
@@ -129,12 +372,31 @@ func TestRun(t *testing.T) {
 		"run-stuck":      {reporttest.Play{Do: stuckPool}, false, []string{"1 host LEFT OUT OF ITS POOLS", "OUT       mw1020.eqiad.wmnet: its health check"}},
 		"run-died":       {reporttest.Play{Events: 115}, false, []string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
 		"run-running":    {reporttest.Play{Do: someFail, Events: 115}, true, []string{"RUNNING"}},
-		"run-aborted":    {reporttest.Play{World: []reporttest.Happening{{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}}}}, false, []string{"ABORTED: interrupted"}},
+		"run-aborted":    {reporttest.Play{World: []reporttest.Happening{{After: 56 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}}}}, false, []string{"ABORTED: interrupted"}},
 		"run-canary":     {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })}, false, []string{"done: 2 hosts of 2"}},
 		"run-paths":      {reporttest.Play{Do: someFail, Plan: plan(t, 60, func(r *rollout.Request) { r.Paths = []string{"wmf-config/", "it's a file"} })}, false, []string{"3 hosts FAILED"}},
 		"run-forced":     {reporttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { r.Force = "the front page is down anyway" })}, false, []string{"done: 61"}},
 		"run-no-proxy":   {reporttest.Play{Plan: withoutProxies(t)}, false, []string{"done: 13"}},
-		"run-beginning":  {reporttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
+		"run-quarantine": {reporttest.Play{Do: stuckCanary(nil)}, false, []string{"HALTED: the gate says fail", "kept out  mw1018.eqiad.wmnet is in quarantine: it cannot be rolled back"}},
+		"run-mixed": {reporttest.Play{Do: stuckCanary(reporttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are"))}, false,
+			[]string{"1 host IN THE POOLS WITH A MIXED TREE", "MIXED     mw1018.eqiad.wmnet: it cannot be rolled back"}},
+		"run-mixed-died":      {reporttest.Play{Do: stuckCanary(nil), Events: 16}, false, []string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
+		"run-mixed-running":   {reporttest.Play{Do: stuckCanary(nil), Events: 16}, true, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"}},
+		"run-no-quarantine":   {reporttest.Play{Do: stuckCanary(nil), Plan: plan(t, 60, func(r *rollout.Request) { r.Pools = false })}, false, []string{"HALTED: the gate says fail"}},
+		"run-gate-unguarded":  {reporttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { *r = unguarded() })}, false, []string{"HALTED: the gate says fail"}},
+		"run-undoing":         {reporttest.Play{Do: badGate, Events: 13}, true, []string{"RUNNING, stopping: the gate says fail"}},
+		"run-undo-died":       {reporttest.Play{Do: badGate, Events: 13}, false, []string{"DIED, stopping: the gate says fail"}},
+		"run-source":          {reporttest.Play{Do: changedSource}, false, []string{"HALTED: no source with the run's tree is left"}},
+		"run-kept":            {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })}, false, []string{"done: 61 hosts of 61"}},
+		"run-master":          {reporttest.Play{Do: badMaster}, false, []string{"1 host FAILED"}},
+		"run-masters":         {reporttest.Play{Plan: masters(t)}, false, []string{"done: 1 host of 1 synced"}},
+		"run-masters-undo":    {reporttest.Play{Plan: mastersUndo(t)}, false, []string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}},
+		"run-rollback":        {reporttest.Play{Plan: rollback(t, 60)}, false, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}},
+		"run-rollback-run":    {reporttest.Play{Plan: rollback(t, 60), Events: 43}, true, []string{"RUNNING, stage 4 of 5: batch 2 of 3"}},
+		"run-rollback-died":   {reporttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
+		"run-rollback-failed": {reporttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
+		"run-rollback-gate":   {reporttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
+		"run-beginning":       {reporttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,11 +423,18 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// unguarded asks for a run of which nothing is known, as older journals have them.
+func unguarded() rollout.Request {
+	r := reporttest.Request()
+	r.Tree, r.Delta, r.MaxDelete = nil, nil, -1
+	return r
+}
+
 func withoutProxies(t *testing.T) *rollout.Plan {
 	t.Helper()
 	f := reporttest.Fleet(12)
 	f.Proxies = nil
-	p, err := rollout.NewPlan(f, inventory.Settings{Batches: reporttest.Settings().Batches}, reporttest.Request())
+	p, err := rollout.NewPlan(f, inventory.Settings{Batches: reporttest.Settings().Batches}, unguarded())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,14 +462,21 @@ func TestLarge(t *testing.T) {
 
 func TestRunHosts(t *testing.T) {
 	for name, play := range map[string]reporttest.Play{
-		"hosts":      {Plan: plan(t, 24, nil), Do: stuckPool},
-		"hosts-died": {Plan: plan(t, 24, nil), Events: 70},
+		"hosts":       {Plan: plan(t, 24, nil), Do: stuckPool},
+		"hosts-died":  {Plan: plan(t, 24, nil), Events: 75},
+		"hosts-mixed": {Plan: plan(t, 24, nil), Do: stuckCanary(reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
+		"hosts-kept":  {Plan: plan(t, 24, nil), Do: stuckCanary(nil)},
+		"hosts-undo":  {Plan: rollback(t, 24), Do: someStay},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
 			report.RunHosts(&b, report.RunReport{State: played(t, play)})
 			golden(t, name, b.Bytes())
-			if want := 2 + len(play.Plan.Hosts) - 1; lines(b.Bytes()) != want {
+			want := 2 + len(play.Plan.Hosts)
+			if play.Plan.Origin != "" {
+				want--
+			}
+			if lines(b.Bytes()) != want {
 				t.Errorf("%d lines, not %d", lines(b.Bytes()), want)
 			}
 		})
@@ -220,6 +496,12 @@ func TestHistory(t *testing.T) {
 	var runs []report.RunReport
 	for _, play := range []reporttest.Play{{Events: 115}, {Do: someFail}, {Do: manyFail}, {Do: badGate}, {Do: stuckPool}, {Events: 115}, {}} {
 		play.Plan = p
+		runs = append(runs, report.RunReport{State: played(t, play)})
+	}
+	for _, play := range []reporttest.Play{
+		{Plan: p, Do: stuckCanary(nil)}, {Plan: p, Do: stuckCanary(reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
+		{Plan: rollback(t, 60)}, {Plan: rollback(t, 60), Do: someStay}, {Plan: masters(t)},
+	} {
 		runs = append(runs, report.RunReport{State: played(t, play)})
 	}
 	runs[0].Alive = true
@@ -245,8 +527,23 @@ func TestHostile(t *testing.T) {
 	p := plan(t, 24, func(r *rollout.Request) {
 		r.Paths, r.Force = []string{evil}, evil
 		r.Left = []rollout.Left{{Host: evil, Reason: evil}}
+		r.Override, r.Keep = evil, true
+		r.Tree = &rollout.Tree{Fingerprint: evil, Digest: evil}
+		r.Delta = gone()
+		for i := range r.Delta.Hosts {
+			h := &r.Delta.Hosts[i]
+			h.Host += evil
+			h.Top[0].Name, h.Gone[0] = evil, evil
+		}
 	})
 	p.Run, p.Fleet, p.Mode = evil, evil, inventory.Mode(evil)
+	undo := rollback(t, 24)
+	undo.Undoes, undo.Left = evil, []rollout.Left{{Host: evil, Reason: evil}}
+	rename(undo, "mw1035.eqiad.wmnet", "mw1035"+evil)
+	bad := plan(t, 24, nil)
+	bad.Run, bad.Origin = evil, evil
+	rename(bad, "mw1018.eqiad.wmnet", "mw1018"+evil)
+	rename(bad, "mira.codfw.wmnet", evil)
 	p.Left = []rollout.Left{{Host: evil, Reason: evil}}
 	rename(p, "mw1020.eqiad.wmnet", "mw1020"+evil)
 	rename(p, "mw1035.eqiad.wmnet", "mw1035"+evil)
@@ -258,8 +555,10 @@ func TestHostile(t *testing.T) {
 	}
 	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		switch {
-		case step.Kind == rollout.StepRepool:
+		case step.Kind == rollout.StepRepool, step.Kind == rollout.StepRollback && strings.HasPrefix(step.Host, "mw1018"):
 			return 0, reporttest.Fail(rollout.Permanent, evil)
+		case step.Kind == rollout.StepQuarantine && strings.HasPrefix(step.Host, "mw1018"):
+			return 0, reporttest.Fail(rollout.Capacity, evil)
 		case step.Kind == rollout.StepCheck:
 			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
 		case strings.HasPrefix(step.Host, "mw1035"):
@@ -269,15 +568,40 @@ func TestHostile(t *testing.T) {
 	}
 	var b bytes.Buffer
 	report.Plan(&b, p)
-	for _, events := range []int{0, 10, 30, 45, 60} {
-		for _, alive := range []bool{true, false} {
-			r := report.RunReport{State: played(t, reporttest.Play{Plan: p, Do: do, Events: events}), Alive: alive, Journal: evil, Log: evil}
-			report.Run(&b, r)
-			report.RunHosts(&b, r)
-			report.Status(&b, &r)
-			report.History(&b, []report.RunReport{r})
+	report.Plan(&b, undo)
+	report.Deletions(&b, p)
+	report.Delta(&b, p)
+	for _, p := range []*rollout.Plan{p, undo, bad} {
+		for _, events := range []int{0, 10, 16, 30, 45, 60} {
+			for _, alive := range []bool{true, false} {
+				r := report.RunReport{State: played(t, reporttest.Play{Plan: p, Do: do, Events: events}), Alive: alive, Journal: evil, Log: evil, Command: evil}
+				report.Run(&b, r)
+				report.RunHosts(&b, r)
+				report.Status(&b, &r)
+				report.History(&b, []report.RunReport{r})
+			}
 		}
 	}
+	finding := []report.Finding{{Rule: evil, Path: evil, Text: evil, Hint: evil}}
+	report.Guard(&b, evil, finding, finding, evil)
+	report.Guard(&b, evil, finding, finding, "")
+	report.Guard(&b, evil, nil, finding, "")
+	drift := []report.Drift{{Path: evil, Kind: evil, What: evil}}
+	report.Verify(&b, []report.Verified{
+		{Host: evil, Run: evil, Verdict: report.Drifted, Count: 7, Paths: drift}, {Host: evil, Run: evil, Verdict: report.Drifted, Error: evil},
+		{Host: evil, Verdict: report.NotKnown, Error: evil}, {Host: evil, Verdict: report.Verdict(evil)},
+	})
+	tree := &rollout.Tree{Fingerprint: evil, Files: 1}
+	report.Masters(&b, []report.Master{
+		{Host: evil, Error: evil}, {Host: evil, Tree: tree, Drift: &report.MasterDrift{Count: 9, Paths: drift}}, {Host: evil, Origin: true, Tree: tree},
+	}, evil)
+	var last []rollout.LastTree
+	for _, standing := range []rollout.Standing{rollout.Synced, rollout.Partial, rollout.Failed, rollout.Syncing, "", rollout.Standing(evil)} {
+		last = append(last, rollout.LastTree{Host: evil, Standing: standing, Run: evil, Tree: tree, Paths: []string{evil}, Error: evil, RolledBack: evil})
+	}
+	report.Trees(&b, last, tree, evil, evil)
+	report.Trees(&b, last, &rollout.Tree{Fingerprint: "x"}, evil, evil)
+	report.Trees(&b, last, nil, evil, evil)
 	report.Pools(&b, []report.PoolRow{{evil, evil, evil, evil}})
 	for i, r := range b.String() {
 		if r != '\n' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {

@@ -29,6 +29,7 @@ func Run(w io.Writer, r RunReport) {
 	v.out(p)
 	v.named(p)
 	v.where(p)
+	v.left(p)
 	v.failures(p)
 	v.stages(p)
 	v.files(p)
@@ -52,10 +53,19 @@ type view struct {
 	outcome rollout.Outcome
 	phase   phase
 	hosts   []rollout.HostReport
+	keeps   map[string]bool // hosts that keep what their sync replaces
 }
 
 func examine(r RunReport) *view {
-	v := &view{RunReport: r, plan: r.State.Plan, outcome: r.State.Outcome(), hosts: r.State.Report(), phase: died}
+	v := &view{
+		RunReport: r, plan: r.State.Plan, outcome: r.State.Outcome(), hosts: r.State.Report(), phase: died,
+		keeps: map[string]bool{},
+	}
+	for _, h := range v.plan.Hosts {
+		if h.Keep {
+			v.keeps[h.Name] = true
+		}
+	}
 	if done := r.State.Finished(); done != nil {
 		v.outcome, v.phase = *done, finished
 	} else if r.Alive {
@@ -81,13 +91,39 @@ func (v *view) giveUpWaiting() {
 	v.outcome.Counts.Waiting = 0
 }
 
-// title names the run and its mode.
-func (v *view) title() string {
-	mode := text.Short(string(v.plan.Mode), 20)
-	if v.plan.Mode == inventory.ModeCanary {
+// title names the run and what it is.
+func (v *view) title() string { return "run " + text.Short(v.plan.Run, 60) + " (" + what(v.plan) + ")" }
+
+// what says what kind of run a plan is, and of which fleet.
+func what(plan *rollout.Plan) string {
+	mode, fleet := text.Short(string(plan.Mode), 20), text.Short(plan.Fleet, 60)
+	switch plan.Mode {
+	case inventory.ModeCanary:
 		mode = "canaries"
+	case rollout.ModeMasters:
+		mode, fleet = "sync", "masters of "+fleet
+	case inventory.ModeSync, inventory.ModeResync, rollout.ModeRollback:
 	}
-	return fmt.Sprintf("run %s (%s of %s)", text.Short(v.plan.Run, 60), mode, text.Short(v.plan.Fleet, 60))
+	if plan.Undoes != "" {
+		return "rollback of " + text.Short(plan.Undoes, 60) + ", " + fleet
+	}
+	return mode + " of " + fleet
+}
+
+// verb is what a run does to its hosts.
+func (v *view) verb() string {
+	if v.plan.Undoes != "" {
+		return "rolled back"
+	}
+	return "synced"
+}
+
+// did returns how many hosts have what the run was to bring them.
+func (v *view) did() int {
+	if v.plan.Undoes != "" {
+		return v.outcome.Counts.RolledBack
+	}
+	return v.outcome.Counts.Synced + v.outcome.Counts.Partial
 }
 
 // headline says in one line how the run ended.
@@ -104,7 +140,10 @@ func (v *view) headline(p *text.Printer) {
 		switch o.Result {
 		case rollout.ResultDone:
 			colour = text.Green
-			said = "done: " + text.Hosts(o.Counts.Synced+o.Counts.Partial) + " of " + text.Count(o.Counts.Hosts) + " synced"
+			said = "done: " + text.Hosts(v.did()) + " of " + text.Count(o.Counts.Hosts) + " " + v.verb()
+			if v.plan.Undoes != "" {
+				said = "done: " + text.Count(v.did()) + " of " + text.Hosts(o.Counts.Hosts) + " " + v.verb()
+			}
 		case rollout.ResultFailed:
 			colour = text.Amber
 			said = fmt.Sprintf("done, but %s FAILED (at most %s may)", text.Hosts(o.Counts.Failed), text.Count(v.plan.Limits.MaxFailures))
@@ -115,6 +154,10 @@ func (v *view) headline(p *text.Printer) {
 		default:
 			colour, said = text.Red, "ended: "+text.Short(string(o.Result), maxWhy)
 		}
+	}
+	if n := len(o.Mixed); n > 0 && v.phase != running {
+		colour = text.Alarm
+		said += fmt.Sprintf("; %s IN THE POOLS WITH A MIXED TREE", text.Hosts(n))
 	}
 	if n := len(v.names()); n > 0 && v.phase != running {
 		colour = text.Alarm
@@ -165,8 +208,23 @@ func (v *view) names() []string {
 	return names
 }
 
-// out names what is not in its pools, each with the reason.
+// out names what users may meet a half tree on, and what is not in its pools, each with the reason.
 func (v *view) out(p *text.Printer) {
+	for _, n := range v.outcome.Mixed {
+		colour, head := text.Alarm, "MIXED"
+		if v.phase == running {
+			colour, head = text.Red, "mixed" // what can be done about it is being done
+		}
+		field(p, colour, head, fmt.Sprintf("%s: %s", text.Short(n.Host, 80), text.Short(n.Detail, maxWhy)))
+	}
+	v.held(p)
+	for _, n := range v.outcome.Quarantined {
+		field(p, text.Red, "kept out", fmt.Sprintf("%s is in quarantine: %s", text.Short(n.Host, 80), text.Short(n.Detail, maxWhy)))
+	}
+}
+
+// held names what is out of its pools because it serves or did.
+func (v *view) held(p *text.Printer) {
 	names := v.names()
 	if len(names) == 0 {
 		return
@@ -228,13 +286,21 @@ func (v *view) where(p *text.Printer) {
 	}
 	add(c.Synced, "synced")
 	add(c.Partial, "synced of the paths only")
+	if v.plan.Undoes != "" {
+		add(c.RolledBack, "rolled back")
+	} else {
+		add(c.RolledBack, "rolled back (they have the tree that they had before)")
+	}
 	add(c.Failed, "failed (their trees may be mixed)")
 	add(c.Waiting, "to be tried again")
 	if v.phase == running {
 		add(c.Unknown, "in flight")
-		add(c.Untouched, "still to come")
 	} else {
 		add(c.Unknown, "unknown")
+	}
+	if v.phase == running && v.State.Stopping() == "" {
+		add(c.Untouched, "still to come")
+	} else {
 		add(c.Untouched, "untouched")
 	}
 	field(p, text.Plain, "hosts", text.Count(c.Hosts)+": "+strings.Join(parts, ", "))
@@ -248,15 +314,32 @@ func (v *view) where(p *text.Printer) {
 		field(p, text.Red, "unknown", text.Fold(names, maxFold)+" (in flight when the run died; the tree there may be mixed)")
 	}
 	v.gate(p)
-	field(p, text.Plain, "origin", text.Short(v.plan.Origin, 80))
+	if v.plan.Origin != "" {
+		field(p, text.Plain, "origin", text.Short(v.plan.Origin, 80))
+	}
+	tree(p, v.plan)
 	if len(v.plan.Paths) > 0 {
 		field(p, text.Plain, "paths", listed(v.plan.Paths))
 	}
-	cost := text.Bytes(v.outcome.Bytes) + " on the wire"
-	if took := time.Duration(v.outcome.Took); took > 0 {
-		cost += ", " + text.Time(took)
+	if v.plan.Override != "" {
+		field(p, text.Amber, "override", "what the guard refused: "+text.Short(v.plan.Override, maxWhy))
 	}
-	field(p, text.Plain, "began", v.plan.Made.UTC().Format(time.DateTime)+"Z, "+cost)
+	began := v.plan.Made.UTC().Format(time.DateTime) + "Z"
+	if v.plan.Undoes == "" {
+		began += ", " + text.Bytes(v.outcome.Bytes) + " on the wire"
+	}
+	if took := time.Duration(v.outcome.Took); took > 0 {
+		began += ", " + text.Time(took)
+	}
+	field(p, text.Plain, "began", began)
+}
+
+// tree names what the origin held when the run was planned.
+func tree(p *text.Printer, plan *rollout.Plan) {
+	if t := plan.Tree; t != nil {
+		field(p, text.Plain, "tree", fmt.Sprintf("%s, %s, %s", orElse(text.Fingerprint(t.Fingerprint), "of no known fingerprint"),
+			text.Plural(t.Files, "file"), text.Bytes(t.Bytes)))
+	}
 }
 
 // gate says how the canaries were judged.
@@ -282,6 +365,20 @@ func (v *view) gate(p *text.Printer) {
 		said += ": " + text.Short(why, maxWhy)
 	}
 	field(p, colour, "gate", said)
+}
+
+// left names what a rollback leaves as it is.
+func (v *view) left(p *text.Printer) {
+	if v.plan.Undoes == "" {
+		return
+	}
+	for i, l := range v.plan.Left {
+		if i == maxListed {
+			field(p, text.Amber, "left", fmt.Sprintf("and %d more", len(v.plan.Left)-i))
+			return
+		}
+		field(p, text.Amber, "left", fmt.Sprintf("%s: %s", text.Short(l.Host, 80), text.Short(l.Reason, maxWhy)))
+	}
 }
 
 // listed shows the first of a list that is in an order of its own.

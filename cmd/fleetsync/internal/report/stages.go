@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -20,7 +21,7 @@ func spans(stages []rollout.Stage) []span {
 	var spans []span
 	for i := 0; i < len(stages); {
 		n := i
-		for n < len(stages) && stages[n].Kind == rollout.StageSync && !stages[n].Origin {
+		for n < len(stages) && batch(stages[n]) {
 			n++
 		}
 		if n == i {
@@ -39,6 +40,11 @@ func spans(stages []rollout.Stage) []span {
 	return spans
 }
 
+// batch says whether a stage is one of the fleet's.
+func batch(s rollout.Stage) bool {
+	return !s.Origin && (s.Kind == rollout.StageSync || s.Kind == rollout.StageUndo && !strings.HasPrefix(s.Name, "canar"))
+}
+
 // stages says for each stage how many of its hosts stand where.
 func (v *view) stages(p *text.Printer) {
 	standing := make(map[string]rollout.Standing, len(v.hosts))
@@ -48,7 +54,9 @@ func (v *view) stages(p *text.Printer) {
 	head := "stages"
 	for _, s := range spans(v.plan.Stages) {
 		first := v.plan.Stages[s.from]
-		if first.Kind != rollout.StageSync {
+		switch first.Kind {
+		case rollout.StageSync, rollout.StageUndo:
+		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool:
 			continue // the gate and the pools have lines of their own
 		}
 		name := text.Short(first.Name, 30)
@@ -62,8 +70,14 @@ func (v *view) stages(p *text.Printer) {
 				tally[standing[host]]++
 			}
 		}
-		synced, failed := tally[rollout.Synced]+tally[rollout.Partial], tally[rollout.Failed]
-		colour, said := text.Plain, fmt.Sprintf("%s of %s synced", text.Count(synced), text.Count(hosts))
+		did, failed := tally[rollout.Synced]+tally[rollout.Partial], tally[rollout.Failed]
+		if first.Kind == rollout.StageUndo {
+			did = tally[rollout.RolledBack]
+		}
+		colour, said := text.Plain, fmt.Sprintf("%s of %s %s", text.Count(did), text.Count(hosts), v.verb())
+		if n := tally[rollout.RolledBack]; n > 0 && first.Kind == rollout.StageSync {
+			said += fmt.Sprintf(", %s rolled back", text.Count(n))
+		}
 		if failed > 0 {
 			colour = text.Red
 			said += fmt.Sprintf(", %s failed", text.Count(failed))

@@ -87,10 +87,12 @@ func driftGroups(p *text.Printer, drifted []Verified) {
 	var groups []group
 	place := map[string]int{}
 	for _, r := range drifted {
-		key := fmt.Sprintf("%d %q", r.Count, r.Paths)
-		if len(r.Paths) == 0 {
-			key += r.Error + r.Run
+		var what strings.Builder
+		what.WriteString(text.Count(r.Count) + "\n" + r.Run + "\n" + r.Error)
+		for _, d := range r.Paths {
+			what.WriteString("\n" + d.Kind + "\n" + d.What + "\n" + d.Path)
 		}
+		key := what.String()
 		i, known := place[key]
 		if !known {
 			i = len(groups)

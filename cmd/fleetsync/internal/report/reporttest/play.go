@@ -134,7 +134,7 @@ func (p *Play) start(step rollout.Step, now time.Time) ending {
 			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
 		case rollout.StepSync:
 			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
-		case rollout.StepDepool, rollout.StepRepool:
+		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine:
 		}
 	}
 	e := *end
@@ -147,9 +147,32 @@ func Fail(class rollout.Class, err string) *rollout.Event {
 	return &rollout.Event{Kind: rollout.StepFailed, Class: class, Error: err}
 }
 
-// Request asks for a full run.
+// Request asks for a full run, as the guard lets it begin: the canaries would get 53 files.
 func Request() rollout.Request {
-	return rollout.Request{Run: "20160202-190601-9f3c", Mode: inventory.ModeSync, Made: Began, Pools: true, Drain: 10 * time.Second}
+	r := rollout.Request{
+		Run: "20160202-190601-9f3c", Mode: inventory.ModeSync, Made: Began, Pools: true, Drain: 10 * time.Second,
+		Tree: &rollout.Tree{
+			Fingerprint: "3f9ac4d21b07e65d8890ffab12c3d4e5f60718293a4b5c6d7e8f901234567890",
+			Digest:      "b1946ac92492d2347c6235b4d2611184d41d8cd98f00b204e9800998ecf8427e",
+			Files:       263_633, Bytes: 6_900_000_000,
+		},
+		Delta: &rollout.Delta{Allowed: 2_636}, MaxDelete: 2_636, Verify: inventory.VerifySample,
+	}
+	for _, name := range []string{"mw1017.eqiad.wmnet", "mw1018.eqiad.wmnet"} {
+		r.Delta.Hosts = append(r.Delta.Hosts, rollout.HostDelta{
+			Host: name, Create: 3, Change: 50, Bytes: 1_200_000,
+			Top: []rollout.TopDelta{{Name: "php-1.27.0-wmf.11", Create: 3, Change: 41}, {Name: "wikiversions.php", Change: 1}, {Name: "wmf-config", Change: 8}},
+		})
+	}
+	return r
+}
+
+// Rollback asks for a run that takes back the one of Request.
+func Rollback() rollout.Request {
+	return rollout.Request{
+		Run: "20160202-194412-07ad", Mode: rollout.ModeRollback, Made: Began, Undoes: Request().Run, MaxDelete: -1,
+		Left: []rollout.Left{{Host: "tin.eqiad.wmnet", Reason: "a master: fleetsync masters undo --on tin.eqiad.wmnet"}},
+	}
 }
 
 // Fleet returns a fleet of two masters and so many hosts, mw1017 and on, of which two are canaries
