@@ -38,6 +38,8 @@ type books struct {
 	out      map[string]time.Time // proxies that are out, since when
 	taken    map[string]bool      // a depool was started and no repool is done
 	rounds   map[string]time.Time // check → when its last round began that passed
+	pulled   map[string]bool      // masters from which somebody has pulled since they were looked at last
+	rolled   map[string]bool      // canaries that have the tree again that they had before
 	stopped  string               // why nothing may start any more
 	most     int                  // most syncs in flight
 	problems []string
@@ -65,6 +67,7 @@ func keep(fleet *inventory.Fleet, policy *inventory.Policy, events []rollout.Eve
 		failures: map[string]int{}, lost: map[string]bool{}, stats: map[string]*rollout.Stats{},
 		sources: map[string]string{}, errors: map[string]string{},
 		observed: map[string]bool{}, out: map[string]time.Time{}, taken: map[string]bool{}, rounds: map[string]time.Time{},
+		pulled: map[string]bool{}, rolled: map[string]bool{},
 	}
 	for _, m := range fleet.Masters {
 		b.slots[m.Host] = m.Slots
@@ -124,7 +127,7 @@ func (b *books) start(e rollout.Event) {
 	}
 	b.flying[e.Step] = e
 	kind := b.kind(e)
-	if b.stopped != "" && kind != rollout.StepRepool {
+	if b.stopped != "" && kind != rollout.StepRepool && kind != rollout.StepRollback && kind != rollout.StepQuarantine {
 		b.wrong("event %d: %s starts although %s", e.Seq, e.Step, b.stopped)
 	}
 	switch kind {
@@ -148,7 +151,22 @@ func (b *books) start(e rollout.Event) {
 				b.wrong("event %d: %s is put back while it serves %s", e.Seq, e.Host, f.Host)
 			}
 		}
+	case rollout.StepLook:
+		if !b.pulled[e.Host] {
+			b.wrong("event %d: %s is looked at, and nobody has pulled from it since the last time", e.Seq, e.Host)
+		}
+		delete(b.pulled, e.Host)
+	case rollout.StepRollback:
+		b.stopped = "the gate has condemned the canaries"
+		if b.forced() || b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("sync/"+e.Host)] == 0 {
+			b.wrong("event %d: %s is rolled back without a reason", e.Seq, e.Host)
+		}
+	case rollout.StepQuarantine:
+		if b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("rollback/"+e.Host)] == 0 || b.rolled[e.Host] {
+			b.wrong("event %d: %s is quarantined without a reason", e.Seq, e.Host)
+		}
 	case rollout.StepCheck:
+		b.wantLookedAt(e)
 		for _, h := range b.plan.Hosts {
 			if h.Role == rollout.RoleCanary && b.synced[h.Name].IsZero() && !b.forced() {
 				b.wrong("event %d: %s starts before canary %s is synced", e.Seq, e.Step, h.Name)
@@ -157,8 +175,22 @@ func (b *books) start(e rollout.Event) {
 	}
 }
 
+// wantLookedAt says that what e starts must come after a look at every master that somebody has pulled from.
+func (b *books) wantLookedAt(e rollout.Event) {
+	for master := range b.pulled {
+		b.wrong("event %d: %s starts before %s was looked at again", e.Seq, e.Step, master)
+	}
+	for _, f := range b.flying {
+		if b.kind(f) == rollout.StepLook {
+			b.wrong("event %d: %s starts while %s is in flight", e.Seq, e.Step, f.Step)
+		}
+	}
+}
+
 func (b *books) kind(e rollout.Event) rollout.StepKind {
-	for _, kind := range []rollout.StepKind{rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool} {
+	for _, kind := range []rollout.StepKind{
+		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine,
+	} {
 		if e.Host != "" && string(e.Step) == string(kind)+"/"+e.Host {
 			return kind
 		}
@@ -275,7 +307,17 @@ func (b *books) end(e, began rollout.Event) {
 		b.wrong("event %d: %s failed without a reason", e.Seq, e.Step)
 	}
 	switch b.kind(e) {
+	case rollout.StepLook, rollout.StepQuarantine:
+	case rollout.StepRollback:
+		if done {
+			b.rolled[e.Host] = true
+			delete(b.synced, e.Host)
+			delete(b.lost, e.Host)
+		}
 	case rollout.StepSync:
+		if b.role[e.Source] == rollout.RoleMaster {
+			b.pulled[e.Source] = true
+		}
 		if done {
 			b.synced[e.Host], b.stats[e.Host], b.sources[e.Host] = e.At, e.Stats, e.Source
 			return
@@ -360,7 +402,10 @@ func (b *books) finish(o *rollout.Outcome) {
 	if n := o.Counts.Synced + o.Counts.Partial; n != len(b.synced) {
 		b.wrong("the run says that %d hosts are synced, and it is %d", n, len(b.synced))
 	}
-	if n := o.Counts.Synced + o.Counts.Partial + o.Counts.Failed + o.Counts.Untouched + o.Counts.Unknown; n != o.Counts.Hosts || n != len(b.plan.Hosts)-1 {
+	if o.Counts.RolledBack != len(b.rolled) {
+		b.wrong("the run says that %d hosts are rolled back, and it is %d", o.Counts.RolledBack, len(b.rolled))
+	}
+	if n := o.Counts.Synced + o.Counts.Partial + o.Counts.RolledBack + o.Counts.Failed + o.Counts.Untouched + o.Counts.Unknown; n != o.Counts.Hosts || n != len(b.plan.Hosts)-1 {
 		b.wrong("the run counts %d and %d hosts, the plan has %d", n, o.Counts.Hosts, len(b.plan.Hosts)-1)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,8 +99,8 @@ func TestFailedGate(t *testing.T) {
 	r := w.run(t, "--json", "sync")
 	wantCode(t, r, exitHalted)
 	b := w.audit(t, r.events)
-	b.wantSynced(canaries...)
-	w.wantSynced(t, canaries...)
+	b.wantSynced()
+	w.wantRolledBack(t, before, b, canaries...)
 	others := slices.DeleteFunc(w.everybody(t), func(name string) bool { return slices.Contains(canaries, name) })
 	w.wantUntouched(t, before, others...)
 	w.wantPools(t)
@@ -129,9 +130,21 @@ func TestUnknownGate(t *testing.T) {
 	w.edit(t, "fleetsync.yaml", `command: ["test", "-s",`, `command: ["/no/such/program", "-s",`, "interval: 500ms", "interval: 100ms")
 	before := w.trees(t, w.everybody(t)...)
 	b := w.sync(t, exitHalted, "sync")
-	b.wantSynced(canaries...)
+	b.wantSynced()
+	w.wantRolledBack(t, before, b, canaries...)
 	w.wantUntouched(t, before, slices.Concat(proxies, ordinary, []string{comaster})...)
 	w.wantPools(t)
+}
+
+// wantRolledBack fails the test unless exactly these hosts were rolled back, and have what they had before.
+func (w *world) wantRolledBack(t *testing.T, before map[string]tree, b *books, hosts ...string) {
+	t.Helper()
+	if got, want := slices.Sorted(maps.Keys(b.rolled)), slices.Sorted(slices.Values(hosts)); !slices.Equal(got, want) {
+		t.Errorf("rolled back are %s, want %s", got, want)
+	}
+	for _, host := range hosts {
+		wantTree(t, host, before[host], walk(t, w.tree(host)), false)
+	}
 }
 
 // failHost makes the destination of a host a file.

@@ -230,7 +230,7 @@ func (w *world) hold(t *testing.T, hosts ...string) (release func()) {
 	}
 	bin, pipes := filepath.Join(w.Dir, "bin"), filepath.Join(w.Dir, "held")
 	script := `#!/bin/sh
-for destination; do :; done
+for destination; do if [ "$destination" = --dry-run ]; then exec ` + rsync + ` "$@"; fi; done   # the guard only asks
 host=${destination#"` + filepath.Join(w.Dir, "hosts") + `/"}
 pipe="` + pipes + `/${host%%/*}"
 if [ -p "$pipe" ]; then : >"$pipe.waits"; : <"$pipe"; fi   # until somebody opens its other end
