@@ -63,7 +63,7 @@ const (
 // top is the bar of the current stage.
 func (f *frame) top() {
 	title, current, refill, total, after := f.stage()
-	if f.stopping != "" {
+	if f.stopping != "" && f.undoing == 0 {
 		title = "stopping"
 	}
 	title = text.Pad(text.Short(title, 24), 14)
@@ -88,8 +88,13 @@ func (f *frame) stage() (title string, current, refill, total int64, after strin
 	}
 	stage, c := f.plan.Stages[f.place], f.stages[f.place]
 	elapsed := f.now.Sub(c.began)
+	if f.undoing > 0 && f.plan.Undoes == "" {
+		c := f.stages[0] // the canaries'
+		settled := len(f.undone) + c.failed
+		return "rolling back", int64(settled), int64(c.failed), int64(c.total), fmt.Sprintf("%s/%s", text.Count(settled), text.Count(c.total))
+	}
 	switch stage.Kind {
-	case rollout.StageSync:
+	case rollout.StageSync, rollout.StageUndo:
 		settled := c.done + c.failed
 		after = fmt.Sprintf("%s/%s", text.Count(settled), text.Count(c.total))
 		if c.failed > 0 {
@@ -232,10 +237,13 @@ func (f *frame) transfers(rows int) {
 	}
 }
 
-// holding names the proxies that are out of their pools.
+// holding names the proxies that are out of their pools, and the hosts that stay out.
 func (f *frame) holding() {
 	if len(f.held) > 0 {
 		f.line(indented(text.Amber, "out of their pools: "+text.Fold(f.held, maxFold)))
+	}
+	if len(f.quarantined) > 0 {
+		f.line(indented(text.Red, "in quarantine: "+text.Fold(f.quarantined, maxFold)))
 	}
 }
 
@@ -245,7 +253,7 @@ func (f *frame) whole() {
 	for _, c := range f.stages {
 		failed += c.failed
 	}
-	s := fmt.Sprintf("%s of %s synced", text.Count(f.synced), text.Hosts(len(f.stageOf)))
+	s := fmt.Sprintf("%s of %s %s%s", text.Count(f.did()), text.Hosts(len(f.stageOf)), f.verb(), f.taken())
 	if failed > 0 {
 		s += fmt.Sprintf(", %s failed", text.Count(failed))
 	}

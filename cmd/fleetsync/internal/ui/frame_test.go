@@ -45,18 +45,18 @@ func TestFrame(t *testing.T) {
 	u := New(io.Discard, true, p)
 	u.closed = true // nothing is to be drawn but here
 	pen := newPen()
-	frames := 0
+	frames, every := 0, int64(13)
 	observe := func(e rollout.Event, s *rollout.State) {
 		u.story.observe(e, s)
 		u.Progress(e.Host, transport.Progress{Bytes: 1 << 40, Percent: 300})
-		if e.Seq%13 != 0 {
+		if e.Seq%every != 0 {
 			return
 		}
 		for _, width := range []int{0, 1, 2, 9, 30, 60, 80, 200} {
 			for _, rows := range []int{1, 2, 3, 6, 22} {
 				f := frame{pen: pen, story: u.story, width: width - 1, now: e.At.Add(1500 * time.Millisecond)}
 				f.draw(rows)
-				if len(f.lines) < 1 || len(f.lines) > max(rows, 3) { // what is held and the whole are always drawn
+				if len(f.lines) < 1 || len(f.lines) > max(rows, 4) { // what is held, who is kept out and the whole are always drawn
 					t.Fatalf("%d lines drawn for %d rows", len(f.lines), rows)
 				}
 				lines := u.frame(pen, width, rows)
@@ -74,6 +74,23 @@ func TestFrame(t *testing.T) {
 	}
 	if _, err := (&reporttest.Play{Plan: p, Do: do, Observe: observe}).Run(); err != nil {
 		t.Fatal(err)
+	}
+	every = 1
+	for _, stuck := range []bool{true, false} {
+		u = New(io.Discard, true, p)
+		u.closed = true
+		undo := func(step rollout.Step) (time.Duration, *rollout.Event) {
+			switch {
+			case step.Kind == rollout.StepCheck:
+				return time.Second, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "bad"}
+			case step.Kind == rollout.StepRollback && (stuck || step.Attempt == 1):
+				return time.Second, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+			}
+			return time.Second, nil
+		}
+		if _, err := (&reporttest.Play{Plan: p, Do: undo, Observe: observe}).Run(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Log(frames, "frames")
 }

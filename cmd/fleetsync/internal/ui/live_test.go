@@ -59,7 +59,7 @@ func TestBars(t *testing.T) {
 	for name, play := range map[string]reporttest.Play{
 		"well":     {Plan: plan(t, 60, nil)},
 		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
-		"died":     {Plan: plan(t, 120, nil), Do: troubled, Events: 170},
+		"died":     {Plan: plan(t, 120, nil), Do: troubled, Events: 175},
 		"abort": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
 			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
 		}},

@@ -53,6 +53,20 @@ func plan(t testing.TB, hosts int, change func(*rollout.Request)) *rollout.Plan 
 	return p
 }
 
+// rollback is the plan of a run that takes another back.
+func rollback(t testing.TB, hosts int) *rollout.Plan {
+	t.Helper()
+	f, r := reporttest.Fleet(hosts), reporttest.Rollback()
+	for _, h := range f.Hosts[len(f.Masters):] {
+		r.Selection = append(r.Selection, h.Name)
+	}
+	p, err := rollout.NewRollback(f, reporttest.Settings(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // shown plays a run and returns what the plain form says of it.
 func shown(t testing.TB, play reporttest.Play) string {
 	t.Helper()
@@ -109,6 +123,49 @@ func troubled(step rollout.Step) (time.Duration, *rollout.Event) {
 	return slow(step), nil
 }
 
+// undone is a bad tree, after which one canary is rolled back at the second attempt and the other never, and is
+// taken out of its pools at the second attempt or never.
+func undone(quarantined bool) func(rollout.Step) (time.Duration, *rollout.Event) {
+	return func(step rollout.Step) (time.Duration, *rollout.Event) {
+		switch {
+		case step.ID == "check/front-page":
+			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
+		case step.ID == "rollback/mw1017.eqiad.wmnet" && step.Attempt == 1:
+			return 0, reporttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
+		case step.ID == "rollback/mw1018.eqiad.wmnet":
+			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+		case step.Kind == rollout.StepQuarantine && (step.Attempt == 1 || !quarantined):
+			return 0, reporttest.Fail(rollout.Transient, "conf1001: connection refused")
+		}
+		return 0, nil
+	}
+}
+
+// looked is an origin that somebody changes, or that cannot be looked at any more.
+func looked(class rollout.Class, said string) func(rollout.Step) (time.Duration, *rollout.Event) {
+	return func(step rollout.Step) (time.Duration, *rollout.Event) {
+		if step.Kind == rollout.StepLook && step.Attempt > 2 {
+			return 0, reporttest.Fail(class, said)
+		}
+		return slow(step), nil
+	}
+}
+
+// stay is a rollback that some hosts cannot do.
+func stay(step rollout.Step) (time.Duration, *rollout.Event) {
+	switch step.ID {
+	case "rollback/mw1030.eqiad.wmnet":
+		return 0, reporttest.Fail(rollout.Permanent, "it has kept nothing of run 20160202-190601-9f3c")
+	case "rollback/mw1040.eqiad.wmnet":
+		if step.Attempt < 3 {
+			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+		}
+	case "rollback/mw1041.eqiad.wmnet":
+		return 20 * time.Second, &rollout.Event{Kind: rollout.StepDone, Detail: "two files were not its own any more"}
+	}
+	return 0, nil
+}
+
 func TestPlain(t *testing.T) {
 	tests := map[string]reporttest.Play{
 		"well":     {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
@@ -126,8 +183,8 @@ func TestPlain(t *testing.T) {
 			return slow(step), nil
 		}},
 		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []reporttest.Happening{
-			{After: 110 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
-			{After: 112 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+			{After: 131 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
+			{After: 133 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
 		}},
 		"forced": {Plan: plan(t, 10, func(r *rollout.Request) { r.Force = "the front page is down anyway" }), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "check/front-page" {
@@ -136,8 +193,25 @@ func TestPlain(t *testing.T) {
 			return 0, nil
 		}},
 		"world": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
-			{After: 48 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes"}},
-			{After: 49 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: "conf1001 has not answered for 30s"}},
+			{After: 54 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes"}},
+			{After: 55 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: "conf1001 has not answered for 30s"}},
+		}},
+		"quarantine": {Plan: plan(t, 60, nil), Do: undone(true)},
+		"mixed":      {Plan: plan(t, 60, nil), Do: undone(false)},
+		"stop-undo": {Plan: plan(t, 60, nil), Do: undone(true), World: []reporttest.Happening{
+			{After: 7 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+		}},
+		"changed":  {Plan: plan(t, 60, nil), Do: looked(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")},
+		"unlooked": {Plan: plan(t, 60, nil), Do: looked(rollout.Transient, "ssh: connection refused")},
+		"told": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
+			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.SourceChanged, Host: "mira.codfw.wmnet", Detail: "somebody writes there"}},
+		}},
+		"rollback": {Plan: rollback(t, 60), Do: stay},
+		"rollback-gate": {Plan: rollback(t, 60), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.ID == "check/front-page" {
+				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
+			}
+			return 0, nil
 		}},
 		"canary": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })},
 		"terminated": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }), World: []reporttest.Happening{
@@ -235,6 +309,28 @@ func hostile(t *testing.T) reporttest.Play {
 // Planted faults that it saw: tell without Clean.
 func TestHostile(t *testing.T) {
 	out := shown(t, hostile(t))
+	for _, class := range []rollout.Class{rollout.Permanent, rollout.Transient, rollout.Changed} {
+		play := hostile(t)
+		play.Plan.Force, play.World = "", nil
+		play.Do = func(step rollout.Step) (time.Duration, *rollout.Event) {
+			switch step.Kind {
+			case rollout.StepCheck:
+				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
+			case rollout.StepRollback, rollout.StepQuarantine:
+				if step.Attempt == 1 || strings.HasPrefix(step.Host, "mw1017") {
+					return 0, reporttest.Fail(class, evil)
+				}
+				return 0, &rollout.Event{Kind: rollout.StepDone, Detail: evil}
+			case rollout.StepLook:
+				if step.Attempt > 1 || class == rollout.Changed {
+					return 0, reporttest.Fail(class, evil)
+				}
+			case rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool:
+			}
+			return 0, nil
+		}
+		out += shown(t, play)
+	}
 	if !strings.Contains(out, "evil") {
 		t.Error("nothing hostile was shown")
 	}

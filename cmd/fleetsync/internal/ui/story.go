@@ -35,6 +35,14 @@ type story struct {
 	ended    int       // syncs that were stopped in this turn
 	reported time.Time // how far the stage has come
 
+	has         map[string]bool // hosts that hold the run's tree, of those that took it from the origin
+	undone      map[string]bool // hosts that were rolled back, and not synced since
+	undoing     int             // rollbacks in flight
+	back        int             // canaries rolled back, of which nothing has been told yet
+	endedUndos  int             // rollbacks that were stopped in this turn
+	quarantined []string
+	trials      map[rollout.StepID]*tries
+
 	again limiter // of failures that are tried again
 	final limiter // of failures for good
 }
@@ -51,6 +59,7 @@ type flight struct {
 	source  string
 	attempt int
 	since   time.Time
+	undo    bool // it puts back what was there before
 	bytes   int64
 	percent int
 	known   bool // bytes and percent are
@@ -69,14 +78,17 @@ func newStory(p *rollout.Plan) *story {
 		plan: p, stages: make([]chapter, len(p.Stages)), stageOf: make(map[string]int, len(p.Hosts)), place: -1,
 		failed: map[string]bool{}, flights: map[string]*flight{},
 		rounds: map[string]*round{}, pools: map[string]rollout.StepID{},
+		has: map[string]bool{}, undone: map[string]bool{}, trials: map[rollout.StepID]*tries{},
 		again: newLimiter(5, 100), final: newLimiter(10, 200),
 	}
 	for i, stage := range p.Stages {
 		s.stages[i].total = len(stage.Hosts)
-		if stage.Kind == rollout.StageSync {
+		switch stage.Kind {
+		case rollout.StageSync, rollout.StageUndo:
 			for _, host := range stage.Hosts {
 				s.stageOf[host] = i
 			}
+		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool:
 		}
 	}
 	for _, name := range p.Gate.Checks {
@@ -108,6 +120,10 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 	switch e.Kind {
 	case rollout.RunStarted:
 		s.began = e.At
+		if s.plan.Undoes != "" {
+			s.tellPlain("run %s (rollback of %s, %s) begins: %s", name(s.plan.Run), name(s.plan.Undoes), name(s.plan.Fleet), text.Hosts(len(s.stageOf)))
+			break
+		}
 		s.tellPlain("run %s (%s of %s) begins: %s from %s", name(s.plan.Run), s.plan.Mode, name(s.plan.Fleet),
 			text.Hosts(len(s.stageOf)), name(s.plan.Origin))
 	case rollout.RunResumed:
@@ -117,7 +133,7 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 	case rollout.PoolChanged:
 		s.tell(bad, "%s: somebody changed its pool objects%s; nothing more is taken from it", name(e.Host), detail(e))
 	case rollout.SourceChanged:
-		s.tell(bad, "%s: its tree changed during the run%s; nothing more is taken from it", name(e.Host), detail(e))
+		s.changed(e)
 	case rollout.LockLost:
 		s.tell(bad, "the lock was lost%s; nothing new starts, and running transfers are stopped%s", detail(e), s.andPools())
 		s.stopping, s.stopTold = "the lock was lost", true
@@ -145,6 +161,10 @@ func detail(e rollout.Event) string {
 // resumed takes over where the journal ends. It looks at the whole fleet, once.
 func (s *story) resumed(e rollout.Event, state *rollout.State) {
 	s.began, s.synced, s.bytes, s.place = e.At, 0, 0, -1
+	s.undoing, s.back = 0, 0
+	clear(s.has)
+	clear(s.undone)
+	clear(s.trials)
 	for i := range s.stages {
 		s.stages[i].done, s.stages[i].failed = 0, 0
 	}
@@ -155,8 +175,16 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 		case rollout.Synced, rollout.Partial:
 			s.synced++
 			stage.done++
+			if s.plan.Stages[s.stageOf[h.Host]].Origin {
+				s.has[h.Host] = true
+			}
 			if h.Stats != nil {
 				s.bytes += h.Stats.Bytes
+			}
+		case rollout.RolledBack:
+			s.undone[h.Host] = true
+			if s.plan.Undoes != "" {
+				stage.done++
 			}
 		case rollout.Failed:
 			if h.Error != "" { // else it was in flight when the run died
@@ -169,7 +197,7 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 	s.held = state.Held()
 	verdict, _ := state.Gate()
 	s.gated = verdict != ""
-	s.tell(note, "run %s goes on: %d of %s synced", name(s.plan.Run), s.synced, text.Hosts(len(s.stageOf)))
+	s.tell(note, "run %s goes on: %d of %s %s", name(s.plan.Run), s.did(), text.Hosts(len(s.stageOf)), s.verb())
 }
 
 // step folds the beginning or the end of a step.
@@ -178,6 +206,12 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	switch rollout.StepKind(kind) {
 	case rollout.StepSync:
 		s.sync(e, state)
+	case rollout.StepRollback:
+		s.undo(e)
+	case rollout.StepQuarantine:
+		s.quarantine(e)
+	case rollout.StepLook:
+		s.look(e)
 	case rollout.StepCheck:
 		s.check(e, about)
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
@@ -189,10 +223,8 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 func (s *story) sync(e rollout.Event, state *rollout.State) {
 	stage := &s.stages[s.stageOf[e.Host]]
 	if e.Kind == rollout.StepStarted {
-		if s.failed[e.Host] { // not for good, then
-			delete(s.failed, e.Host)
-			stage.failed--
-		}
+		s.notFailed(e.Host, stage)
+		delete(s.undone, e.Host)
 		s.flights[e.Host] = &flight{source: e.Source, attempt: e.Attempt, since: e.At}
 		return
 	}
@@ -200,6 +232,9 @@ func (s *story) sync(e rollout.Event, state *rollout.State) {
 	if e.Kind == rollout.StepDone {
 		s.synced++
 		stage.done++
+		if s.plan.Stages[s.stageOf[e.Host]].Origin { // of which the canaries may be rolled back
+			s.has[e.Host] = true
+		}
 		if e.Stats != nil {
 			s.bytes += e.Stats.Bytes
 		}
@@ -368,20 +403,37 @@ func (s *story) finished(e rollout.Event) {
 		return
 	}
 	for i, out := range o.Out {
-		if i == 20 {
+		if i == maxNamed {
 			s.tell(bad, "and %d more are STILL OUT of their pools", len(o.Out)-i)
 			break
 		}
 		s.tell(bad, "%s: STILL OUT of its pools: %s", name(out.Host), reason(orElse(out.Error, "nothing was tried")))
 	}
+	for i, n := range o.Mixed {
+		if i == maxNamed {
+			s.tell(bad, "and %d more without a good tree are IN THEIR POOLS", len(o.Mixed)-i)
+			break
+		}
+		s.tell(bad, "%s: IN ITS POOLS WITHOUT A GOOD TREE: %s", name(n.Host), reason(n.Detail))
+	}
 	said := fmt.Sprintf("run %s ends: %s", name(s.plan.Run), o.Result)
 	if o.Why != "" {
 		said += ": " + reason(o.Why)
 	}
-	s.tellPlain("%s; %s of %s synced, %s failed, %s untouched, %s in %s", said,
-		text.Count(o.Counts.Synced+o.Counts.Partial), text.Hosts(o.Counts.Hosts), text.Count(o.Counts.Failed),
-		text.Count(o.Counts.Untouched), text.Bytes(o.Bytes), text.Time(time.Duration(o.Took)))
+	did, moved := o.Counts.Synced+o.Counts.Partial, text.Bytes(o.Bytes)+" "
+	back := ""
+	if s.plan.Undoes != "" {
+		did, moved = o.Counts.RolledBack, ""
+	} else if o.Counts.RolledBack > 0 {
+		back = fmt.Sprintf(", %s rolled back", text.Count(o.Counts.RolledBack))
+	}
+	s.tellPlain("%s; %s of %s %s%s, %s failed, %s untouched, %sin %s", said,
+		text.Count(did), text.Hosts(o.Counts.Hosts), s.verb(), back, text.Count(o.Counts.Failed),
+		text.Count(o.Counts.Untouched), moved, text.Time(time.Duration(o.Took)))
 }
+
+// maxNamed bounds the hosts that are named one by one at the end.
+const maxNamed = 20
 
 // progress takes note of a running transfer; what belongs to none is dropped.
 func (s *story) progress(host string, p transport.Progress) {

@@ -38,6 +38,11 @@ func (s *story) turn(state *rollout.State) {
 		s.tell(note, "%s stopped%s", text.Plural(s.ended, "running sync"), then)
 		s.ended = 0
 	}
+	if s.endedUndos > 0 {
+		s.tell(bad, "%s stopped: the tree there may be mixed", text.Plural(s.endedUndos, "running rollback"))
+		s.endedUndos = 0
+	}
+	s.backs()
 	if s.at.Sub(s.reported) >= reportEvery && (s.stopping == "" || len(s.flights) > 0) {
 		s.report()
 	}
@@ -60,7 +65,7 @@ func (s *story) gate(state *rollout.State) {
 	case s.plan.Force != "":
 		s.tell(warn, "gate: %s%s, overridden (%s): %s", name(string(verdict)), took, reason(s.plan.Force), reason(why))
 	default:
-		s.tell(bad, "gate: %s%s: %s; nothing new starts", name(string(verdict)), took, reason(why))
+		s.tell(bad, "gate: %s%s: %s; nothing new starts%s", name(string(verdict)), took, reason(why), s.keeping())
 		s.stopTold = true
 	}
 }
@@ -74,10 +79,14 @@ func (s *story) begin() {
 	stage, c := s.plan.Stages[s.place], &s.stages[s.place]
 	c.began = s.at
 	switch stage.Kind {
-	case rollout.StageSync:
+	case rollout.StageSync, rollout.StageUndo:
+		what := "sync"
+		if stage.Kind == rollout.StageUndo {
+			what = "roll back"
+		}
 		c.left = c.total - c.done
 		if c.left > 0 {
-			s.tellPlain("%s: %s to sync", name(stage.Name), text.Hosts(c.left))
+			s.tellPlain("%s: %s to %s", name(stage.Name), text.Hosts(c.left), what)
 		}
 	case rollout.StageCheck:
 		s.tellPlain("%s: %s of %s, soak %s", name(stage.Name), text.Plural(len(s.plan.Gate.Checks), "check"),
@@ -94,15 +103,15 @@ func (s *story) end() {
 	stage, c := s.plan.Stages[s.place], &s.stages[s.place]
 	took := text.Time(s.at.Sub(c.began))
 	switch stage.Kind {
-	case rollout.StageSync:
+	case rollout.StageSync, rollout.StageUndo:
 		failed := max(0, c.total-c.done) // whoever of a complete stage is not synced
 		if c.left == 0 {
 			return // it was complete when the run went on
 		}
 		if failed == 0 {
-			s.tell(good, "%s: %s synced in %s", name(stage.Name), text.Hosts(c.done), took)
+			s.tell(good, "%s: %s %s in %s", name(stage.Name), text.Hosts(c.done), s.verb(), took)
 		} else {
-			s.tell(warn, "%s: %s of %s synced in %s, %s failed", name(stage.Name), text.Count(c.done), text.Hosts(c.total), took, text.Count(failed))
+			s.tell(warn, "%s: %s of %s %s in %s, %s failed", name(stage.Name), text.Count(c.done), text.Hosts(c.total), s.verb(), took, text.Count(failed))
 		}
 	case rollout.StageDepool:
 		if len(s.held) > 0 {
@@ -124,14 +133,23 @@ func (s *story) stop(why string) {
 	}
 	ending := ""
 	if n := len(s.flights); n > 0 {
-		ending = fmt.Sprintf("; %s in flight may end", text.Plural(n, "sync"))
+		what := "sync"
+		if s.plan.Undoes != "" {
+			what = "rollback"
+		}
+		ending = fmt.Sprintf("; %s in flight may end", text.Plural(n, what))
 	}
 	s.tell(bad, "halted: %s; nothing new starts%s", reason(why), ending)
 }
 
 // report tells how far the current stage has come.
 func (s *story) report() {
-	if s.place < 0 || s.place == len(s.stages) || s.plan.Stages[s.place].Kind != rollout.StageSync {
+	if s.place < 0 || s.place == len(s.stages) {
+		return
+	}
+	switch s.plan.Stages[s.place].Kind {
+	case rollout.StageSync, rollout.StageUndo:
+	case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool:
 		return
 	}
 	s.reported = s.at
@@ -140,6 +158,10 @@ func (s *story) report() {
 	if c.failed > 0 {
 		failed = fmt.Sprintf(", %s failed", text.Count(c.failed))
 	}
-	s.tellPlain("%s: %s of %s synced%s, %s in flight, %s", name(s.plan.Stages[s.place].Name), text.Count(c.done),
-		text.Hosts(c.total), failed, text.Count(len(s.flights)), text.Bytes(s.bytes))
+	moved := ", " + text.Bytes(s.bytes)
+	if s.plan.Undoes != "" {
+		moved = ""
+	}
+	s.tellPlain("%s: %s of %s %s%s, %s in flight%s", name(s.plan.Stages[s.place].Name), text.Count(c.done),
+		text.Hosts(c.total), s.verb(), failed, text.Count(len(s.flights)), moved)
 }

@@ -1,0 +1,198 @@
+package ui
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// tries counts the failures of steps whose fate the state does not tell while a run stops. They are kept as package
+// rollout keeps them.
+type tries struct {
+	failures  int // in succession
+	busySince time.Time
+}
+
+// again says whether a step that failed is tried again.
+func (t *tries) again(e rollout.Event, l rollout.Limits) bool {
+	switch e.Class {
+	case rollout.Stopped:
+		return true
+	case rollout.Busy:
+		if t.busySince.IsZero() {
+			t.busySince = e.At
+		}
+		return e.At.Before(t.busySince.Add(time.Duration(l.Timeout)))
+	case rollout.Transient, rollout.Conflict, rollout.Unhealthy:
+		t.failures++
+		t.busySince = time.Time{}
+		return t.failures < l.Attempts
+	case rollout.Permanent, rollout.Capacity, rollout.Changed:
+		return false
+	default:
+		return false
+	}
+}
+
+// tried returns what is known of the failures of a step.
+func (s *story) tried(id rollout.StepID) *tries {
+	t := s.trials[id]
+	if t == nil {
+		t = &tries{}
+		s.trials[id] = t
+	}
+	return t
+}
+
+// fromKept stands where a transfer has its source: a host that is rolled back takes the tree from itself.
+const fromKept = "what it kept"
+
+// undo folds the rollback of a host.
+func (s *story) undo(e rollout.Event) {
+	stage := &s.stages[s.stageOf[e.Host]]
+	if e.Kind == rollout.StepStarted {
+		if s.has[e.Host] {
+			delete(s.has, e.Host)
+			s.synced--
+			stage.done--
+		}
+		s.notFailed(e.Host, stage)
+		s.flights[e.Host] = &flight{source: fromKept, attempt: e.Attempt, since: e.At, undo: true}
+		s.undoing++
+		return
+	}
+	delete(s.flights, e.Host)
+	s.undoing--
+	if e.Kind == rollout.StepDone {
+		s.undone[e.Host] = true
+		if s.plan.Undoes != "" {
+			stage.done++
+		} else {
+			s.back++
+		}
+		if e.Detail != "" {
+			if suffix, show := s.again.admit(e.Host, e.Detail); show {
+				s.tell(warn, "%s: rolled back, with a warning: %s%s", name(e.Host), reason(e.Detail), suffix)
+			}
+		}
+		return
+	}
+	if e.Class == rollout.Stopped {
+		s.endedUndos++
+		return
+	}
+	limit, kind, then := &s.final, bad, "not tried again"
+	if s.tried(e.Step).again(e, s.plan.Limits) && (s.plan.Undoes == "" || s.stopping == "") {
+		limit, kind, then = &s.again, warn, "will be tried again"
+	} else {
+		s.failed[e.Host] = true
+		stage.failed++
+	}
+	said := orElse(e.Error, "no reason is known")
+	if suffix, show := limit.admit(e.Host, string(e.Class)+said); show {
+		s.tell(kind, "%s: cannot be rolled back: %s (attempt %d, %s)%s", name(e.Host), reason(said), e.Attempt, then, suffix)
+	}
+}
+
+// notFailed takes back that a host has failed for good.
+func (s *story) notFailed(host string, stage *chapter) {
+	if s.failed[host] {
+		delete(s.failed, host)
+		stage.failed--
+	}
+}
+
+// quarantine folds that a host without a good tree is taken out of its pools.
+func (s *story) quarantine(e rollout.Event) {
+	switch {
+	case e.Kind == rollout.StepStarted:
+		s.pools[e.Host] = e.Step
+		return
+	case e.Kind == rollout.StepDone:
+		s.quarantined = append(s.quarantined, e.Host)
+		s.tell(bad, "%s: in quarantine: it has no good tree, and is out of its pools until somebody puts it back%s", name(e.Host), detail(e))
+	case e.Class == rollout.Stopped:
+	case s.tried(e.Step).again(e, s.plan.Limits):
+		s.tell(bad, "%s: has no good tree, and cannot be taken out of its pools: %s (attempt %d, will be tried again)",
+			name(e.Host), reason(orElse(e.Error, "no reason is known")), e.Attempt)
+	default:
+		s.tell(bad, "%s: USERS MAY MEET A HALF TREE THERE: it cannot be taken out of its pools: %s",
+			name(e.Host), reason(orElse(e.Error, "no reason is known")))
+	}
+	delete(s.pools, e.Host)
+}
+
+// look folds a look at a master. Somebody looks all the time, so only what is wrong is told.
+func (s *story) look(e rollout.Event) {
+	switch {
+	case e.Kind == rollout.StepStarted:
+	case e.Kind == rollout.StepDone:
+		delete(s.trials, e.Step)
+	case e.Class == rollout.Stopped:
+	case e.Class == rollout.Changed:
+		s.changed(e)
+	case s.tried(e.Step).again(e, s.plan.Limits):
+		s.tell(warn, "%s: cannot be looked at: %s (attempt %d, will be tried again)",
+			name(e.Host), reason(orElse(e.Error, "no reason is known")), e.Attempt)
+	default:
+		s.tell(bad, "%s cannot be looked at: no source any more: %s", s.master(e.Host), reason(orElse(e.Error, "no reason is known")))
+	}
+}
+
+// changed tells that a source does not hold the run's tree any more.
+func (s *story) changed(e rollout.Event) {
+	s.tell(bad, "%s HAS CHANGED: no source any more%s", s.master(e.Host), detail(e))
+}
+
+// master names a master, and the origin as such.
+func (s *story) master(host string) string {
+	if host == s.plan.Origin {
+		return "the origin " + name(host)
+	}
+	return name(host)
+}
+
+// backs tells of the canaries that have been rolled back, once none is in flight.
+func (s *story) backs() {
+	if s.back == 0 || s.undoing > 0 {
+		return
+	}
+	s.tell(good, "canaries: %s rolled back, with the tree that was there before", text.Hosts(s.back))
+	s.back = 0
+}
+
+// keeping says what becomes of the canaries where the gate does not pass.
+func (s *story) keeping() string {
+	for _, h := range s.plan.Hosts {
+		if h.Role == rollout.RoleCanary && h.Keep {
+			return ", and the canaries get back what they had"
+		}
+	}
+	return ""
+}
+
+// verb is what the run does to its hosts.
+func (s *story) verb() string {
+	if s.plan.Undoes != "" {
+		return "rolled back"
+	}
+	return "synced"
+}
+
+// did is how many hosts have what the run was to bring them.
+func (s *story) did() int {
+	if s.plan.Undoes != "" {
+		return len(s.undone)
+	}
+	return s.synced
+}
+
+// taken says how many of the hosts have lost again what the run brought them.
+func (s *story) taken() string {
+	if s.plan.Undoes != "" || len(s.undone) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s rolled back", text.Count(len(s.undone)))
+}
