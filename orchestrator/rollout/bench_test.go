@@ -11,17 +11,32 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// big returns the state of a run over hosts with a proxy for every hundred of them, ten at most.
-func big(tb testing.TB, hosts int) *rollout.State {
+// kind is which run a benchmark makes of a fleet.
+type kind int
+
+const (
+	throughProxies kind = iota
+	fromMasters         // without proxies, so that the masters are looked at all the time
+	rollBack
+)
+
+// big returns the state of a run over hosts with a proxy for every fifty of them, ten at most.
+func big(tb testing.TB, k kind, hosts int) *rollout.State {
 	tb.Helper()
 	f := &inventory.Fleet{Hosts: []inventory.Host{{Name: "m", Datacenter: "dc0"}}, Masters: []inventory.Master{{Host: "m", Serve: true, Slots: 10}}}
+	r := rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true, Tree: &rollout.Tree{Digest: "d"}, Verify: inventory.VerifyAll}
+	plans := rollout.NewPlan
+	if k == rollBack {
+		plans, r.Undoes = rollout.NewRollback, "r0"
+	}
 	for i := range hosts {
 		h := inventory.Host{Name: fmt.Sprintf("h%06d", i), Datacenter: fmt.Sprintf("dc%d", i%2), Rack: fmt.Sprintf("r%d", i/2%40)}
 		f.Hosts = append(f.Hosts, h)
+		r.Selection = append(r.Selection, h.Name)
 		switch {
 		case i < 2:
 			f.Canaries = append(f.Canaries, h.Name)
-		case i < 2+min(10, hosts/50):
+		case k == throughProxies && i < 2+min(10, hosts/50):
 			f.Proxies = append(f.Proxies, inventory.Proxy{Host: h.Name, Slots: 10, Pooled: true})
 		}
 	}
@@ -31,7 +46,10 @@ func big(tb testing.TB, hosts int) *rollout.State {
 			Ramp: []inventory.Amount{{Share: true, BasisPoints: 500}, {Share: true, BasisPoints: 2500}, {Share: true, BasisPoints: 10_000}},
 		},
 	}
-	plan, err := rollout.NewPlan(f, s, rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true})
+	if k == fromMasters {
+		f.Masters[0].Slots = 80
+	}
+	plan, err := plans(f, s, r)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -85,14 +103,15 @@ func goesWell(step rollout.Step) rollout.Event {
 		e.Verdict = rollout.Pass
 	case rollout.StepObserve:
 		e.Objects = []rollout.Object{{Key: "k" + step.Host}}
-	case rollout.StepDepool, rollout.StepRepool:
+	case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine:
 	}
 	return e
 }
 
 // failsFirst fails every host of the fleet once, so that all of them wait for another attempt.
 func failsFirst(step rollout.Step) rollout.Event {
-	if step.Kind == rollout.StepSync && step.Attempt == 1 && step.Host >= "h000020" {
+	change := step.Kind == rollout.StepSync || step.Kind == rollout.StepRollback
+	if change && step.Attempt == 1 && step.Host >= "h000020" {
 		return rollout.Event{Kind: rollout.StepFailed, Class: rollout.Transient, Error: "connection reset"}
 	}
 	return goesWell(step)
@@ -103,12 +122,16 @@ func failsFirst(step rollout.Step) rollout.Event {
 func BenchmarkNext(b *testing.B) {
 	for _, how := range []struct {
 		name  string
+		kind  kind
 		takes time.Duration
 		end   func(rollout.Step) rollout.Event
 	}{
-		{"all goes well", time.Millisecond, goesWell},
-		{"each fails once", time.Millisecond, failsFirst},
-		{"all wait for another attempt at once", 0, failsFirst},
+		{"all goes well", throughProxies, time.Millisecond, goesWell},
+		{"each fails once", throughProxies, time.Millisecond, failsFirst},
+		{"all wait for another attempt at once", throughProxies, 0, failsFirst},
+		{"a look every fifty events", fromMasters, 100 * time.Millisecond, goesWell},
+		{"rolled back", rollBack, time.Millisecond, goesWell},
+		{"rolled back, each fails once", rollBack, time.Millisecond, failsFirst},
 	} {
 		for _, hosts := range []int{100, 1_000, 10_000, 100_000} {
 			b.Run(fmt.Sprintf("%s/%d", how.name, hosts), func(b *testing.B) {
@@ -117,7 +140,7 @@ func BenchmarkNext(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					b.StopTimer()
-					s := big(b, hosts)
+					s := big(b, how.kind, hosts)
 					runtime.GC()
 					b.StartTimer()
 					before := cpuTime(b)
