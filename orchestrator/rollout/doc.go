@@ -17,7 +17,11 @@
 //   - No host beyond the canaries is synced before the gate has passed (or was forced, with a reason).
 //   - Sync steps in flight are at most Limits.Parallel; those from one source at most its slots.
 //   - A proxy serves only while it is out of its pools and after its own sync was verified in this run.
-//   - Past the failure budget, after an abort or any other halt, nothing starts but what puts pools back.
+//   - Past the failure budget, after an abort or any other halt, nothing starts but what puts pools and canaries back.
+//   - A canary that was started keeps nothing of a tree that the gate did not pass: it is rolled back, or it is
+//     taken out of its pools, or it is named; unless a second abort or a lost lock came first.
+//   - A master is looked at after each pull from it, before the stage is complete. One that no longer has the run's
+//     tree, or cannot be looked at, never serves again in this run.
 //   - A pooled host whose depool was started is repooled before the run is done, or named as not restored.
 //   - Each attempt of a step has exactly one step_started and at most one end event.
 //
