@@ -358,7 +358,7 @@ func (s *State) resumed(at time.Time) {
 
 // reopen takes back what ended a finished run.
 func (s *State) reopen() {
-	s.outcome, s.halt, s.haltWhy, s.failures = nil, "", "", 0
+	s.outcome, s.halt, s.haltWhy, s.failures, s.mends = nil, "", "", 0, false
 	if s.gate.verdict != Pass {
 		s.gate = gate{checks: s.gate.checks}
 		for i := range s.gate.checks {

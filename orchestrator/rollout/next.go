@@ -241,7 +241,7 @@ func (s *State) mustEnd(i int) bool {
 func (d *decider) stops() {
 	s := d.s
 	decided := s.gate.verdict != "" && slices.ContainsFunc(s.gate.checks, func(c check) bool { return c.running })
-	condemned := slices.ContainsFunc(s.canaries, s.condemned)
+	condemned := s.mends && slices.ContainsFunc(s.canaries, s.condemned)
 	if !s.anyLost && !decided && !condemned && s.abort < AbortNow {
 		return
 	}

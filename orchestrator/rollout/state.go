@@ -65,6 +65,7 @@ type State struct {
 	abort    int
 	abortWhy string
 	anyLost  bool // some source was lost: transfers from it may have to be ended
+	mends    bool // the gate has condemned canaries: they are looked through from now on
 	named    []Named
 	started  time.Time
 	outcome  *Outcome

@@ -29,6 +29,7 @@ type quarantine struct {
 
 // condemn wants the canaries rolled back that the run has touched: the gate did not pass.
 func (s *State) condemn() {
+	s.mends = true
 	for _, i := range s.canaries {
 		if h := &s.hosts[i]; h.attempts > 0 && !h.undo.fresh && s.Plan.Hosts[i].Keep {
 			h.undo.wanted = true
@@ -51,6 +52,9 @@ func (s *State) quarantinable(i int) bool {
 
 // mending says whether something is left to be done for canaries after the gate did not pass.
 func (s *State) mending() bool {
+	if !s.mends {
+		return false
+	}
 	for _, i := range s.canaries {
 		if s.condemned(i) || s.quarantinable(i) {
 			return true
@@ -63,6 +67,9 @@ func (s *State) mending() bool {
 // cannot be: one at a time, as each is judged by what the one before has left in the pool.
 func (d *decider) mend() {
 	s := d.s
+	if !s.mends {
+		return
+	}
 	d.room = s.Plan.Limits.Parallel - s.syncing
 	quarantining := s.depools > 0
 	for _, i := range s.canaries {
