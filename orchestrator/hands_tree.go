@@ -80,8 +80,10 @@ func (h *Hands) rollback(ctx context.Context, step rollout.Step) rollout.Event {
 	defer cancel()
 	undone, err := t.Undo(attempt, run)
 	if errors.Is(err, tree.ErrNoKeep) && h.Plan.Undoes == "" {
-		// The run's sync never began to write there: what it had is what it has.
-		return rollout.Event{Kind: rollout.StepDone, Detail: "nothing had been changed"}
+		// What is kept is kept before the tree's record says that the run begins to write.
+		if last, lastErr := t.Last(attempt); lastErr == nil && (last == nil || last.Run != run) {
+			return rollout.Event{Kind: rollout.StepDone, Detail: "nothing had been changed"}
+		}
 	}
 	return h.treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone, Detail: undone.String()})
 }
@@ -114,6 +116,15 @@ func (h *Hands) Digest(ctx context.Context, name string, paths []string) (string
 		return "", err
 	}
 	return t.Digest(ctx, paths)
+}
+
+// Last returns what a host itself knows of its tree; nil: it knows of no sync.
+func (h *Hands) Last(ctx context.Context, name string) (*tree.Record, error) {
+	t, err := h.treeOn(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.Last(ctx)
 }
 
 // Free returns how many bytes are free where a host's tree is.

@@ -158,6 +158,7 @@ func (b *books) start(e rollout.Event) {
 		delete(b.pulled, e.Host)
 	case rollout.StepRollback:
 		b.stopped = "the gate has condemned the canaries"
+		delete(b.synced, e.Host) // what it has from now on is not the run's tree
 		if b.forced() || b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("sync/"+e.Host)] == 0 {
 			b.wrong("event %d: %s is rolled back without a reason", e.Seq, e.Host)
 		}
@@ -311,7 +312,6 @@ func (b *books) end(e, began rollout.Event) {
 	case rollout.StepRollback:
 		if done {
 			b.rolled[e.Host] = true
-			delete(b.synced, e.Host)
 			delete(b.lost, e.Host)
 		}
 	case rollout.StepSync:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -48,7 +49,28 @@ func (a *app) load() (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := agree(policy, fleet); err != nil {
+		return nil, fail(exitInvalid, err, "change the one or the other")
+	}
 	return &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.person()}, nil
+}
+
+// agree says in what the two files contradict each other.
+func agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
+	excluded := manifest.Excluded(fleet.Tree.Exclude)
+	for _, r := range policy.Guard.Required {
+		if excluded(r.Path, false) {
+			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there", quoted(r.Path))
+		}
+	}
+	for _, m := range fleet.Masters {
+		host, _ := fleet.Host(m.Host) // it is one
+		if marker := policy.Guard.Provisioned; marker == host.Source || strings.HasPrefix(marker, host.Source+"/") {
+			// A sync would bring it to a master that is not provisioned.
+			return fmt.Errorf("guard: provisioned: %s is in the tree of %s: it must be outside", quoted(marker), m.Host)
+		}
+	}
+	return nil
 }
 
 func unreadable(err error, hint string) error {

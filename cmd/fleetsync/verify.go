@@ -157,27 +157,55 @@ func (v *verifier) load(last rollout.LastTree) error {
 	return nil
 }
 
-// host compares one host.
+// host compares one host with what its last run left there, as far as this machine knows. What the host itself has
+// recorded counts where that is of a later run: another master may have synced it.
 func (v *verifier) host(ctx context.Context, last rollout.LastTree) report.Verified {
 	r := report.Verified{Host: last.Host, Run: last.Run}
-	switch {
-	case last.Standing == "":
-		r.Verdict, r.Error = report.NotKnown, "no run is known that synced it"
-		return r
-	case last.Tree == nil || last.Standing != rollout.Synced && last.Standing != rollout.Partial:
-		r.Verdict, r.Error = report.NotKnown, "its last run left it "+string(last.Standing)
-		return r
+	known := last.Tree != nil && (last.Standing == rollout.Synced || last.Standing == rollout.Partial)
+	if known {
+		digest, err := v.hands.Digest(ctx, last.Host, last.Paths)
+		switch {
+		case err != nil:
+			r.Verdict, r.Error = report.NotKnown, err.Error()
+			return r
+		case digest == last.Tree.Digest && !v.content:
+			r.Verdict = report.Same
+			return r
+		case digest == last.Tree.Digest:
+			v.differences(ctx, last, &r, digest)
+			return r
+		}
 	}
-	digest, err := v.hands.Digest(ctx, last.Host, last.Paths)
+	record, err := v.hands.Last(ctx, last.Host)
 	switch {
 	case err != nil:
 		r.Verdict, r.Error = report.NotKnown, err.Error()
-	case digest == last.Tree.Digest && !v.content:
-		r.Verdict = report.Same
+	case record != nil && record.Run > last.Run && record.Digest != "" && !record.Partial:
+		v.recorded(ctx, &r, record.Run, record.Digest, record.Paths)
+	case known:
+		v.differences(ctx, last, &r, "")
+	case last.Standing == "":
+		r.Verdict, r.Error = report.NotKnown, "no run is known that synced it"
 	default:
-		v.differences(ctx, last, &r, digest)
+		r.Verdict, r.Error = report.NotKnown, "its last run left it "+string(last.Standing)
 	}
 	return r
+}
+
+// recorded compares a host with its own record.
+func (v *verifier) recorded(ctx context.Context, r *report.Verified, run, want string, paths []string) {
+	r.Run = transport.Neutral(run)
+	digest, err := v.hands.Digest(ctx, r.Host, paths)
+	switch {
+	case err != nil:
+		r.Verdict, r.Error = report.NotKnown, err.Error()
+	case digest != want:
+		r.Verdict = report.Drifted // from a run whose manifest is on another master
+	case v.content:
+		r.Verdict, r.Error = report.NotKnown, "the manifest of its run is on another master, so that contents cannot be compared"
+	default:
+		r.Verdict = report.Same
+	}
 }
 
 // differences names what drifted on a host.
