@@ -370,6 +370,7 @@ func (l *Local) Hash(ctx context.Context, paths []string) ([]manifest.Hash, erro
 	}
 	defer unix.Close(root) //nolint:errcheck // it was only read from
 	hashes := make([]manifest.Hash, len(paths))
+	const run = 32 // files next to each other, which a worker takes at once: most are in one folder
 	var next atomic.Int64
 	var failed atomic.Bool
 	errs := make([]error, max(2, runtime.GOMAXPROCS(0)))
@@ -377,9 +378,21 @@ func (l *Local) Hash(ctx context.Context, paths []string) ([]manifest.Hash, erro
 	for n := range errs {
 		workers.Go(func() {
 			buffer := make([]byte, 256<<10)
-			for i := next.Add(1) - 1; i < int64(len(paths)) && !failed.Load(); i = next.Add(1) - 1 {
-				if hashes[i], errs[n] = l.hash(ctx, root, paths[i], buffer); errs[n] != nil {
-					failed.Store(true)
+			f := folder{root: root, fd: -1}
+			defer f.close()
+			for {
+				from := int(next.Add(run) - run)
+				if from >= len(paths) {
+					return
+				}
+				for i := from; i < min(from+run, len(paths)); i++ {
+					if failed.Load() {
+						return
+					}
+					if hashes[i], errs[n] = l.hash(ctx, &f, paths[i], buffer); errs[n] != nil {
+						failed.Store(true)
+						return
+					}
 				}
 			}
 		})
@@ -393,12 +406,42 @@ func (l *Local) Hash(ctx context.Context, paths []string) ([]manifest.Hash, erro
 	return hashes, nil
 }
 
-func (l *Local) hash(ctx context.Context, root int, path string, buffer []byte) (manifest.Hash, error) {
+// folder opens one file after another, and keeps the folder of the last one open.
+type folder struct {
+	root int
+	path string
+	fd   int // of the path; -1 if there is none
+}
+
+func (f *folder) open(path string) (int, error) {
+	cut := strings.LastIndexByte(path, '/')
+	if cut < 0 {
+		return openAt(f.root, path, unix.O_RDONLY)
+	}
+	if f.fd < 0 || f.path != path[:cut] {
+		f.close()
+		fd, err := openBelow(f.root, path[:cut], unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return -1, err
+		}
+		f.path, f.fd = path[:cut], fd
+	}
+	return openAt(f.fd, path[cut+1:], unix.O_RDONLY)
+}
+
+func (f *folder) close() {
+	if f.fd >= 0 {
+		_ = unix.Close(f.fd) // it was only read from
+		f.fd = -1
+	}
+}
+
+func (l *Local) hash(ctx context.Context, f *folder, path string, buffer []byte) (manifest.Hash, error) {
 	var none manifest.Hash
 	if l.opened != nil {
 		l.opened(path)
 	}
-	fd, err := openBelow(root, path, unix.O_RDONLY)
+	fd, err := f.open(path)
 	if err != nil {
 		return none, cannot("read", path, err)
 	}
