@@ -45,7 +45,7 @@ func (l *Local) List(ctx context.Context) (*manifest.Manifest, error) {
 
 // Checkouts walks the tree too.
 func (l *Local) Checkouts(ctx context.Context) ([]string, error) {
-	// A pattern that excludes .git itself is not asked about it, and .git is not walked.
+	// No pattern is asked about .git itself, and it is not walked.
 	w := &walk{excluded: manifest.Excluded(l.Exclude), checkouts: true}
 	if err := w.walk(ctx, l.Root); err != nil {
 		return nil, err
@@ -193,18 +193,12 @@ func (w *walk) open(above *os.File, folder string) (*os.File, error) {
 // read adds what is in the folder to what the worker has found, and its folders to the slice.
 func (w *walk) read(n int, f *os.File, subfolders []string) ([]string, error) {
 	folder, fd := f.Name(), int(f.Fd())
+	if w.checkouts {
+		return w.readCheckout(n, f, subfolders)
+	}
 	names, err := f.Readdirnames(-1)
 	if err != nil {
 		return nil, cannot("read", folder, cause(err))
-	}
-	if w.checkouts {
-		names = slices.DeleteFunc(names, func(name string) bool {
-			if name != ".git" {
-				return false
-			}
-			w.found[n] = append(w.found[n], manifest.Entry{Path: folder})
-			return true
-		})
 	}
 	var st unix.Stat_t
 	for _, name := range names {
@@ -222,9 +216,6 @@ func (w *walk) read(n int, f *os.File, subfolders []string) ([]string, error) {
 		if isFolder {
 			subfolders = append(subfolders, path)
 		}
-		if w.checkouts {
-			continue
-		}
 		e, err := entry(path, &st)
 		if err != nil {
 			return nil, err
@@ -235,6 +226,28 @@ func (w *walk) read(n int, f *os.File, subfolders []string) ([]string, error) {
 			}
 		}
 		w.found[n] = append(w.found[n], e)
+	}
+	return subfolders, nil
+}
+
+// readCheckout adds the folder itself if it is a checkout, and its folders to the slice. What is no folder it need not look at.
+func (w *walk) readCheckout(n int, f *os.File, subfolders []string) ([]string, error) {
+	folder := f.Name()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, cannot("read", folder, cause(err))
+	}
+	for _, e := range entries {
+		path := e.Name()
+		if folder != "." {
+			path = folder + "/" + e.Name()
+		}
+		switch {
+		case e.Name() == ".git":
+			w.found[n] = append(w.found[n], manifest.Entry{Path: folder})
+		case e.IsDir() && !w.excluded(path, true):
+			subfolders = append(subfolders, path)
+		}
 	}
 	return subfolders, nil
 }

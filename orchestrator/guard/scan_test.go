@@ -39,7 +39,7 @@ func later(m *manifest.Manifest) *manifest.Manifest {
 
 // The walk and the listing of find are the same manifest, also of what is hard to list.
 //
-// Seen to fail with: a worker that ends while another one still reads; a symlink that is followed; excluded folders walked.
+// Seen to fail with: a symlink that is followed; excluded folders walked.
 func TestLocalListsWhatFindLists(t *testing.T) {
 	need(t, "find")
 	root := t.TempDir()
@@ -309,5 +309,17 @@ func TestLocalNamesWhatItCannotRead(t *testing.T) {
 	}
 	if _, err := local.List(ctx); err == nil || !strings.Contains(err.Error(), "mtime") || strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("an mtime in the year 2350: %v", err)
+	}
+}
+
+// Whether .git is excluded does not matter; what is below anything else that is excluded does not count.
+func TestCheckouts(t *testing.T) {
+	root := t.TempDir()
+	plant(t, root, ".git/HEAD", "a/b/.git", "a/b/c/.git/HEAD", "scap/.git/HEAD", "plain/x", "far -> a", "link/x", "link/.git -> ../.git", ".git/modules/.git/HEAD", "x.swp/.git/HEAD")
+	for _, excludes := range [][]string{{"**/.git", "/scap", "*.swp"}, {"/scap", ".*", "*.swp/"}} {
+		got, err := (&Local{Root: root, Exclude: excludes}).Checkouts(t.Context())
+		if want := []string{".", "a/b", "a/b/c", "link"}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("exclude %q: %q, want %q (%v)", excludes, got, want, err)
+		}
 	}
 }
