@@ -1,0 +1,71 @@
+package main
+
+import (
+	"io"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// BenchmarkGuard measures all that happens before a run when nothing is wrong and nothing has changed (scan, audits, dry
+// run on the canary, free space), against a sync of one host that has nothing to do, of the same tree, in turns. The
+// bound is guard/noop of at most 2.
+func BenchmarkGuard(b *testing.B) {
+	const files = 20_000
+	if err := transport.Missing("rsync", "flock"); err != nil {
+		b.Skip(err)
+	}
+	o := demo.Defaults()
+	o.Dir, o.Hosts, o.Proxies, o.Masters, o.Files, o.Soak = filepath.Join(b.TempDir(), "fleet"), 2, 0, 1, files, 0
+	fleet, err := demo.Up(background, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = fleet.Close() }()
+	a := &app{stdin: nil, stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, name: "fleetsync", config: fleet.Config}
+	options := runOptions{mode: inventory.ModeSync, confirm: -1}
+	if err := a.execute(background, options); err != nil {
+		b.Fatal(err)
+	}
+	s, err := a.load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	pools, err := s.pools()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pools.Close()
+	before, err := a.prepare(background, s, pools, "r1", options)
+	if err != nil {
+		b.Fatal(err)
+	}
+	canary := before.plan.Stages[0].Hosts[0]
+	noop := &orchestrator.Hands{
+		Plan:  &rollout.Plan{Run: "r1", Origin: before.plan.Origin, Hosts: before.plan.Hosts, Limits: before.plan.Limits},
+		Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: &transport.Dialer{},
+	}
+	var guards, noops time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if _, err := a.prepare(background, s, pools, "r1", options); err != nil {
+			b.Fatal(err)
+		}
+		middle := time.Now()
+		e := noop.Do(background, rollout.Step{Kind: rollout.StepSync, Host: canary, Source: before.plan.Origin, Attempt: 1})
+		if e.Kind != rollout.StepDone || e.Stats.Transferred != 0 {
+			b.Fatalf("the sync was to have nothing to do: %+v", e)
+		}
+		noops += time.Since(middle)
+		guards += middle.Sub(start)
+	}
+	b.ReportMetric(guards.Seconds()*1000/float64(b.N), "guard-ms")
+	b.ReportMetric(noops.Seconds()*1000/float64(b.N), "noop-ms")
+	b.ReportMetric(float64(guards)/float64(noops), "guard/noop")
+}
