@@ -26,7 +26,7 @@ func octalLike(s string) (string, bool) {
 
 func FuzzItemized(f *testing.F) {
 	f.Add(">f+++++++++ 3 a/b\n*deleting   0 old/\ncd+++++++++ 4096 ./\n.d..t...... 1 x/\n.f...p..... 9 y")
-	f.Add("created directory /srv/tree\n")
+	f.Add("created directory /srv/tree\ncannot delete non-empty directory: a\nskipping non-regular file \"b\"\n")
 	f.Add(`*deleting   0 \#134#123` + "\n")
 	f.Add(`\#777\#08` + "\n\n x")
 	f.Fuzz(func(t *testing.T, text string) {

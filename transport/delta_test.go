@@ -183,6 +183,24 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// A folder that goes, but for what is excluded in it, stays and is no deletion; rsync remarks on that among its items.
+func TestDryRunKeepsExcluded(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	write(t, src, map[string]string{"a": "1"})
+	p := here(t, transporttest.StartRsyncd(t, "common", src))
+	p.Exclude = []string{"*.swp"}
+	write(t, p.Destination, map[string]string{"old/x": "", "old/.y.swp": "", "e\nf/.z.swp": ""})
+	got, err := transport.DryRun(t.Context(), local, p, 5)
+	if err != nil || got.Delete != 1 || !slices.Equal(got.Deleted, []string{"old/x"}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	p.MaxDelete = got.Delete
+	if stats, err := transport.Sync(t.Context(), local, p, transport.Watch{}); err != nil || stats.Deleted != int64(got.Delete) {
+		t.Errorf("%+v, %v", stats, err)
+	}
+}
+
 func TestDryRunMakesNothing(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
