@@ -1,5 +1,5 @@
-// Package report turns plans and runs into text for people: what a run will do, where one stands and
-// what to type next.
+// Package report turns plans and runs into text for people: what the guard refuses, what a run will do and
+// delete, where one stands and what to type next, what every host holds, and which have drifted.
 //
 // Its functions are pure: they read what they are given and write to one writer, which they only ask
 // whether it is a terminal with colours. They change nothing, and nobody who decides calls them.
@@ -7,7 +7,9 @@
 // # Invariants
 //
 //   - The first lines tell an operator what matters most: how it ended, and what is out of its pools.
-//   - What is out of its pools is always named, host by host, never counted only.
+//   - What is out of its pools, and what is in them without a good tree, is always named, host by host,
+//     never counted only. The latter comes before all else: users may meet it.
+//   - Nobody is told that a host has the tree that it had before unless its rollback is done.
 //   - Only RunHosts and Pools print a line for each host or object; all else fits a screen for a fleet
 //     of any size.
 //   - Everything shown is neutral (see package text), and bounded.

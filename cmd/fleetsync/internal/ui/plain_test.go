@@ -198,6 +198,12 @@ func TestPlain(t *testing.T) {
 		}},
 		"quarantine": {Plan: plan(t, 60, nil), Do: undone(true)},
 		"mixed":      {Plan: plan(t, 60, nil), Do: undone(false)},
+		"bad-canary": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.ID == "sync/mw1018.eqiad.wmnet" {
+				return 5 * time.Second, reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+			}
+			return 0, nil
+		}},
 		"stop-undo": {Plan: plan(t, 60, nil), Do: undone(true), World: []reporttest.Happening{
 			{After: 7 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
 		}},

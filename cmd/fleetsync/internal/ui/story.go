@@ -250,7 +250,7 @@ func (s *story) sync(e rollout.Event, state *rollout.State) {
 		return
 	}
 	h, _ := state.Host(e.Host)
-	again, how := s.fate(e, h)
+	again, how := s.fate(e, h, state)
 	if !again {
 		s.failed[e.Host] = true
 		stage.failed++
@@ -259,7 +259,7 @@ func (s *story) sync(e rollout.Event, state *rollout.State) {
 }
 
 // fate says whether a sync that failed will be tried again, and how a person is told.
-func (s *story) fate(e rollout.Event, h rollout.HostReport) (again bool, how string) {
+func (s *story) fate(e rollout.Event, h rollout.HostReport, state *rollout.State) (again bool, how string) {
 	switch e.Class {
 	case rollout.Busy:
 		how = "busy"
@@ -268,7 +268,8 @@ func (s *story) fate(e rollout.Event, h rollout.HostReport) (again bool, how str
 	default: // permanent, and what no sync should end with
 		how = fmt.Sprintf("attempt %d", e.Attempt)
 	}
-	return h.Standing != rollout.Failed, how
+	// The state may be ahead, and the host in flight again because it is rolled back.
+	return h.Standing != rollout.Failed && state.Stopping() == "", how
 }
 
 // tellFailure tells of a sync that failed, as long as there are not too many.

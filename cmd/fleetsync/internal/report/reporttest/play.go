@@ -21,6 +21,7 @@ type Play struct {
 	World   []Happening                                                      // in order
 	Observe func(e rollout.Event, s *rollout.State)                          // may be nil
 	Events  int                                                              // after which the run dies, at the end of a turn; 0: never
+	Resumed int                                                              // events after which it dies and is resumed, an hour later; 0: never
 }
 
 // Happening is an event that comes from outside of the run.
@@ -44,14 +45,19 @@ func (p *Play) Run() (*rollout.State, error) {
 	now := Began
 	happened := []rollout.Event{{Kind: rollout.RunStarted, Plan: p.Plan}}
 	var flights []ending
-	world := p.World
+	world, resumed := p.World, false
 	for {
 		decision, err := p.turn(s, now, happened)
 		if err != nil || s.Finished() != nil || p.Events > 0 && s.Seq >= int64(p.Events) {
 			return s, err
 		}
+		if p.Resumed > 0 && s.Seq >= int64(p.Resumed) && !resumed {
+			now, resumed, flights = now.Add(time.Hour), true, nil
+			happened = []rollout.Event{{Kind: rollout.RunResumed}}
+			continue
+		}
 		for _, step := range decision.Start {
-			flights = append(flights, p.start(step, now))
+			flights = append(flights, p.start(step, now, s.Held()))
 		}
 		for i := range flights {
 			if e := &flights[i]; slices.Contains(decision.Stop, e.event.Step) && e.event.Class != rollout.Stopped {
@@ -116,7 +122,8 @@ func (p *Play) turn(s *rollout.State, now time.Time, happened []rollout.Event) (
 	return d, nil
 }
 
-func (p *Play) start(step rollout.Step, now time.Time) ending {
+// start begins a step; held are the hosts that are out of their pools because of the run.
+func (p *Play) start(step rollout.Step, now time.Time, held []string) ending {
 	took, end := 2*time.Second, (*rollout.Event)(nil)
 	if p.Do != nil {
 		d, e := p.Do(step)
@@ -131,7 +138,11 @@ func (p *Play) start(step rollout.Step, now time.Time) ending {
 		case rollout.StepCheck:
 			end.Verdict = rollout.Pass
 		case rollout.StepObserve:
-			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
+			o := rollout.Object{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}
+			if slices.Contains(held, step.Host) {
+				o.Value, o.Index, o.Held = `{"weight": 10, "pooled": "no"}`, 8, true
+			}
+			end.Objects = []rollout.Object{o}
 		case rollout.StepSync:
 			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
 		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine:

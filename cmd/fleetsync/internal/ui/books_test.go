@@ -1,0 +1,82 @@
+package ui
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// TestBooks holds, over runs in which anything goes wrong, which are aborted, and which die and are resumed, that
+// the counters that people see are where the run is: the books are kept from the events, and the state from which
+// they are checked keeps its own.
+//
+// Planted faults that it saw: a canary that is rolled back and stays counted as synced, in all or in its stage, also if
+// it was synced before the run was resumed; one that could not be synced and stays counted as failed; rollbacks that
+// stay in flight, are not counted, or are forgotten when the run is resumed.
+func TestBooks(t *testing.T) {
+	undone, again := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		play := reporttest.Draw(t)
+		s, resumed := newStory(play.Plan), 0
+		play.Observe = func(e rollout.Event, state *rollout.State) {
+			if e.Kind == rollout.RunResumed { // by another process, which has seen nothing of the first
+				resumed++
+				again++
+				s = newStory(play.Plan)
+			}
+			s.observe(e, state)
+			s.told = s.told[:0]
+			if e.Seq != state.Seq {
+				return
+			}
+			synced, back, flights, undos, failed := 0, 0, 0, 0, 0
+			for _, h := range state.Report() {
+				switch h.Standing {
+				case rollout.Synced, rollout.Partial:
+					synced++
+				case rollout.RolledBack:
+					back++
+				case rollout.Syncing:
+					flights++
+				case rollout.Failed:
+					failed++
+				case rollout.Untouched, rollout.Waiting:
+				}
+			}
+			for _, r := range state.Running() {
+				if r.Step == rollout.StepID(string(rollout.StepRollback)+"/"+r.Host) {
+					undos++
+				}
+			}
+			if s.synced != synced || len(s.flights) != flights || s.undoing != undos {
+				t.Fatalf("after event %d (%s %s): %d synced, %d in flight, %d of them rollbacks; the run has %d, %d, %d",
+					e.Seq, e.Kind, e.Step, s.synced, len(s.flights), s.undoing, synced, flights, undos)
+			}
+			// A canary that was rolled back, and is to be synced again, counts again once the run has ended without that.
+			if len(s.undone) > back || len(s.undone) < back && (resumed == 0 || play.Plan.Undoes != "") {
+				t.Fatalf("after event %d (%s %s): %d rolled back; the run has %d", e.Seq, e.Kind, e.Step, len(s.undone), back)
+			}
+			for _, c := range s.stages {
+				failed -= c.failed // what was stopped has failed too, in the end
+			}
+			if failed < 0 {
+				t.Fatalf("after event %d (%s %s): %d more have failed than in the run", e.Seq, e.Kind, e.Step, -failed)
+			}
+			for i, c := range s.stages {
+				if c.done < 0 || c.failed < 0 || c.done+c.failed > c.total {
+					t.Fatalf("after event %d (%s %s): stage %d: %+v", e.Seq, e.Kind, e.Step, i, c)
+				}
+			}
+			undone += back
+		}
+		if _, err := play.Run(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if undone == 0 || again == 0 {
+		t.Errorf("%d rolled back, %d resumed: nothing was tried", undone, again)
+	}
+}
