@@ -7,10 +7,11 @@ dir=$keeps/$run
 
 now=$(digest look "$root" "$keeps" "$@") || die 74 "$root: cannot be listed"
 if [ "${now%% *}" != "$seen" ]; then die 75 "the tree has changed since it was looked at"; fi
-printf '%s\n' "$record" | write "$last" || exit
+# Not if it says so already: on a full disk there may be no room before something is removed.
+if ! partial "$last" "$run"; then printf '%s\n' "$record" | write "$last" || exit; fi
 
 temporary=$dir/tmp
-rm -rf -- "$temporary" && mkdir -- "$temporary" || exit 74
+rm -rf -- "$temporary" || exit 74
 if [ "$gone" = no ] && [ ! -d "$root" ]; then mkdir -- "$root" || exit 74; fi
 extended=
 for one in ACLs:--acls xattrs:--xattrs; do
@@ -30,10 +31,12 @@ if [ -d "$root" ]; then
 		rmdir) head -c "$size" | xargs -0 -r rmdir --ignore-fail-on-non-empty -- || failed "remove folders" ;;
 		mkdir) head -c "$size" | xargs -0 -r mkdir -- || failed "make folders" ;;
 		restore)
+			mkdir -p -- "$temporary" || exit 74
 			# A new file is complete before it takes its place. Times are set again, because they are what it was found by.
 			head -c "$size" | rsync --archive $extended --numeric-ids --ignore-times --whole-file --no-implied-dirs --from0 --files-from=- \
 				"--temp-dir=$temporary" "$dir/$argument/" ./ || failed "restore content" ;;
 		split)
+			mkdir -p -- "$temporary" || exit 74
 			# The same, but of the tree's own content.
 			head -c "$size" | rsync --archive $extended --numeric-ids --ignore-times --whole-file --no-implied-dirs --from0 --files-from=- \
 				"--temp-dir=$temporary" ./ ./ || failed "separate hard links" ;;

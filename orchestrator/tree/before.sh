@@ -35,7 +35,11 @@ if [ "$keep" = yes ]; then
 		rm -f -- "$dir/undone" || exit 74
 		if [ -e "$last" ]; then write "$dir/last" <"$last"; fi
 		if [ -d "$root" ]; then
-			{ (cd -- "$root" && find . -ignore_readdir_race "$@" -printf "$format") || die 74 "$root: cannot be listed"; } >"$dir/before.new" || exit 74
+			(cd -- "$root" && find . -ignore_readdir_race "$@" -printf "$format") >"$dir/before.new" || {
+				# A full disk passes; what may not be read does not.
+				if printf '%s\n' "$record" >"$dir/before.new"; then die 1 "$root: cannot be listed"; fi
+				die 74 "$root: there is no room for its listing"
+			}
 			sync -- "$dir/before.new" && mv -f -- "$dir/before.new" "$dir/before" || exit 74
 		else
 			write "$dir/absent" </dev/null

@@ -28,3 +28,9 @@ look() {
 	fi
 	find "$2" -mindepth 1 -maxdepth 2 -printf '%i %C@ %p\0'
 }
+
+# Tells whether the record $1 says that the tree is partial because of the run $2.
+partial() {
+	case $(cat -- "$1" 2>/dev/null) in "{\"run\":\"$2\","*"\"partial\":true"*) return 0 ;; esac
+	return 1
+}

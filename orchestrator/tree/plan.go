@@ -26,6 +26,7 @@ type plan struct {
 	touched     map[string]bool    // paths about which anything is done
 	meta        map[string]meta    // what a path's metadata will be once its content is; absent: as it is now
 	way         map[string]bool    // onTheWay
+	copied      int64              // bytes
 	undone      Undone
 	missing     []string
 
@@ -55,8 +56,9 @@ func metaOf(e *manifest.Entry) meta { return meta{true, e.Mode, e.UID, e.GID, e.
 func inodeOf(e *manifest.Entry) inode { return inode{e.Device, e.Inode} }
 
 // newPlan returns what makes the tree now what it was before; nil is no tree. backups are what the attempts kept: paths begin
-// with the name of the attempt. It is an error, which names them, if the content of files is nowhere to be found.
-func newPlan(before, now, backups *manifest.Manifest) ([]operation, Undone, error) {
+// with the name of the attempt. It is an error, which names them, if the content of files is nowhere to be found. With free bytes that are too few for the copies,
+// what was not there before goes first, and not last.
+func newPlan(before, now, backups *manifest.Manifest, free int64) ([]operation, Undone, error) {
 	p := &plan{
 		before: before, now: now, kept: oldest(backups), parents: map[string]bool{},
 		touched: map[string]bool{}, meta: map[string]meta{}, restore: map[string][]string{},
@@ -74,8 +76,14 @@ func newPlan(before, now, backups *manifest.Manifest) ([]operation, Undone, erro
 		slices.Sort(p.missing)
 		return nil, Undone{}, fmt.Errorf("the content of %s is not kept, and not what it was", shown(p.missing))
 	}
+	if p.copied+spare > free {
+		p.conflicts, p.extras = append(p.conflicts, p.extras...), nil
+	}
 	return p.operations(), p.undone, nil
 }
+
+// spare is what else an undo may need: folders, and what others write meanwhile.
+const spare = 1 << 20
 
 // oldest returns, for each path, what the oldest attempt that has it kept. Folders are left out: they are only there for
 // what is in them.
@@ -174,6 +182,7 @@ func (p *plan) others() {
 func (p *plan) restoreFrom(b *manifest.Entry, k kept) {
 	p.change(b.Path)
 	p.restore[k.attempt] = append(p.restore[k.attempt], "./"+b.Path)
+	p.copied += b.Size
 	p.undone.Restored++
 	// Who owns it depends on who we are; so that is set again.
 	p.meta[b.Path] = meta{}

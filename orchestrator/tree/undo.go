@@ -86,7 +86,11 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 	}
 	before, now, backups := trees[0], trees[1], trees[2]
 
-	ops, undone, err := newPlan(before, now, backups)
+	free, err := t.Free(ctx)
+	if err != nil {
+		return Undone{}, err
+	}
+	ops, undone, err := newPlan(before, now, backups, free)
 	if err != nil {
 		return Undone{}, permanent(err)
 	}
@@ -109,7 +113,7 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 		return undone, permanent(fmt.Errorf("it is not what it was: %s", first(differences)))
 	}
 	undone.Left = left
-	_, err = t.run(ctx, script{what: what, text: finishText, args: []string{t.keeps(), run, t.last(), began}, lock: "--exclusive"})
+	_, err = t.run(ctx, script{what: what, text: finishText, args: []string{t.keeps(), run, t.last()}, lock: "--exclusive"})
 	return undone, err
 }
 
