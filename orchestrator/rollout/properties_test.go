@@ -78,6 +78,25 @@ var tally = map[string]int{}
 // service; the policy ignored; one depool fewer than it allows, without a pause, or in its stage alone;
 // transfers that go on from a proxy that is in its pools again; what was back not looked at after a resume.
 //
+// Looks: none after a transfer that failed; a stage that is complete before one, or while one runs; a pull during
+// one forgotten; no pause, one too short, too long, or where nobody waits; no backoff; one attempt more and one
+// fewer; failures that are not in succession; a change, or the last attempt, that does not lose the master; a stop
+// that counts, or that is the last word; two at once; one after a halt, without a tree, or of a lost master; one
+// that outlives a second abort; co-masters, and a host that masters are rebuilt from, left out; a crash in one, or
+// in a transfer, forgotten; attempts that all are the first.
+//
+// Lost masters: one that goes on serving, whose transfers go on, or that serves again once the run is resumed
+// after its end; nothing after a lost origin, or masters before proxies; no halt when the last source is lost.
+//
+// Canaries put back: untouched ones, ones put back before, ones that keep nothing, and those of a forced gate;
+// only synced ones, all but the one that failed, none for an unknown gate or a failed canary; their transfers not
+// ended, or not waited for; one attempt more and one fewer; a counter shared with syncs; no backoff; busy counted,
+// or for ever, or since a time that is over; permanent tried again; a stop that counts; a first abort that ends
+// it, a second that does not, or lets what is in flight go on; done before it; more than parallel at once, or one
+// fewer; a crash that takes it for done, or keeps its room; put back counted as failed or as synced, its error
+// kept; half-way as synced; not begun again after the end, as failed if it is not begun, attempts that begin at 1,
+// and a canary condemned for ever.
+//
 // Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
 	clear(tally)
