@@ -277,7 +277,7 @@ func TestVerify(t *testing.T) {
 	report.Verify(&b, nil)
 	golden(t, "verify", b.Bytes())
 	var all []report.Verified
-	for i := range 10_000 {
+	for i := range 3_000 {
 		r := report.Verified{Host: fmt.Sprintf("%c%d.example.org", 'a'+i%26, i*7), Run: run, Verdict: report.Drifted, Count: i}
 		for j := range 20 {
 			r.Paths = append(r.Paths, report.Drift{Path: strings.Repeat(fmt.Sprint(i, j, "/"), 40), Kind: "deleted"})
@@ -340,7 +340,7 @@ func TestTrees(t *testing.T) {
 	report.Trees(&b, nil, newest, run, "")
 	golden(t, "trees", b.Bytes())
 	var all []rollout.LastTree
-	for i := range 10_000 {
+	for i := range 3_000 {
 		l := last(i)
 		l.Host = fmt.Sprintf("%c%d.example.org", 'a'+i%26, i*7)
 		l.Standing = []rollout.Standing{rollout.Synced, rollout.Failed, rollout.Partial, rollout.Syncing, ""}[i%5]

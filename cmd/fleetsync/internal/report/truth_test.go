@@ -35,7 +35,7 @@ type ledger struct {
 
 func (l *ledger) observe(e rollout.Event, _ *rollout.State) {
 	kind, _, _ := strings.Cut(string(e.Step), "/")
-	end := half
+	var end holds
 	switch rollout.StepKind(kind) {
 	case rollout.StepSync:
 		end = newer
@@ -94,7 +94,10 @@ func (l *ledger) judged() bool {
 func TestTruth(t *testing.T) {
 	said := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		play := reporttest.Draw(t)
+		play, err := reporttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
+		if err != nil {
+			t.Fatal(err)
+		}
 		if rapid.Bool().Draw(t, "dies") {
 			play.Events = rapid.IntRange(1, 80).Draw(t, "dies at")
 		}

@@ -19,7 +19,10 @@ import (
 func TestBooks(t *testing.T) {
 	undone, again := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		play := reporttest.Draw(t)
+		play, err := reporttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
+		if err != nil {
+			t.Fatal(err)
+		}
 		s, resumed := newStory(play.Plan), 0
 		play.Observe = func(e rollout.Event, state *rollout.State) {
 			if e.Kind == rollout.RunResumed { // by another process, which has seen nothing of the first

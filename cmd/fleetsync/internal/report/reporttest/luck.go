@@ -3,17 +3,22 @@ package reporttest
 import (
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
+// Dice returns a number from 0 to sides-1; the label says what for.
+type Dice func(sides int, label string) int
+
 // Draw draws a play in which anything may go wrong: of a full run, of canaries, of one whose hosts all keep their
 // trees, of one that nothing is known of, or of a rollback.
-func Draw(t *rapid.T) *Play {
-	p := &Play{Plan: drawPlan(t)}
-	percent := func(label string) int { return rapid.SampledFrom([]int{0, 3, 30, 100}).Draw(t, label) }
+func Draw(dice Dice) (*Play, error) {
+	plan, err := drawPlan(dice)
+	if err != nil {
+		return nil, err
+	}
+	p := &Play{Plan: plan}
+	percent := func(label string) int { return []int{0, 3, 30, 100}[dice(4, label)] }
 	bad := map[rollout.StepKind]int{
 		rollout.StepSync: percent("bad syncs") / 2, rollout.StepCheck: percent("bad checks"), rollout.StepRollback: percent("bad rollbacks"),
 		rollout.StepQuarantine: percent("bad quarantines"), rollout.StepLook: percent("bad looks"),
@@ -25,51 +30,45 @@ func Draw(t *rapid.T) *Play {
 		rollout.StepQuarantine: {rollout.Transient, rollout.Capacity},
 	}
 	p.Do = func(step rollout.Step) (time.Duration, *rollout.Event) {
-		took := time.Duration(rapid.IntRange(1, 9).Draw(t, "seconds")) * time.Second
-		if rapid.IntRange(0, 99).Draw(t, "luck") >= bad[step.Kind] {
+		took := time.Duration(1+dice(9, "seconds")) * time.Second
+		if dice(100, "luck") >= bad[step.Kind] {
 			return took, nil
 		}
-		if step.Kind == rollout.StepCheck && rapid.Bool().Draw(t, "fail") {
+		if step.Kind == rollout.StepCheck && dice(2, "fail") == 0 {
 			return took, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "status 500, not 200"}
 		}
-		return took, Fail(rapid.SampledFrom(classes[step.Kind]).Draw(t, "class"), string(step.Kind)+" does not work")
+		return took, Fail(classes[step.Kind][dice(len(classes[step.Kind]), "class")], string(step.Kind)+" does not work")
 	}
-	if rapid.IntRange(0, 3).Draw(t, "abort") == 0 {
+	if dice(4, "abort") == 0 {
 		p.World = []Happening{{
-			After: time.Duration(rapid.IntRange(1, 60).Draw(t, "abort at")) * time.Second,
-			Event: rollout.Event{Kind: rollout.AbortAsked, Level: rapid.IntRange(1, 2).Draw(t, "level"), Detail: "interrupted"},
+			After: time.Duration(1+dice(60, "abort at")) * time.Second,
+			Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1 + dice(2, "level"), Detail: "interrupted"},
 		}}
 	}
-	if rapid.IntRange(0, 2).Draw(t, "resumed") == 0 {
-		p.Resumed = rapid.IntRange(1, 60).Draw(t, "resumed at")
+	if dice(3, "resumed") == 0 {
+		p.Resumed = 1 + dice(60, "resumed at")
 	}
-	return p
+	return p, nil
 }
 
-func drawPlan(t *rapid.T) *rollout.Plan {
-	f := Fleet(rapid.IntRange(3, 20).Draw(t, "hosts"))
+func drawPlan(dice Dice) (*rollout.Plan, error) {
+	f := Fleet(3 + dice(18, "hosts"))
 	r := Request()
-	var plan *rollout.Plan
-	var err error
-	switch rapid.IntRange(0, 5).Draw(t, "kind of run") {
+	switch dice(6, "kind of run") {
 	case 0:
 		r = Rollback()
 		for _, h := range f.Hosts[len(f.Masters):] {
 			r.Selection = append(r.Selection, h.Name)
 		}
-		plan, err = rollout.NewRollback(f, Settings(), r)
+		return rollout.NewRollback(f, Settings(), r)
 	case 1:
 		r.Tree, r.Delta, r.MaxDelete = nil, nil, -1
-		plan, err = rollout.NewPlan(f, Settings(), r)
+		return rollout.NewPlan(f, Settings(), r)
 	case 2:
 		r.Mode = inventory.ModeCanary
-		plan, err = rollout.NewPlan(f, Settings(), r)
+		return rollout.NewPlan(f, Settings(), r)
 	default:
-		r.Keep, r.Pools = rapid.Bool().Draw(t, "all keep"), rapid.IntRange(0, 3).Draw(t, "pools") > 0
-		plan, err = rollout.NewPlan(f, Settings(), r)
+		r.Keep, r.Pools = dice(2, "all keep") == 0, dice(4, "pools") > 0
+		return rollout.NewPlan(f, Settings(), r)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plan
 }
