@@ -116,18 +116,20 @@ func (s *setup) owners(ctx context.Context, dialer *transport.Dialer, master str
 	return ids, nil
 }
 
-// lastGood returns what the last good full run put on its hosts; nil if none is known.
+// lastGood returns what the last good full run put on its hosts, of those that nobody has taken back; nil if none is known.
 func (a *app) lastGood(s *setup) *guard.Last {
 	runs, err := s.store.Runs()
 	if err != nil {
 		return nil
 	}
+	undone := map[string]bool{}
 	for _, run := range runs[:min(len(runs), maxTold)] {
 		r, err := a.read(s, run)
 		if err != nil {
 			continue
 		}
-		if good(r.State) {
+		undone[r.State.Plan.Undoes] = true
+		if good(r.State) && !undone[run] {
 			t := r.State.Plan.Tree
 			return &guard.Last{Files: t.Files, Bytes: t.Bytes}
 		}
@@ -138,7 +140,7 @@ func (a *app) lastGood(s *setup) *guard.Last {
 // good says whether a run put its whole tree on the fleet.
 func good(s *rollout.State) bool {
 	o := s.Finished()
-	if o == nil || s.Plan.Tree == nil || len(s.Plan.Paths) > 0 || s.Plan.Mode == inventory.ModeCanary {
+	if o == nil || s.Plan.Tree == nil || len(s.Plan.Paths) > 0 || s.Plan.Mode == inventory.ModeCanary || s.Plan.Mode == rollout.ModeMasters {
 		return false
 	}
 	return o.Result == rollout.ResultDone || o.Result == rollout.ResultFailed

@@ -23,7 +23,8 @@ may not serve: also one that somebody has typed by hand. See configs/rsyncd.conf
 
 A master may not serve if the inventory says serve: false, if the policy's
 provisioning marker is missing, or while its tree is being written by a sync.
-Whatever keeps that from being known counts as no.
+Whatever keeps that from being known counts as no. The reason is printed on
+stdout, which is what such a daemon shows to the client.
 
 ` + exitCodes,
 		Example: "  fleetsync masters may-serve\n  fleetsync masters may-serve --host mira.codfw.wmnet",
@@ -36,14 +37,35 @@ Whatever keeps that from being known counts as no.
 			if name == "" {
 				name = s.machine()
 			}
-			if err := s.servesNow(name); err != nil {
-				return fail(exitGuard, fmt.Errorf("%w: %w", errRefused, err), "")
+			reason := s.servesNow(name)
+			if err := a.printServes(name, reason); err != nil {
+				return err
+			}
+			if reason != nil {
+				return fail(exitGuard, fmt.Errorf("%w: %w", errRefused, reason), "")
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&name, "host", "", "the `master` that this machine is, if its host name does not say so")
 	return c
+}
+
+// printServes prints the answer on stdout: of a refusal rsyncd shows that to the client, and nothing else
+// (rsyncd.conf(5), pre-xfer exec).
+func (a *app) printServes(name string, reason error) error {
+	why := ""
+	if reason != nil {
+		why = reason.Error()
+	}
+	if a.json {
+		return printJSON(a.stdout, map[string]any{"host": name, "may_serve": reason == nil, "reason": why})
+	}
+	if reason == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "fleetsync refuses: %s\n", why)
+	return err
 }
 
 // servesNow says why the master that this machine is may not be synced from just now.

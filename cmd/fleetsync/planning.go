@@ -66,7 +66,7 @@ func (o *runOptions) check(c *cobra.Command) error {
 	}
 	for _, name := range []string{"limit", "from"} {
 		// An unset variable in a script must not become the whole fleet.
-		if flag := c.Flags().Lookup(name); flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+		if flag := c.Flags().Lookup(name); flag != nil && flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
 			return usage(fmt.Errorf("--%s is empty", name), "leave it out to mean all")
 		}
 	}
@@ -109,6 +109,11 @@ func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, 
 	}
 	if o.from != "" && !s.isMaster(o.from) {
 		return nil, usage(fmt.Errorf("--from: %s is not a master", quoted(o.from)), "the inventory lists them under roles: masters")
+	}
+	if o.from != "" {
+		if err := s.mayServe(o.from); err != nil {
+			return nil, fail(exitGuard, fmt.Errorf("%w: %w", errRefused, err), "only who edits "+s.policy.Inventory+" can say otherwise")
+		}
 	}
 	if o.limit != "" {
 		selection, err := s.fleet.Select(o.limit)

@@ -70,7 +70,7 @@ func (a *app) measure(ctx context.Context, s *setup, dialer *transport.Dialer, r
 	p := &prepared{over: most(r.Delta) > allowed}
 	if o.confirm >= 0 {
 		if n := most(r.Delta); n != o.confirm {
-			return nil, fail(exitGuard, fmt.Errorf("%w: %d deletions were confirmed, and %d would be made", errRefused, o.confirm, n), a.command()+" plan")
+			return nil, fail(exitGuard, fmt.Errorf("%w: %d deletions were confirmed, and %d would be made", errRefused, o.confirm, n), "leave the number out to see what would go")
 		}
 		r.MaxDelete, r.Delta.Confirmed, p.over = max(allowed, o.confirm), p.over, false
 	}
