@@ -31,7 +31,7 @@ func good(t *testing.T) string {
 // inspect scans and judges as a run does.
 func inspect(t *testing.T, root string, rules Rules, last *Last) (Report, error) {
 	t.Helper()
-	tree := &Local{Root: root, Exclude: []string{"**/.git"}}
+	tree := &Local{Root: root, Exclude: []string{"**/.git", "*.swp"}}
 	m, _, err := Scan(t.Context(), tree, nil, false, rules.Sparse)
 	if err != nil {
 		return Report{}, err
@@ -52,7 +52,8 @@ func said(findings []Finding) []string {
 // What is broken is refused, what is odd is warned of, what is merely unusual is let pass.
 //
 // Seen to fail with: each rule left out; required files that are empty taken; shrinking counted of files only; a symlink
-// out of the tree judged; git asked where the tree does not begin.
+// out of the tree judged; git asked where the tree does not begin;
+// untracked files refused that are excluded; submodules refused that are initialised.
 func TestInspect(t *testing.T) {
 	need(t, "git")
 	must := func(errs ...error) {
@@ -137,7 +138,7 @@ func TestInspect(t *testing.T) {
 			plant(t, root, "php/.gitignore")
 			must(os.WriteFile(root+"/php/.gitignore", []byte("*.log\n"), 0o644))
 			commit(t, root)
-			plant(t, root, "php/x.log", "php/new", "php/allowed.tmp", "wmf/cache/a", "php/a\nb")
+			plant(t, root, "php/x.log", "php/new", "php/allowed.tmp", "php/excluded.swp", "wmf/cache/a", "php/a\nb")
 		}, rules: func(r *Rules) { r.Untracked = []string{"*.tmp", "/wmf/cache"} },
 			refusals: []string{`untracked:"php/a\nb"`, "untracked:php/new"}},
 		{name: "files that git misses", spoil: func(root string) { commit(t, root); must(os.Remove(root + "/wmf/config/07")) },
@@ -305,6 +306,8 @@ func TestFindingsAreBounded(t *testing.T) {
 }
 
 // What is judged is what was scanned.
+//
+// Seen to fail with: the hash not compared.
 func TestInspectOfAChangingTree(t *testing.T) {
 	root := good(t)
 	tree := &Local{Root: root}
