@@ -21,7 +21,7 @@ import (
 // canary mode; no gate; a batch one too big; a ramp of what is left; serve: false that serves; a
 // budget of the fleet alone; proxies left out that serve; co-masters outside the selection; canaries that keep
 // nothing; an origin that keeps; proxies that are not verified; all for a sample; a sample that may be empty;
-// a quarantine without pools.
+// a quarantine without pools; no bound for deletions.
 func TestNewPlanProperties(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
@@ -365,8 +365,8 @@ func TestNewPlanLimit(t *testing.T) {
 }
 
 // TestNewRollbackProperties plans generated rollbacks and works out on its own who comes when. Planted, and seen
-// to fail: no canaries' stage; a budget without one of the hosts; masters that are sources; hosts outside the
-// selection; batches that sync; a gate without the canaries.
+// to fail: no canaries' stage; no gate, or one that judges the fleet; a budget without one of the hosts; hosts that
+// are sources, or keep; everybody where nobody is selected; batches that sync.
 func TestNewRollbackProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := anOrder(t, false)

@@ -1006,7 +1006,7 @@ func (b *books) pastGate(what string) {
 		return
 	}
 	for _, a := range b.order {
-		if a.Role == rollout.RoleCanary && !a.tree && !(b.undoing() && a.restored) && b.plan.Force == "" {
+		if a.Role == rollout.RoleCanary && !a.tree && (!b.undoing() || !a.restored) && b.plan.Force == "" {
 			b.t.Fatalf("P3 the gate holds: %s starts, and canary %s has not the tree", what, a.Name)
 		}
 	}

@@ -95,7 +95,16 @@ var tally = map[string]int{}
 // it, a second that does not, or lets what is in flight go on; done before it; more than parallel at once, or one
 // fewer; a crash that takes it for done, or keeps its room; put back counted as failed or as synced, its error
 // kept; half-way as synced; not begun again after the end, as failed if it is not begun, attempts that begin at 1,
-// and a canary condemned for ever.
+// no new attempts for what was left half-way, and a canary condemned for ever.
+//
+// Quarantines: two at once, over two decisions or in one, or beside a depool; one that is not planned, never, or
+// again after it ended well; capacity and permanent tried again; one attempt more, one alone; no backoff; a second
+// abort that does not end them, or ends one in flight, and a first that does; what is out, or should be, not
+// named; a crash in one taken for its end, or for one that goes on; attempts that begin at 1; one that is done
+// forgotten by a resume, or one that was given up kept.
+//
+// Rollback runs: parallel one more, for retries too; overlapping batches; failures that do not count; no pause and
+// no wake before a retry; an abort that goes on; hosts that were put back begun again; half-way as untouched.
 //
 // Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
