@@ -46,7 +46,7 @@ var local = transport.Local{Grace: 500 * time.Millisecond}
 
 var exclude = []string{"*.swp", "/cache", "**/.git/"}
 
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	t.Helper()
 	for _, program := range []string{"rsync", "flock", "find", "xargs"} {
 		transporttest.Need(t, program)
