@@ -20,7 +20,12 @@ func (s *State) Apply(e Event) error {
 	s.Seq, s.At = e.Seq, e.At
 	s.advance(e.At)
 	if !s.stopping() && s.sourceless() {
-		s.stop(HaltSource, "no source with the run's tree is left")
+		const why = "no source with the run's tree is left"
+		s.stop(HaltSource, why)
+		if s.Plan.Hosts[s.index[s.Plan.Stages[s.stage].Hosts[0]]].Role == RoleCanary {
+			// Canaries that cannot be synced fail the gate, whatever keeps them from it.
+			s.decide(Fail, "the canaries cannot be synced: "+why)
+		}
 	}
 	return nil
 }
@@ -223,6 +228,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 	h.sync, h.err, h.class = waiting, e.Error, e.Class
 	if e.Blame {
 		s.blame(f.source, e.Class)
+		s.suspect(f.source)
 	}
 	switch e.Class {
 	case Stopped:

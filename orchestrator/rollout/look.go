@@ -35,6 +35,13 @@ func (s *State) pulled(i int) {
 	}
 }
 
+// suspect has a master looked at without a pause: a transfer failed that it may be the reason for.
+func (s *State) suspect(i int) {
+	if l := s.hosts[i].look; l != nil {
+		l.ended = time.Time{}
+	}
+}
+
 func (s *State) lookStarted(i, attempt int) {
 	l := s.hosts[i].look
 	l.pulled, l.running, l.attempts = false, true, attempt

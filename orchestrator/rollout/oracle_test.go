@@ -337,6 +337,10 @@ func (b *books) happened(e rollout.Event) {
 	}
 	if !b.stopped() && b.sourceless() {
 		b.stop("source")
+		if b.hosts[b.plan.Stages[b.stage()].Hosts[0]].Role == rollout.RoleCanary {
+			b.decide(rollout.Fail)
+			b.tally["canaries without a source"]++
+		}
 	}
 }
 
@@ -553,6 +557,7 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 	a.err = e.Error
 	if e.Blame {
 		b.blame(src, e.Class)
+		src.look.ended = time.Time{} // no pause before the next look
 	}
 	switch e.Class {
 	case rollout.Stopped:

@@ -106,6 +106,8 @@ var tally = map[string]int{}
 // Rollback runs: parallel one more, for retries too; overlapping batches; failures that do not count; no pause and
 // no wake before a retry; an abort that goes on; hosts that were put back begun again; half-way as untouched.
 //
+// Without a source: canaries that are left as they are; a pause before the look at a master that a transfer failed from.
+//
 // Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
 	clear(tally)
