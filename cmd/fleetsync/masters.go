@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -111,7 +112,7 @@ func (a *app) mastersStatus(ctx context.Context, full bool) error {
 		report.Masters(a.stdout, masters, a.command())
 	}
 	if differ {
-		return ended(exitFailures)
+		return fail(exitFailures, errors.New("masters differ, or cannot be looked at"), "")
 	}
 	return nil
 }

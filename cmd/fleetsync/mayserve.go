@@ -32,7 +32,8 @@ stdout, which is what such a daemon shows to the client.
 		RunE: func(*cobra.Command, []string) error {
 			s, err := a.load()
 			if err != nil {
-				return err
+				// What is wrong with the files is nobody's business but ours: clients may be anybody.
+				return errors.Join(err, a.printServes(name, errors.New("whether this master may be synced from cannot be told: its policy or its inventory cannot be read")))
 			}
 			if name == "" {
 				name = s.machine()

@@ -24,7 +24,8 @@ var update = flag.Bool("update", false, "write what the scripts' golden files sh
 
 // The scripts run the real program as a person types it. Beyond testscript's commands they have
 //
-//	fleet DIR [hosts=8] [proxies=3] [files=60]   bring a fleet up until the script ends; FLEETSYNC_CONFIG names its policy
+//	fleet DIR [hosts=8] [proxies=3] [files=60] [keepall] [asks]   bring a fleet up until the script ends; FLEETSYNC_CONFIG names
+//	                  its policy; with asks, the masters' daemons ask the program whether they may serve
 //	code N ARGS...    run fleetsync and want that exit code; whatever it says is held to what fits every command
 //	edit FILE OLD NEW replace text that must be in the file
 //	raw FILE TEXT     write a file; TEXT is a Go string's inside, as in a\x00b
@@ -85,10 +86,18 @@ func check(ts *testscript.TestScript, ok bool, format string, args ...any) {
 }
 
 func fleetCommand(ts *testscript.TestScript, neg bool, args []string) {
-	check(ts, !neg && len(args) > 0, "usage: fleet DIR [hosts=N] [proxies=N] [files=N]")
+	check(ts, !neg && len(args) > 0, "usage: fleet DIR [hosts=N] [proxies=N] [files=N] [keepall] [asks]")
 	o := small()
 	o.Dir = ts.MkAbs(args[0])
 	for _, arg := range args[1:] {
+		switch arg {
+		case "keepall":
+			o.KeepAll = true
+			continue
+		case "asks":
+			o.Program = ts.Getenv("FLEETSYNC")
+			continue
+		}
 		name, value, _ := strings.Cut(arg, "=")
 		n, err := strconv.Atoi(value)
 		ts.Check(err)

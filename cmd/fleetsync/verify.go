@@ -105,8 +105,14 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 	} else {
 		report.Verify(a.stdout, results)
 	}
-	if slices.ContainsFunc(results, func(r report.Verified) bool { return r.Verdict != report.Same }) {
-		return ended(exitFailures)
+	wrong := 0
+	for _, r := range results {
+		if r.Verdict != report.Same {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		return fail(exitFailures, fmt.Errorf("of %d of %d hosts it cannot be said that they hold what their last run left there", wrong, len(results)), "")
 	}
 	return nil
 }
