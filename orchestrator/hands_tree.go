@@ -85,7 +85,10 @@ func (h *Hands) rollback(ctx context.Context, step rollout.Step) rollout.Event {
 			return rollout.Event{Kind: rollout.StepDone, Detail: "nothing had been changed"}
 		}
 	}
-	return h.treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone, Detail: undone.String()})
+	if err == nil && h.Log != nil {
+		h.Log(step.Host, undone.String())
+	}
+	return h.treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone})
 }
 
 // treeEnded says how a change of a host's tree ended.

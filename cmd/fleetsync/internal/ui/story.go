@@ -37,6 +37,7 @@ type story struct {
 
 	has         map[string]bool // hosts that hold the run's tree, of those that took it from the origin
 	undone      map[string]bool // hosts that were rolled back, and not synced since
+	lost        map[string]bool // sources that were told to have changed
 	undoing     int             // rollbacks in flight
 	back        int             // canaries rolled back, of which nothing has been told yet
 	endedUndos  int             // rollbacks that were stopped in this turn
@@ -78,7 +79,7 @@ func newStory(p *rollout.Plan) *story {
 		plan: p, stages: make([]chapter, len(p.Stages)), stageOf: make(map[string]int, len(p.Hosts)), place: -1,
 		failed: map[string]bool{}, flights: map[string]*flight{},
 		rounds: map[string]*round{}, pools: map[string]rollout.StepID{},
-		has: map[string]bool{}, undone: map[string]bool{}, trials: map[rollout.StepID]*tries{},
+		has: map[string]bool{}, undone: map[string]bool{}, lost: map[string]bool{}, trials: map[rollout.StepID]*tries{},
 		again: newLimiter(5, 100), final: newLimiter(10, 200),
 	}
 	for i, stage := range p.Stages {

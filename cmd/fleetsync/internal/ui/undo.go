@@ -74,7 +74,7 @@ func (s *story) undo(e rollout.Event) {
 		}
 		if e.Detail != "" {
 			if suffix, show := s.again.admit(e.Host, e.Detail); show {
-				s.tell(warn, "%s: rolled back, with a warning: %s%s", name(e.Host), reason(e.Detail), suffix)
+				s.tellPlain("%s: rolled back: %s%s", name(e.Host), reason(e.Detail), suffix)
 			}
 		}
 		return
@@ -141,8 +141,13 @@ func (s *story) look(e rollout.Event) {
 	}
 }
 
-// changed tells that a source does not hold the run's tree any more.
+// changed tells once that a source does not hold the run's tree any more: the look that found it and the event that
+// follows say the same.
 func (s *story) changed(e rollout.Event) {
+	if s.lost[e.Host] {
+		return
+	}
+	s.lost[e.Host] = true
 	s.tell(bad, "%s HAS CHANGED: no source any more%s", s.master(e.Host), detail(e))
 }
 
