@@ -101,7 +101,12 @@ func (a *app) kept(s *setup, was *rollout.State, limit string) (names []string, 
 	for _, h := range was.Plan.Hosts {
 		keeps[h.Name] = h.Keep
 	}
-	var nothing []string
+	trees, _, err := a.trees(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	var nothing, since []string
+	later := "" // the newest run that has changed one of the hosts since
 	for _, r := range was.Report() {
 		_, known := s.fleet.Host(r.Host)
 		switch {
@@ -109,6 +114,8 @@ func (a *app) kept(s *setup, was *rollout.State, limit string) (names []string, 
 		case limit != "" && !slices.Contains(selection, r.Host):
 		case s.isMaster(r.Host):
 			left = append(left, rollout.Left{Host: r.Host, Reason: "a master: " + a.command() + " masters undo --on " + r.Host})
+		case trees.Of(r.Host).Run > was.Plan.Run: // names of runs begin with their time
+			since, later = append(since, r.Host), max(later, trees.Of(r.Host).Run)
 		case keeps[r.Host]:
 			names = append(names, r.Host)
 		default:
@@ -116,6 +123,9 @@ func (a *app) kept(s *setup, was *rollout.State, limit string) (names []string, 
 		}
 	}
 	switch {
+	case len(since) > 0:
+		return nil, nil, fail(exitInvalid, fmt.Errorf("run %s has changed %d hosts since run %s: %.300s", later, len(since), was.Plan.Run, inventory.FoldNames(since)),
+			"take that back first: "+a.command()+" rollback "+later)
 	case len(nothing) > 0:
 		folded := inventory.FoldNames(nothing)
 		hint := "keep: {hosts: all} in the policy lets every host keep its tree from now on"
