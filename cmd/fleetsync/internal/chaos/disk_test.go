@@ -55,8 +55,9 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := w.here.startAfter(t, []string{"prlimit", fmt.Sprintf("--fsize=%d", limits[i])}, nil, "--json", "sync")
-		// A run of the same length may take fewer bytes, and end well.
-		if code := p.wait(t); code != 1 && (code != 0 || i < len(limits)-1) {
+		// A run may take fewer bytes than the first, as it looks at the origin less often, and end well.
+		const fewer = 3000
+		if code := p.wait(t); code != 1 && (code != 0 || limits[i] < size-fewer) {
 			w.fail(t, "exit %d, want 1", code)
 		}
 		w.wantPools(t, "with a full disk")
