@@ -153,6 +153,7 @@ func TestDryRun(t *testing.T) {
 				to[name] = one
 			}
 		}
+		from["t"], to["t"] = thing{kind: 'd', mode: 0o755, mtime: 1e9}, thing{kind: 'd', mode: 0o755, mtime: 2e9}
 		p := here(t, source)
 		build(t, src, from)
 		build(t, p.Destination, to)

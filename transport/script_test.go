@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,7 +18,8 @@ import (
 )
 
 // TestAround: planted faults seen to fail it: rsync's rules given to the script before it, the output of that taken for
-// rsync's, the one after it run in spite of a failed rsync, its exit code dropped, rsync's 24 dropped.
+// rsync's, the one after it run in spite of a failed rsync, its exit code dropped, rsync's 24 dropped, the lock's file not
+// passed on to rsync.
 func TestAround(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
@@ -29,7 +31,7 @@ func TestAround(t *testing.T) {
 	write(t, p.Destination, map[string]string{"a": "old", "c": ""})
 	args := []string{"it's", `"$HOME" \ *`, "", "line\nline"}
 	p.Before = transport.Script{Args: append([]string{p.Destination}, args...), Text: `
-cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number of files: 99"; echo said >&2`}
+cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number of files: 99"; printf '\0\0'; echo said >&2`}
 	p.After = transport.Script{Args: []string{p.Destination}, Text: `cat; cat "$1/a"; printf '\0end'`}
 	var log []string
 	stats, err := transport.Sync(t.Context(), local, p, transport.Watch{Log: func(line string) { log = append(log, line) }})
@@ -128,7 +130,9 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		if rsyncs == 0 {
 			t.Fatal("no rsync has survived")
 		}
-		_, err := transport.Sync(t.Context(), local, p, transport.Watch{})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // it would take minutes
+		defer cancel()
+		_, err := transport.Sync(ctx, local, p, transport.Watch{})
 		if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassBusy || e.Message != "another rsync is writing the destination" {
 			t.Errorf("%#v", err)
 		}
