@@ -42,7 +42,7 @@ if [ "$want" = yes ]; then
 	sum=${sum%% *}
 fi
 if [ -n "$record" ]; then
-	printf '%s,"at":"%s","digest":"%s"}\n' "$record" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$sum" | write "$last" || exit
+	printf '%s,"at":"%s","digest":"%s"}\n' "$record" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$sum" | put "$last" || exit
 fi
 printf '%s\n' "$sum"
 exit 0

@@ -72,5 +72,5 @@ if [ "$keep" = yes ]; then
 	done
 fi
 
-printf '%s\n' "$record" | write "$last" || exit
+printf '%s\n' "$record" | put "$last" || exit
 exit 0

@@ -13,6 +13,13 @@ write() {
 	cat >"$1.new" && sync -- "$1.new" && mv -f -- "$1.new" "$1" && sync -- "${1%/*}" || die 74 "$1: cannot be written"
 }
 
+# Keeps standard input as the file $1, whole or as it was before. It does not wait for the disk, which after a cold copy
+# would write the whole tree first. A power cut may lose the newest record, but not one that is older than what rsync has
+# renamed since: a file system that keeps a journal writes names in their order.
+put() {
+	cat >"$1.new" && mv -f -- "$1.new" "$1" || die 74 "$1: cannot be written"
+}
+
 # Prints the digest of what is printed on standard output by the rest of the arguments, if that succeeds.
 digest() {
 	{
