@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,7 +35,12 @@ func TestAround(t *testing.T) {
 cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number of files: 99"; printf '\0\0'; echo said >&2`}
 	p.After = transport.Script{Args: []string{p.Destination}, Text: `cat; cat "$1/a"; printf '\0end'`}
 	var log []string
-	stats, err := transport.Sync(t.Context(), local, p, transport.Watch{Log: func(line string) { log = append(log, line) }})
+	var mutex sync.Mutex // the two streams come at the same time
+	stats, err := transport.Sync(t.Context(), local, p, transport.Watch{Log: func(line string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		log = append(log, line)
+	}})
 	if err != nil || stats.Files != 2 || string(stats.After) != "1\x00end" {
 		t.Errorf("%+v, %v", stats, err)
 	}
