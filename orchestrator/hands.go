@@ -12,6 +12,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/checks"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -26,6 +27,10 @@ type Hands struct {
 	Keep   inventory.Keep // how much a host keeps of what syncs replace
 	Checks []inventory.Check
 	Dialer *transport.Dialer
+
+	// Want returns what is in the run's tree. It is asked only when a host's digest is another, and may be called by several
+	// goroutines at once. Nil: nobody knows.
+	Want func() (*manifest.Manifest, error)
 
 	// Canaries connects to the hosts that the gate asks, again and again: its connections may be kept
 	// open, which would cost too much for the whole fleet. Nil is Dialer.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
@@ -35,7 +36,7 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	defer cancel()
 	stats, err := transport.Sync(attempt, conn, pull, h.watch(step.Host))
 	if err == nil && verify {
-		if e, good := h.verified(step, stats.After); !good {
+		if e, good := h.verified(attempt, step, stats.After); !good {
 			return e
 		}
 	}
@@ -64,18 +65,32 @@ func (h *Hands) verifies(step rollout.Step) bool {
 	return host.Verify || source.Role == rollout.RoleMaster || step.Source == h.Plan.Origin
 }
 
-// verified compares what a host computed of its tree with the run's.
-func (h *Hands) verified(step rollout.Step, after []byte) (rollout.Event, bool) {
+// verified compares what a host computed of its tree with the run's. Folders that rsync had to leave, because what is
+// excluded is in them, make no difference: else a host that has such would never be synced.
+func (h *Hands) verified(ctx context.Context, step rollout.Step, after []byte) (rollout.Event, bool) {
 	digest, err := tree.ParseDigest(after)
 	if err != nil {
 		return failure(rollout.Transient, err), false
 	}
-	if digest == h.Plan.Tree.Digest {
+	if digest == h.Plan.Tree.Digest || h.leftOnly(ctx, step.Host) {
 		return rollout.Event{}, true
 	}
 	e := failure(rollout.Transient, fmt.Errorf("its tree is not the run's after a sync from %s: one of the two was changed meanwhile", step.Source))
 	e.Blame = true
 	return e, false
+}
+
+// leftOnly says whether a host's tree is certainly the run's but for folders that rsync had to leave.
+func (h *Hands) leftOnly(ctx context.Context, name string) bool {
+	if h.Want == nil || len(h.Fleet.Tree.Exclude) == 0 {
+		return false
+	}
+	want, err := h.Want()
+	if err != nil {
+		return false
+	}
+	is, err := h.Manifest(ctx, name, false)
+	return err == nil && len(manifest.NotLeft(manifest.Diff(want, is, h.Plan.Paths))) == 0
 }
 
 // planned returns a host as the plan has it.

@@ -16,6 +16,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -156,6 +157,9 @@ func (j *job) hands(plan *rollout.Plan, dialer *transport.Dialer) *orchestrator.
 	h := &orchestrator.Hands{
 		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Keep: s.policy.Keep, Checks: s.policy.For(plan.Mode).Gate.Checks,
 		Dialer: dialer, Threshold: s.threshold(), Balancers: s.balancers(), Owner: s.owner, Machine: s.machine(),
+	}
+	if plan.Tree != nil {
+		h.Want = sync.OnceValues(func() (*manifest.Manifest, error) { return manifest.Load(s.store.ManifestPath(plan.Run)) })
 	}
 	if j.pools != nil {
 		h.Pools, h.Health = j.pools, s.policy.Pooling.Health

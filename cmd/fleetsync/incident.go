@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -386,7 +387,6 @@ func (r *replay) compare(ctx context.Context, a act) error {
 // alike compares hosts' trees with that of another, as far as syncs are about them.
 func (r *replay) alike(with string, names []string) error {
 	excluded := manifest.Excluded(r.setup.fleet.Tree.Exclude)
-	// Not a part of syncs: which paths are one file. The time of a folder is that of what else is done in it.
 	want, err := takeSnapshot(r.tree(with), excluded)
 	if err != nil {
 		return err
@@ -396,11 +396,27 @@ func (r *replay) alike(with string, names []string) error {
 		if err != nil {
 			return err
 		}
+		leave(want, is)
 		if err := unlike("that of "+with, synced(want), synced(is)); err != nil {
 			return fmt.Errorf("the tree of %s is %w", name, err)
 		}
 	}
 	return nil
+}
+
+// leave drops the folders of a snapshot that a sync from another had to leave: they hold nothing but what is excluded,
+// which is not in the snapshot.
+func leave(from, is snapshot) {
+	for _, path := range slices.Backward(slices.Sorted(maps.Keys(is))) {
+		_, known := from[path]
+		if known || !strings.HasPrefix(is[path], "d") {
+			continue
+		}
+		holds := func(other string) bool { return strings.HasPrefix(other, path+"/") }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(is)), holds) {
+			delete(is, path)
+		}
+	}
 }
 
 // synced returns what syncs are about of a snapshot: not which paths are one file, nor the times of folders, which
@@ -470,7 +486,7 @@ func (r *replay) grow() error {
 		return err
 	}
 	at := time.Unix(1454284800, 123_456_789)
-	swap := filepath.Join(root, "docroot", ".index.html.swp") // which syncs leave out
+	swap := filepath.Join(root, "wmf-config", ".CommonSettings.php.swp") // which syncs leave out
 	return errors.Join(
 		os.MkdirAll(filepath.Dir(swap), 0o755),
 		os.WriteFile(swap, []byte("what somebody has not saved yet\n"), 0o600),

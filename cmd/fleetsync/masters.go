@@ -91,7 +91,7 @@ func (a *app) mastersStatus(ctx context.Context, full bool) error {
 		if i == base || base < 0 || manifests[base] == nil {
 			continue
 		}
-		for _, c := range manifest.Diff(manifests[base], manifests[i], nil) {
+		for _, c := range manifest.NotLeft(manifest.Diff(manifests[base], manifests[i], nil)) {
 			differ = true
 			if masters[i].Drift == nil {
 				masters[i].Drift = &report.MasterDrift{}

@@ -230,8 +230,8 @@ func (v *verifier) differences(ctx context.Context, last rollout.LastTree, r *re
 		return
 	}
 	changes := manifest.Diff(want, is, last.Paths)
-	if len(changes) == 0 {
-		if digest == last.Tree.Digest {
+	if len(manifest.NotLeft(changes)) == 0 { // what the sync had to leave is no drift
+		if len(changes) > 0 || digest == last.Tree.Digest {
 			r.Verdict = report.Same
 		} else {
 			r.Verdict, r.Error = report.NotKnown, "its tree changed while it was looked at"

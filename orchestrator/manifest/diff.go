@@ -1,5 +1,10 @@
 package manifest
 
+import (
+	"path"
+	"slices"
+)
+
 // Kind is what became of a path.
 type Kind string
 
@@ -61,6 +66,24 @@ func Diff(from, to *Manifest, paths []string) []Change {
 		}
 	}
 	return changes
+}
+
+// NotLeft returns the changes without those that a sync cannot help: folders that were created and hold nothing else that was.
+// A sync leaves such a folder, though the source does not have it, because what is excluded is in it (measured with rsync
+// 3.5.0). The changes must be those of one Diff.
+func NotLeft(changes []Change) []Change {
+	holds := map[string]bool{} // folders that hold anything but folders
+	for _, c := range changes {
+		if c.Kind == Created && c.Type == Folder {
+			continue
+		}
+		for dir := path.Dir(c.Path); dir != "." && !holds[dir]; dir = path.Dir(dir) {
+			holds[dir] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(changes), func(c Change) bool {
+		return c.Kind == Created && c.Type == Folder && !holds[c.Path]
+	})
 }
 
 func differs(a, b *Entry) What {

@@ -87,3 +87,31 @@ func TestDiff(t *testing.T) {
 		}
 	})
 }
+
+// Seen to fail with: folders that hold something counted as left; a folder of a changed type dropped.
+func TestNotLeft(t *testing.T) {
+	t.Parallel()
+	created := func(path string, typ manifest.Type) manifest.Change {
+		return manifest.Change{Path: path, Kind: manifest.Created, Type: typ}
+	}
+	changes := []manifest.Change{
+		created("a", manifest.Folder), created("a/b", manifest.Folder), // left
+		created("c", manifest.Folder), created("c/d", manifest.Folder), created("c/d/e", manifest.File), created("c/f", manifest.Folder),
+		{Path: "g", Kind: manifest.Changed, What: manifest.TypeDiffers, Type: manifest.Folder},
+		{Path: "h", Kind: manifest.Deleted, Type: manifest.Folder},
+		created("i", manifest.Symlink),
+	}
+	var got []string
+	for _, c := range manifest.NotLeft(changes) {
+		got = append(got, c.Path)
+	}
+	if want := []string{"c", "c/d", "c/d/e", "g", "h", "i"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if len(changes) != 9 || changes[0].Path != "a" {
+		t.Error("the changes were changed")
+	}
+	if left := manifest.NotLeft(nil); len(left) != 0 {
+		t.Error(left)
+	}
+}
