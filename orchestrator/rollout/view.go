@@ -90,3 +90,15 @@ func (s *State) Restoring(host string) bool {
 	i, ok := s.index[host]
 	return ok && s.hosts[i].pool != nil && s.hosts[i].pool.status == poolRestoring
 }
+
+// Lost returns the hosts that were sources and must not serve any more, in the fleet's order: their tree changed or cannot
+// be looked at, or users are on them again.
+func (s *State) Lost() []string {
+	var names []string
+	for i := range s.hosts {
+		if src := s.hosts[i].source; src != nil && src.lost {
+			names = append(names, s.Plan.Hosts[i].Name)
+		}
+	}
+	return names
+}

@@ -259,6 +259,9 @@ const nameWidth = 10
 
 // named tells which proxies did not serve, and what others did to pool objects that the run held.
 func (v *view) named(p *text.Printer) {
+	if lost := v.State.Lost(); len(lost) > 0 {
+		field(p, text.Red, "lost", text.Fold(lost, maxFold)+" (no source any more: its tree changed, or users are on it)")
+	}
 	for i, n := range v.outcome.Refused {
 		if i == maxListed {
 			field(p, text.Plain, "refused", fmt.Sprintf("and %d more proxies", len(v.outcome.Refused)-i))
