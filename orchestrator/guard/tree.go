@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"errors"
 
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 )
@@ -35,4 +34,4 @@ type Tree interface {
 
 // ErrChanging is wrapped by the error that names what has changed in a tree while it was read. What was read then is
 // no tree that ever was.
-var ErrChanging = errors.New("the tree changes while it is read: wait until whoever changes it is done")
+var ErrChanging = manifest.ErrChanging

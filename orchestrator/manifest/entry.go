@@ -1,5 +1,11 @@
 package manifest
 
+import "errors"
+
+// ErrChanging is wrapped by the error that names what has changed in a tree while it was read. What was read then is
+// no tree that ever was.
+var ErrChanging = errors.New("the tree changes while it is read: wait until whoever changes it is done")
+
 // Type is what an entry is, as find's %y prints it.
 type Type byte
 

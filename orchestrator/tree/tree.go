@@ -25,7 +25,7 @@ type Tree struct {
 }
 
 // ErrChanging is wrapped by the error that names what has changed in a tree while it was read.
-var ErrChanging = errors.New("the tree changes while it is read: wait until whoever changes it is done")
+var ErrChanging = manifest.ErrChanging
 
 // ErrNoKeep is wrapped by the error of an undo of a run that kept nothing on the host: none of its syncs began there, or
 // none was to be kept, or it was so long ago that it was removed.
