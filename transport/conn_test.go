@@ -39,7 +39,7 @@ func TestSSH(t *testing.T) {
 	t.Parallel()
 	d := transporttest.StartSSHD(t)
 	config := d.SSH()
-	config.Share = true
+	config.Client, config.Share = transport.ClientOpenSSH, true
 	dialer := transport.Dialer{SSH: config, Grace: 200 * time.Millisecond}
 	conn, err := dialer.Dial(d.Host())
 	if err != nil {
@@ -48,6 +48,23 @@ func TestSSH(t *testing.T) {
 	transporttest.Conformance(t, conn)
 	if err := dialer.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestNative(t *testing.T) {
+	t.Parallel()
+	d := transporttest.StartSSHD(t)
+	dialer := transport.Dialer{SSH: d.SSH(), Grace: 200 * time.Millisecond}
+	conn, err := dialer.Dial(d.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	transporttest.Conformance(t, conn)
+	if err := dialer.Close(); err != nil {
+		t.Error(err)
+	}
+	if f := dialer.Fallbacks(); f != nil {
+		t.Errorf("not native: %v", f)
 	}
 }
 
@@ -79,6 +96,7 @@ func TestUnreachable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			host, config := d.Host(), d.SSH()
+			config.Client = transport.ClientOpenSSH
 			spoil(&host, &config)
 			dialer := transport.Dialer{SSH: config}
 			conn, err := dialer.Dial(host)

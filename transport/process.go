@@ -50,11 +50,8 @@ func graceOf(d time.Duration) time.Duration {
 
 // run runs argv, a wrapped command, on this machine.
 func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Result, error) {
-	stopped := func() error {
-		return &Error{Class: ClassStopped, Message: "stopped", Err: context.Cause(ctx)}
-	}
 	if ctx.Err() != nil {
-		return Result{}, stopped()
+		return Result{}, stopped(ctx)
 	}
 	stdin, lifeline, err := os.Pipe()
 	if err != nil {
@@ -115,9 +112,13 @@ func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Re
 		return r, nil
 	}
 	if ctx.Err() != nil {
-		return r, stopped()
+		return r, stopped(ctx)
 	}
 	return r, nil
+}
+
+func stopped(ctx context.Context) error {
+	return &Error{Class: ClassStopped, Message: "stopped", Err: context.Cause(ctx)}
 }
 
 func startError(program string, err error) error {

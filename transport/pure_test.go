@@ -137,7 +137,7 @@ func TestQuote(t *testing.T) {
 }
 
 func TestDial(t *testing.T) {
-	var d Dialer
+	d := Dialer{SSH: SSHConfig{Client: ClientOpenSSH}}
 	for _, h := range []Host{
 		{}, {Name: "-oProxyCommand=x"}, {Name: "a", Address: "-x"}, {Name: "a", Address: "ssh://b"}, {Name: "a", Address: "u@b"},
 		{Name: "a b"}, {Name: "a\nb"}, {Name: "a", User: "-x"}, {Name: "a", User: "x\n"}, {Name: "a", Port: -1}, {Name: "a", Port: 1 << 16},
@@ -150,7 +150,7 @@ func TestDial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(conn.(*ssh).command("LINE"), " ")
+	got := strings.Join(conn.(*openSSH).command("LINE"), " ")
 	want := "ssh -T -x -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=3" +
 		" -o ClearAllForwardings=yes -o RemoteCommand=none -l deploy -p 22 -- ::1 LINE"
 	if got != want {

@@ -32,7 +32,7 @@ const maxSocket = 107 - 17
 
 // options returns what makes ssh go through the connection to s's host, which it opens first if
 // there is none.
-func (m *shared) options(ctx context.Context, s *ssh) []string {
+func (m *shared) options(ctx context.Context, s *openSSH) []string {
 	one := m.open(ctx, s)
 	if one == nil {
 		return nil
@@ -44,7 +44,7 @@ func (m *shared) options(ctx context.Context, s *ssh) []string {
 	return []string{"-o", "ControlMaster=no", "-o", "ControlPath=" + one.path}
 }
 
-func (m *shared) open(ctx context.Context, s *ssh) *master {
+func (m *shared) open(ctx context.Context, s *openSSH) *master {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if one := m.masters[s.host]; one != nil {

@@ -9,19 +9,39 @@ import (
 	"time"
 )
 
-// SSHConfig is how the ssh program is started. The zero SSHConfig leaves everything but questions to
+// SSHClient is who makes the connections.
+type SSHClient string
+
+// The clients. An empty one is ClientNative.
+const (
+	// ClientNative is this program itself: one connection per host, and no process.
+	ClientNative SSHClient = "native"
+	// ClientOpenSSH is the ssh program.
+	ClientOpenSSH SSHClient = "openssh"
+)
+
+// SSHConfig is how hosts are reached by ssh. The zero SSHConfig leaves everything but questions to
 // the user's own configuration: host keys are checked as it says, unknown ones are refused because
-// nobody is asked (BatchMode, ssh_config(5)).
+// nobody is asked (BatchMode, ssh_config(5)). Where a native connection does not honour it, the
+// package comment says so.
 type SSHConfig struct {
-	Program        string        // ssh when empty
+	Client         SSHClient     // ClientNative when empty
 	ConfigFile     string        // instead of the user's and the system's (-F); empty is theirs
-	Options        []string      // keyword=value, as ssh_config(5); they outrank the configuration
-	ConnectTimeout time.Duration // 15s when 0
-	Share          bool          // keep one connection, and its process, per host until the Dialer is closed
+	Options        []string      // keyword=value, as ssh_config(5); they outrank the configuration, except that of jump hosts
+	ConnectTimeout time.Duration // when 0, native connections do as the configuration says, or else 15s; the program 15s
+
+	// Of native connections.
+	MaxConnections int           // at most so many are open, jump hosts' apart; 1000 when 0
+	MaxHandshakes  int           // at most so many are being made at once; 32 when 0
+	Idle           time.Duration // one that is not used for so long is closed; 1m when 0
+
+	// Of the program.
+	Program string // ssh when empty
+	Share   bool   // keep one connection, and its process, per host until the Dialer is closed
 }
 
-// ssh runs commands on a host by the OpenSSH program.
-type ssh struct {
+// openSSH runs commands on a host by the OpenSSH program.
+type openSSH struct {
 	config SSHConfig
 	host   Host
 	grace  time.Duration
@@ -32,15 +52,24 @@ type ssh struct {
 // Linux refuses one of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 const maxRemote = 128<<10 - 1024
 
-// Run implements Conn. The login shell of the host must read command lines as POSIX says.
-func (s *ssh) Run(ctx context.Context, c Command) (Result, error) {
-	remote, err := wrapped(c, s.host.Become, s.grace)
+// remoteLine returns the command line that runs c on a host.
+func remoteLine(c Command, h Host, grace time.Duration) (string, error) {
+	remote, err := wrapped(c, h.Become, grace)
 	if err != nil {
-		return Result{}, err
+		return "", err
 	}
 	line := "exec " + Quote(remote...)
 	if len(line) > maxRemote {
-		return Result{}, &Error{Class: ClassPermanent, Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
+		return "", &Error{Class: ClassPermanent, Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
+	}
+	return line, nil
+}
+
+// Run implements Conn. The login shell of the host must read command lines as POSIX says.
+func (s *openSSH) Run(ctx context.Context, c Command) (Result, error) {
+	line, err := remoteLine(c, s.host, s.grace)
+	if err != nil {
+		return Result{}, err
 	}
 	if _, err := exec.LookPath(s.program()); err != nil {
 		return Result{}, startError(s.program(), exec.ErrNotFound)
@@ -61,7 +90,7 @@ func (s *ssh) Run(ctx context.Context, c Command) (Result, error) {
 	return r, nil
 }
 
-func (s *ssh) program() string {
+func (s *openSSH) program() string {
 	if s.config.Program == "" {
 		return "ssh"
 	}
@@ -69,7 +98,7 @@ func (s *ssh) program() string {
 }
 
 // command returns the argument vector that hands line to the host's login shell.
-func (s *ssh) command(line string, options ...string) []string {
+func (s *openSSH) command(line string, options ...string) []string {
 	timeout := s.config.ConnectTimeout
 	if timeout <= 0 {
 		timeout = 15 * time.Second

@@ -245,6 +245,13 @@ func TestSyncCancelled(t *testing.T) {
 	source := transporttest.StartRsyncd(t, "common", bigTree(t))
 	daemon := transporttest.StartSSHD(t)
 	config := daemon.SSH()
+	own := transport.Dialer{SSH: config, Grace: 500 * time.Millisecond}
+	native, err := own.Dial(daemon.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = own.Close() })
+	config.Client = transport.ClientOpenSSH
 	dialer := transport.Dialer{SSH: config, Grace: 500 * time.Millisecond}
 	overSSH, err := dialer.Dial(daemon.Host())
 	if err != nil {
@@ -257,7 +264,7 @@ func TestSyncCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sharing.Close() })
-	for name, conn := range map[string]transport.Conn{"local": local, "ssh": overSSH, "shared": shared} {
+	for name, conn := range map[string]transport.Conn{"local": local, "ssh": overSSH, "shared": shared, "native": native} {
 		t.Run(name, func(t *testing.T) {
 			p, watch, under := slow(t, source)
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -361,7 +368,7 @@ func TestMissingHere(t *testing.T) {
 	if !errors.As(err, &e) || e.Class != transport.ClassMissing || !errors.Is(err, transport.ErrMissing) || !errors.As(err, &missing) || strings.Join(missing.Programs, " ") != "rsync flock" {
 		t.Errorf("%#v", err)
 	}
-	var dialer transport.Dialer
+	dialer := transport.Dialer{SSH: transport.SSHConfig{Client: transport.ClientOpenSSH}}
 	conn, err := dialer.Dial(transport.Host{Name: "mw1"})
 	if err != nil {
 		t.Fatal(err)

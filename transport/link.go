@@ -1,0 +1,366 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// link is one native connection, from the first wish for it to its end.
+type link struct {
+	pool  *links
+	key   string
+	route *route
+	jump  bool // others go through it, and no command
+
+	up   chan struct{} // closed when it can be used, or err says why not
+	down chan struct{} // closed when it was up and is of no use any more: why
+	end  chan struct{} // closed to end it
+	err  error         // an *Error
+	why  error
+
+	client   *ssh.Client
+	wire     *wire
+	via      *link         // the jump host's
+	sessions chan struct{} // a token for each session that may be opened
+	jumped   chan struct{} // a token for each connection that is being made through it
+
+	// Under the pool's lock.
+	users  int
+	timer  *time.Timer // until it was idle for too long
+	ending bool
+	limit  int // of sessions: fewer than maxSessions if the host has said so
+}
+
+// errEnded is why a link ends that nobody uses.
+var errEnded = errors.New("the connection was closed")
+
+// live opens the connection, watches it and clears it away.
+func (l *link) live(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	l.pool.attended.Go(func() { // ctx ends when the link shall
+		defer close(ended)
+		select {
+		case <-l.end:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	leave, err := l.open(ctx)
+	cancel()
+	<-ended
+
+	forget := func() {
+		l.pool.mu.Lock()
+		l.pool.shut(l)
+		l.pool.mu.Unlock()
+	}
+	if err == nil {
+		close(l.up)
+		l.why = l.watch()
+		forget()
+		close(l.down)
+		_ = l.wire.Close() // it is given up
+	} else {
+		l.err = err
+		forget()
+		close(l.up)
+	}
+	leave()
+}
+
+// open connects and proves who both are. Leave clears away what it took, also after an error.
+func (l *link) open(ctx context.Context) (leave func(), err error) {
+	var undo []func()
+	leave = func() {
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+	}
+	r := l.route
+	known, err := l.pool.known.of(r)
+	if err != nil {
+		return leave, &Error{Class: ClassPermanent, Message: Neutral("ssh: " + err.Error()), Err: err}
+	}
+	if !l.jump {
+		if err := l.pool.enter(ctx); err != nil {
+			return leave, l.failed(err)
+		}
+		undo = append(undo, l.pool.leave)
+	}
+	for again := true; ; again = false {
+		release := func() {}
+		if r.via != nil {
+			if l.via, err = l.pool.use(ctx, r.via, true); err != nil {
+				return leave, viaError(r.via, err)
+			}
+			via := l.via
+			release = func() { l.pool.giveBack(via) }
+			select {
+			case via.jumped <- struct{}{}:
+				defer func() { <-via.jumped }()
+			case <-ctx.Done():
+				release()
+				return leave, l.failed(ctx.Err())
+			}
+		}
+		if l.wire, err = l.connect(ctx); err == nil {
+			undo = append(undo, release)
+			break
+		}
+		// A jump host found dead may have been started anew.
+		gone := again && r.via != nil && l.via.isDown()
+		release()
+		if !gone {
+			return leave, l.failed(err)
+		}
+	}
+	if err := l.handshake(ctx, known); err != nil {
+		_ = l.wire.Close() // the error says enough
+		return leave, err
+	}
+	return leave, nil
+}
+
+func viaError(r *route, err error) error {
+	e := &Error{Class: ClassTransient, Message: err.Error(), Err: err}
+	if cause := (*Error)(nil); errors.As(err, &cause) {
+		e.Class, e.Message = cause.Class, cause.Message
+	}
+	e.Message = fmt.Sprintf("jump host %s: %s", Neutral(r.address), e.Message)
+	return e
+}
+
+func (l *link) failed(err error) error {
+	return &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: connect to %s port %d: %v", l.route.address, l.route.port, err)), Err: err}
+}
+
+// connect returns a connection on which the host has begun to speak: one that does not holds up nobody's handshake.
+func (l *link) connect(ctx context.Context) (*wire, error) {
+	r := l.route
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no answer within %v", r.timeout))
+	defer cancel()
+	address := net.JoinHostPort(r.address, strconv.Itoa(r.port))
+	var conn net.Conn
+	var err error
+	if l.via != nil {
+		conn, err = l.via.client.DialContext(ctx, "tcp", address)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, r.network, address)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		// What net adds is said already.
+		if op := (*net.OpError)(nil); errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, err
+	}
+	w := &wire{Conn: conn}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
+	n, err := conn.Read(w.first[:])
+	w.ahead = n == 1
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = conn.Close() // the error says enough
+		return nil, err
+	}
+	return w, nil
+}
+
+// handshake sets l.client.
+func (l *link) handshake(ctx context.Context, known known) error {
+	r, p := l.route, l.pool
+	select {
+	case p.shaking <- struct{}{}:
+		defer func() { <-p.shaking }()
+	case <-ctx.Done():
+		return l.failed(ctx.Err())
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no handshake within %v", r.timeout))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = l.wire.Close() })
+
+	proof := p.identities.prove(r)
+	defer proof.close()
+	var refused *untrusted
+	trusted := false
+	config := &ssh.ClientConfig{
+		Config:            ssh.Config{KeyExchanges: r.kex, Ciphers: r.ciphers, MACs: r.macs},
+		User:              r.user,
+		HostKeyAlgorithms: known.algorithms(r),
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			err := known.check(r, key)
+			trusted = err == nil
+			_ = errors.As(err, &refused)
+			return err
+		},
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(proof.signers...)},
+	}
+	permanent := func(message string) error {
+		return &Error{Class: ClassPermanent, Message: Neutral("ssh: " + message)}
+	}
+	if len(config.HostKeyAlgorithms) == 0 {
+		return permanent(fmt.Sprintf("what is known of the host keys of %s and HostKeyAlgorithms have nothing in common: change one of them", r.known))
+	}
+	conn, channels, requests, err := ssh.NewClientConn(l.wire, net.JoinHostPort(r.address, strconv.Itoa(r.port)), config)
+	if !stop() && err == nil {
+		_ = conn.Close()
+		err = errEnded
+	}
+	mismatch := (*ssh.AlgorithmNegotiationError)(nil)
+	switch {
+	case err == nil:
+		l.client = ssh.NewClient(conn, channels, requests)
+		return nil
+	case refused != nil:
+		return permanent(refused.message)
+	case ctx.Err() != nil:
+		return l.failed(context.Cause(ctx))
+	case errors.As(err, &mismatch) && mismatch.What == "host key":
+		return permanent(fmt.Sprintf("%s has no host key of a type that is known: it has %s, known are %s (%s); check its fingerprints, then add its keys there",
+			r.known, strings.Join(mismatch.RequestedAlgorithms, ", "), strings.Join(mismatch.SupportedAlgorithms, ", "), strings.Join(r.knownFiles, ", ")))
+	case errors.As(err, &mismatch):
+		return permanent(mismatch.Error())
+	case trusted:
+		// It may pass: what looks keys up for sshd may fail when everybody asks at once.
+		return &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: %s (%v)", proof.refused(r.user), err)), Err: err}
+	default:
+		return l.failed(err)
+	}
+}
+
+// watch waits for the end of a connection and says why it came. A host that says nothing is asked for
+// a word, as ssh does (ssh_config(5), ServerAliveInterval).
+func (l *link) watch() error {
+	lost := make(chan error, 1)
+	l.pool.attended.Go(func() { lost <- l.client.Wait() })
+	tick := time.NewTicker(l.route.alive)
+	defer tick.Stop()
+	answer := make(chan struct{}, 1)
+	asking, missed, heard := false, 0, l.wire.heard.Load()
+	for {
+		select {
+		case <-l.end:
+			return errEnded
+		case err := <-lost:
+			return fmt.Errorf("the connection was lost: %w", err)
+		case <-answer:
+			asking, missed = false, 0
+		case <-tick.C:
+			if now := l.wire.heard.Load(); now != heard {
+				heard, missed = now, 0
+			} else if !asking {
+				asking = true
+				l.pool.attended.Go(func() {
+					// The answer, even if it is no, is what matters; without one it ends with the connection.
+					if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+						answer <- struct{}{}
+					}
+				})
+			} else if missed++; missed >= l.route.aliveMax {
+				return fmt.Errorf("the host did not say a word for %v", l.route.alive*time.Duration(l.route.aliveMax+1))
+			}
+		}
+	}
+}
+
+// lost is the error of a command whose connection is down.
+func (l *link) lost() error {
+	return &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: %s port %d: %v", l.route.address, l.route.port, l.why)), Err: l.why}
+}
+
+// session opens a session on the connection, when there is room for one more.
+func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
+	type opened struct {
+		channel  ssh.Channel
+		requests <-chan *ssh.Request
+		err      error
+	}
+	for {
+		select {
+		case <-l.sessions:
+		case <-l.down:
+			return nil, nil, l.lost()
+		case <-ctx.Done():
+			return nil, nil, stopped(ctx)
+		}
+		got := make(chan opened, 1)
+		l.pool.attended.Go(func() {
+			var o opened
+			o.channel, o.requests, o.err = l.client.OpenChannel("session", nil)
+			got <- o
+		})
+		var o opened
+		select {
+		case o = <-got:
+		case <-l.down:
+			return nil, nil, l.lost()
+		case <-ctx.Done():
+			l.pool.attended.Go(func() {
+				if o := <-got; o.err == nil {
+					_ = o.channel.Close()
+					ssh.DiscardRequests(o.requests)
+				}
+				l.sessions <- struct{}{}
+			})
+			return nil, nil, stopped(ctx)
+		}
+		if o.err == nil {
+			return o.channel, o.requests, nil
+		}
+		if no := (*ssh.OpenChannelError)(nil); !errors.As(o.err, &no) {
+			// Its end does that, or a host that does not keep to the protocol.
+			select {
+			case <-l.down:
+				return nil, nil, l.lost()
+			case <-time.After(slack):
+				l.sessions <- struct{}{}
+				return nil, nil, l.failed(o.err)
+			}
+		}
+		// The host takes fewer sessions than we thought; unless it takes none, wait for one of the others.
+		l.pool.mu.Lock()
+		fewer := l.limit > 1
+		if fewer {
+			l.limit--
+		}
+		l.pool.mu.Unlock()
+		if !fewer {
+			l.sessions <- struct{}{}
+			return nil, nil, &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: %s does not open a session: %v", l.route.address, o.err)), Err: o.err}
+		}
+	}
+}
+
+// wire is a network connection that tells whether something came.
+type wire struct {
+	net.Conn
+	first [1]byte
+	ahead bool // first is still to be read
+	heard atomic.Int64
+}
+
+// Read is called by one goroutine at a time (net.Conn allows more, ssh has one).
+func (w *wire) Read(p []byte) (int, error) {
+	if w.ahead && len(p) > 0 {
+		w.ahead = false
+		p[0] = w.first[0]
+		return 1, nil
+	}
+	n, err := w.Conn.Read(p)
+	w.heard.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,206 @@
+package transport
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// defaultConnections and defaultHandshakes are what SSHConfig's zeros mean.
+	defaultConnections = 1000
+	defaultHandshakes  = 32
+	defaultIdle        = time.Minute
+	// maxSessions is MaxSessions of sshd_config(5): how many commands run on one connection at once.
+	maxSessions = 10
+	// maxJumped is how many connections are made through one jump host at once: below the 10 of
+	// MaxStartups (sshd_config(5)), beyond which sshd starts to refuse, should all be for one host.
+	maxJumped = 8
+)
+
+// links are the native connections of a Dialer: one per host, and apart from those one per jump host.
+// A jump host's is not counted, or the connections through it could wait for it and it for them.
+type links struct {
+	known      knownHosts
+	identities identities
+
+	connections, handshakes int
+	idleTime                time.Duration
+
+	mu       sync.Mutex
+	links    map[string]*link
+	open     int             // connections that count
+	idle     []*link         // that nobody uses, for the longest time first
+	waiting  []chan struct{} // who wants to open one more
+	shaking  chan struct{}   // a token for each handshake under way
+	attended sync.WaitGroup  // what is done for links besides Run
+}
+
+// set takes the limits from c. It is called before anything else.
+func (p *links) set(c SSHConfig) {
+	pick := func(v, otherwise int) int {
+		if v <= 0 {
+			return otherwise
+		}
+		return v
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.links != nil {
+		return
+	}
+	p.links = map[string]*link{}
+	p.connections, p.handshakes = pick(c.MaxConnections, defaultConnections), pick(c.MaxHandshakes, defaultHandshakes)
+	p.idleTime = c.Idle
+	if p.idleTime <= 0 {
+		p.idleTime = defaultIdle
+	}
+	p.shaking = make(chan struct{}, p.handshakes)
+}
+
+// use returns the connection by a route, which it opens if there is none. The caller gives it back.
+// The error is an *Error.
+func (p *links) use(ctx context.Context, r *route, jump bool) (*link, error) {
+	key := r.key
+	if jump {
+		key += "\x00jump"
+	}
+	p.mu.Lock()
+	l := p.links[key]
+	if l == nil {
+		l = &link{
+			pool: p, key: key, route: r, jump: jump, up: make(chan struct{}), down: make(chan struct{}), end: make(chan struct{}),
+			sessions: make(chan struct{}, maxSessions), limit: maxSessions, jumped: make(chan struct{}, maxJumped),
+		}
+		for range maxSessions {
+			l.sessions <- struct{}{}
+		}
+		p.links[key] = l
+		// Others may wait for it when ctx ends.
+		ctx := context.WithoutCancel(ctx)
+		p.attended.Go(func() { l.live(ctx) })
+	}
+	l.users++
+	p.rouse(l)
+	p.mu.Unlock()
+
+	select {
+	case <-l.up:
+	case <-ctx.Done():
+		p.giveBack(l)
+		return nil, stopped(ctx)
+	}
+	if l.err != nil {
+		p.giveBack(l)
+		return nil, l.err
+	}
+	return l, nil
+}
+
+// giveBack ends a use.
+func (p *links) giveBack(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.users--
+	if l.users > 0 || p.links[l.key] != l {
+		return
+	}
+	select {
+	case <-l.up:
+	default:
+		p.shut(l) // nobody waits for it any more
+		return
+	}
+	if len(p.waiting) > 0 && !l.jump {
+		p.shut(l)
+		return
+	}
+	p.idle = append(p.idle, l)
+	l.timer = time.AfterFunc(p.idleTime, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if slices.Contains(p.idle, l) {
+			p.shut(l)
+		}
+	})
+}
+
+// rouse takes l from the idle ones. The lock is held.
+func (p *links) rouse(l *link) {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	if i := slices.Index(p.idle, l); i >= 0 {
+		p.idle = slices.Delete(p.idle, i, i+1)
+	}
+}
+
+// shut makes l end and be forgotten. The lock is held.
+func (p *links) shut(l *link) {
+	p.rouse(l)
+	if p.links[l.key] == l {
+		delete(p.links, l.key)
+	}
+	if !l.ending {
+		l.ending = true
+		close(l.end)
+	}
+}
+
+// enter waits until one more connection may be open. An idle one is closed to make room.
+func (p *links) enter(ctx context.Context) error {
+	p.mu.Lock()
+	if p.open < p.connections {
+		p.open++
+		p.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	p.waiting = append(p.waiting, turn)
+	for _, l := range p.idle {
+		if !l.jump {
+			p.shut(l)
+			break
+		}
+	}
+	p.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	i := slices.Index(p.waiting, turn)
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+	}
+	p.mu.Unlock()
+	if i < 0 {
+		p.leave() // it was our turn
+	}
+	return context.Cause(ctx)
+}
+
+// leave lets one more connection be opened.
+func (p *links) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		close(p.waiting[0])
+		p.waiting = p.waiting[1:]
+		return
+	}
+	p.open--
+}
+
+// close ends all connections and waits until nothing is left of them.
+func (p *links) close() {
+	p.mu.Lock()
+	for _, l := range p.links {
+		p.shut(l)
+	}
+	p.mu.Unlock()
+	p.attended.Wait()
+}
