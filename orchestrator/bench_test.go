@@ -27,7 +27,7 @@ func (atOnce) Do(_ context.Context, step rollout.Step) rollout.Event {
 		e.Verdict = rollout.Pass
 	case rollout.StepObserve:
 		e.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
-	case rollout.StepDepool, rollout.StepRepool:
+	case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine:
 	}
 	return e
 }
@@ -66,7 +66,7 @@ func BenchmarkRun10000Hosts(b *testing.B) {
 }
 
 func runOnce(b *testing.B, f *inventory.Fleet, s inventory.Settings) (fsyncs, peak uint64) {
-	p, err := rollout.NewPlan(f, s, rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true})
+	p, err := rollout.NewPlan(f, s, rollout.Request{Tree: &rollout.Tree{Digest: "d"}, Run: "r1", Mode: inventory.ModeSync, Pools: true})
 	if err != nil {
 		b.Fatal(err)
 	}

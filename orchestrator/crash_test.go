@@ -65,7 +65,12 @@ func (sc scenario) start(t *testing.T, w *world, j *memory) (rollout.Outcome, er
 	}
 	w.do = sc.do
 	f, s := small()
-	state, err := rollout.NewState(plan(t, f, s))
+	p := plan(t, f, s)
+	p.Tree = &rollout.Tree{Digest: "d"} // so that the origin is looked at, and canaries can be rolled back
+	for i, h := range p.Hosts {
+		p.Hosts[i].Keep = h.Role == rollout.RoleCanary
+	}
+	state, err := rollout.NewState(p)
 	if len(j.events) > 0 {
 		state = j.fold(t)
 	}

@@ -197,7 +197,9 @@ func (w *workbench) Do(ctx context.Context, step rollout.Step) rollout.Event {
 		e = rollout.Event{Kind: rollout.StepDone, Stats: &rollout.Stats{Bytes: 1}}
 	case rollout.StepCheck:
 		e = rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Pass}
-	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
+	case rollout.StepLook, rollout.StepRollback:
+		e = rollout.Event{Kind: rollout.StepDone}
+	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine:
 		e = w.hands.Do(ctx, step)
 	}
 	if do != nil {

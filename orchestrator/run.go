@@ -113,7 +113,7 @@ func (l *loop) turn(ctx context.Context, happened []rollout.Event) (rollout.Deci
 			return decision, nil
 		}
 		l.broken = fmt.Errorf("the journal cannot be written: %w", err)
-		return l.turn(ctx, []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortGently, Detail: l.broken.Error()}})
+		return l.turn(ctx, []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: l.broken.Error()}})
 	}
 	for _, e := range starts {
 		if err := l.State.Apply(e); err != nil {

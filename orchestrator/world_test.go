@@ -115,6 +115,9 @@ func (w *world) effect(step rollout.Step) rollout.Event {
 		if o.marked {
 			o.value, o.marked, o.index = step.Objects[0].Value, false, o.index+1
 		}
+	case rollout.StepRollback:
+		w.trees[step.Host] = false
+	case rollout.StepLook, rollout.StepQuarantine:
 	}
 	return e
 }
