@@ -18,9 +18,10 @@ import (
 // against its own snapshots after every act; the test holds the pools against the store and, from the first full sync
 // to the last rollback, every host against a walker of its own.
 //
-// Seen to fail with: a may-serve that always agrees; --yes that confirms deletions; --confirm-deletions that takes any
-// number; canaries that stay as they are after a failed gate; an undo that leaves the times of folders; a run that
-// forgets to repool one proxy; hard links that come back as copies.
+// Seen to fail with: a may-serve that always agrees; a run and a master sync from serve: false; no budget of deletions; a
+// confirmation that takes any number; a master sync that counts as the last good run; canaries that stay as they are after a
+// failed gate; an undo without the times of folders, or without hard links; a folder that rsync had to leave taken for a
+// difference; a status that calls the tree of a run that was taken back the newest.
 func TestIncident20160202(t *testing.T) {
 	t.Parallel()
 	fleetsync, err := exec.LookPath("fleetsync") // testscript.Main has put it into the PATH
