@@ -60,8 +60,9 @@ func runHost(dir, name string) error {
 	if err != nil {
 		return err
 	}
+	died := make(chan error, len(daemons))
 	for _, argv := range daemons {
-		if err := p.daemon(argv); err != nil {
+		if err := p.daemon(argv, died); err != nil {
 			return err
 		}
 	}
@@ -72,7 +73,7 @@ func runHost(dir, name string) error {
 		}
 		go func() { _ = newWeb(s.Options.Tree == "").Serve(l) }() // ends with the host
 	}
-	if err := listening(ports); err != nil {
+	if err := listening(ports, died); err != nil {
 		return err
 	}
 	_, _ = fmt.Println(ready)
@@ -167,11 +168,11 @@ func private() error {
 }
 
 // listening waits until something listens on each of the ports of this network namespace. It looks at the
-// kernel's table: to connect would cost an sshd a process.
-func listening(ports []int) error {
+// kernel's table: to connect would cost an sshd a process. A daemon that died will not listen any more.
+func listening(ports []int, died <-chan error) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(60 * time.Second); ; <-tick.C {
+	for end := time.Now().Add(60 * time.Second); ; {
 		table, err := os.ReadFile("/proc/net/tcp")
 		if err != nil {
 			return err
@@ -186,7 +187,12 @@ func listening(ports []int) error {
 		case missing == 0:
 			return nil
 		case time.Now().After(end):
-			return fmt.Errorf("nothing listens on port %d after a minute: see the host's log", missing)
+			return fmt.Errorf("nothing listens on port %d after a minute", missing)
+		}
+		select {
+		case err := <-died:
+			return err
+		case <-tick.C:
 		}
 	}
 }

@@ -139,6 +139,13 @@ func runClient(dir, name string, args []string) int {
 func client(dir, name string, args []string) (int, error) {
 	caught := make(chan os.Signal, 8)
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	s, err := readSpec(dir)
+	if err == nil {
+		_, err = s.index(name)
+	}
+	if err != nil {
+		return 255, err
+	}
 	c, err := dialIn(hostDir(dir, name), commandSocket)
 	if err != nil {
 		return 255, fmt.Errorf("the host is not up: %w", err)

@@ -370,10 +370,10 @@ func (l *Lab) Slow(ctx context.Context, host, rate string) error {
 // Named returns the names of the hosts of a role, in their order.
 func (l *Lab) Named(r Role) []string { return named(l.Hosts, r) }
 
-// Path returns where this machine sees a path below a host's /srv, /var/lib or /var/log; empty if it does not. With
+// Path returns where this machine sees a path below a host's /srv, /var/lib, /var/log or /etc/ssh; empty if it does not. With
 // disks of a size /srv is seen by commands alone.
 func (l *Lab) Path(host, path string) string {
-	for of, at := range map[string]string{"/srv": "srv", "/var/lib": "lib", "/var/log": "log"} {
+	for of, at := range map[string]string{"/srv": "srv", "/var/lib": "lib", "/var/log": "log", "/etc/ssh": "ssh"} {
 		if rest, ok := strings.CutPrefix(path+"/", of+"/"); ok {
 			return filepath.Join(hostDir(l.Dir, host), at, rest)
 		}

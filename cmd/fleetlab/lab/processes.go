@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -73,8 +74,9 @@ func (p *processes) signal(pid int, s syscall.Signal) {
 	}
 }
 
-// daemon starts a daemon whose words go to a file in /var/log.
-func (p *processes) daemon(argv []string) error {
+// daemon starts a daemon whose words go to a file in /var/log. Should it end, that is said to died, which must
+// have room.
+func (p *processes) daemon(argv []string, died chan<- error) error {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
 		return err
@@ -89,11 +91,19 @@ func (p *processes) daemon(argv []string) error {
 		return err
 	}
 	defer func() { _ = null.Close() }() // never written
-	_, _, err = p.start(append([]string{path}, argv[1:]...), os.ProcAttr{
+	_, ended, err := p.start(append([]string{path}, argv[1:]...), os.ProcAttr{
 		Dir: "/", Env: hostEnv(os.Environ()), Files: []*os.File{null, log, log},
 	})
 	if err != nil {
 		return fmt.Errorf("cannot start %s: %w", argv[0], err)
 	}
+	go func() {
+		status := <-ended
+		said, _ := os.ReadFile(log.Name())
+		if len(said) > 1000 {
+			said = said[len(said)-1000:]
+		}
+		died <- fmt.Errorf("%s ended with status %d, having said: %s", argv[0], status.ExitStatus(), bytes.TrimSpace(said))
+	}()
 	return nil
 }

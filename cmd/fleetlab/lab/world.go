@@ -391,6 +391,11 @@ func (w *world) do(ctx context.Context, o order) error {
 		if up {
 			return fmt.Errorf("%s is up already", h.Name)
 		}
+		if h.pid != 0 {
+			// It ended by itself. The kernel takes its time to take down the link, which may be gone by now.
+			_ = batch(ctx, "ip", "link del "+port(h.index))
+			h.pid = 0
+		}
 		return w.boot(ctx, h)
 	case doHeal:
 		return w.heal(ctx, h)
