@@ -22,6 +22,7 @@ func defaults() (Policy, Settings) {
 				Age:       14 * day,
 				Manifests: 10,
 			},
+			SSH: SSH{Client: SSHNative, MaxConnections: 1000},
 		}, Settings{
 			Batches: Batches{
 				Parallel:    80,

@@ -59,8 +59,9 @@ func (p *policyParser) read(root *yaml.Node) {
 		"guard":     p.readGuard,
 		"verify":    p.readVerify,
 		"keep":      p.readKeep,
+		"ssh":       p.readSSH,
 
-		"ssh": nil, "hooks": nil,
+		"hooks": nil,
 	}, "inventory")
 	p.checkPrefixes()
 

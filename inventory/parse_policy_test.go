@@ -97,6 +97,7 @@ func TestParsePolicy(t *testing.T) {
 		},
 		Verify: VerifySample,
 		Keep:   Keep{Hosts: KeepAll, Runs: 5, Age: 720 * time.Hour, Manifests: 1},
+		SSH:    SSH{Client: SSHNative, MaxConnections: 1000},
 		Pooling: &Pooling{
 			Endpoints: []string{"https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"},
 			Prefix:    "/conftool/v1/pools",
@@ -148,6 +149,7 @@ func TestParsePolicyDefaults(t *testing.T) {
 		Guard:     Guard{MaxDelete: percent(10), MaxShrink: percent(10), Git: true},
 		Verify:    VerifyAll,
 		Keep:      Keep{Hosts: KeepCanaries, Runs: 3, Age: 336 * time.Hour, Manifests: 10},
+		SSH:       SSH{Client: SSHNative, MaxConnections: 1000},
 		Pooling: &Pooling{
 			Endpoints: []string{"http://h:1"}, Prefix: "/conftool/v1/pools", Threshold: Amount{BasisPoints: 5000, Share: true},
 			Drain: 10 * time.Second, Timeout: 30 * time.Second, OnForeignEdit: ForeignEditStop,

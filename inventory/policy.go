@@ -16,6 +16,7 @@ type Policy struct {
 	Guard     Guard
 	Verify    Verify
 	Keep      Keep
+	SSH       SSH
 
 	settings map[Mode]Settings
 }
@@ -132,6 +133,23 @@ type KeepHosts string
 const (
 	KeepCanaries KeepHosts = "canaries" // so that a failed gate can roll them back
 	KeepAll      KeepHosts = "all"      // so that a whole run can be rolled back
+)
+
+// SSH is how hosts are connected to, beyond what ssh_config says of them.
+type SSH struct {
+	Client         SSHClient
+	ConfigFile     string        // instead of the user's and the system's, resolved against the policy file's folder; empty is theirs
+	MaxConnections int           // open at once, of native connections
+	ConnectTimeout time.Duration // 0 is what ssh_config says
+}
+
+// SSHClient is who speaks ssh.
+type SSHClient string
+
+// The clients.
+const (
+	SSHNative  SSHClient = "native"  // this program; hosts that it cannot reach as ssh_config says are reached by OpenSSH
+	SSHOpenSSH SSHClient = "openssh" // the ssh program
 )
 
 // Pooling is where the pools are and how to treat them.
