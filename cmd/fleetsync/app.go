@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // app is the program with everything of the world that it uses by itself, so that a test can run it.
@@ -22,6 +24,8 @@ type app struct {
 
 	config string // --config
 	json   bool   // --json
+
+	dialers []*transport.Dialer // to be closed at the end
 }
 
 // run executes one command line and returns the exit code.
@@ -34,7 +38,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	return a.report(root.ExecuteContext(ctx))
+	code := a.report(root.ExecuteContext(ctx))
+	for _, d := range a.dialers {
+		_ = d.Close() // it has said what it can
+	}
+	return code
 }
 
 func (a *app) root() *cobra.Command {

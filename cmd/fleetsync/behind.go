@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 // behind narrows a run to the hosts that are not known to hold what the origin holds now. It says whether there is
@@ -15,9 +14,7 @@ func (a *app) behind(ctx context.Context, s *setup, o *runOptions) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
-	_, m, err := s.scan(ctx, dialer, draft.Origin, o.full)
+	_, m, err := s.scan(ctx, draft.Origin, o.full)
 	if err != nil {
 		return false, fail(exitGuard, fmt.Errorf("the tree of %s cannot be read: %w", draft.Origin, err), a.command()+" masters status")
 	}

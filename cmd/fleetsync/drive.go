@@ -94,12 +94,14 @@ func (j *job) drive(ctx context.Context) (err error) {
 		return fail(exitJournal, fmt.Errorf("the log cannot be made: %w", err), "")
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	dialer := &transport.Dialer{}
-	canaries := &transport.Dialer{SSH: transport.SSHConfig{Share: true}}
-	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // their connections are of no use any more
+	canaries := s.dialer
+	if s.policy.SSH.Client == inventory.SSHOpenSSH {
+		canaries = s.newDialer(true)
+		defer func() { _ = canaries.Close() }() // its connections are of no use any more
+	}
 
 	screen := ui.New(a.stderr, a.terminal(), plan)
-	hands := j.hands(plan, dialer)
+	hands := j.hands(plan, s.dialer)
 	hands.Canaries, hands.Progress, hands.Log = canaries, screen.Progress, log.Host
 	held := &heldHosts{}
 	observers := []orchestrator.Observer{log, held, screen}

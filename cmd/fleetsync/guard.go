@@ -22,12 +22,12 @@ import (
 
 // treeAt returns the tree of a master, or of a host that a lost one is rebuilt from. One that is on this machine is read directly, which is faster than what
 // programs print.
-func (s *setup) treeAt(dialer *transport.Dialer, name string) (guard.Tree, error) {
+func (s *setup) treeAt(name string) (guard.Tree, error) {
 	host, ok := s.fleet.Host(name)
 	if !ok {
 		return nil, fmt.Errorf("%s is not in the inventory", name)
 	}
-	conn, err := dialer.Dial(orchestrator.Reach(host))
+	conn, err := s.dialer.Dial(orchestrator.Reach(host))
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +39,8 @@ func (s *setup) treeAt(dialer *transport.Dialer, name string) (guard.Tree, error
 }
 
 // scan finds out what a master holds. What did not change since the last scan is not read again, unless full.
-func (s *setup) scan(ctx context.Context, dialer *transport.Dialer, master string, full bool) (guard.Tree, *manifest.Manifest, error) {
-	t, err := s.treeAt(dialer, master)
+func (s *setup) scan(ctx context.Context, master string, full bool) (guard.Tree, *manifest.Manifest, error) {
+	t, err := s.treeAt(master)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,12 +88,12 @@ func (s *setup) rules() (guard.Rules, error) {
 }
 
 // owners returns the user IDs that may own what is in a master's tree, as that master knows their names.
-func (s *setup) owners(ctx context.Context, dialer *transport.Dialer, master string) ([]uint32, error) {
+func (s *setup) owners(ctx context.Context, master string) ([]uint32, error) {
 	host, ok := s.fleet.Host(master)
 	if !ok || len(s.policy.Guard.Owners) == 0 {
 		return nil, nil
 	}
-	conn, err := dialer.Dial(orchestrator.Reach(host))
+	conn, err := s.dialer.Dial(orchestrator.Reach(host))
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +151,8 @@ var errRefused = errors.New("refused by the guard")
 
 // inspect scans a master and holds it against the policy's rules. What is refused has been told to people when it
 // returns; the error says how many refusals there are.
-func (a *app) inspect(ctx context.Context, s *setup, dialer *transport.Dialer, master string, o runOptions) (*manifest.Manifest, error) {
-	t, m, err := s.scan(ctx, dialer, master, o.full)
+func (a *app) inspect(ctx context.Context, s *setup, master string, o runOptions) (*manifest.Manifest, error) {
+	t, m, err := s.scan(ctx, master, o.full)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -165,7 +165,7 @@ func (a *app) inspect(ctx context.Context, s *setup, dialer *transport.Dialer, m
 	}
 	if !s.isMaster(master) { // what a master must have beside the tree, a host need not
 		rules.Provisioned, rules.SkipGit = "", true
-	} else if rules.Owners, err = s.owners(ctx, dialer, master); err != nil {
+	} else if rules.Owners, err = s.owners(ctx, master); err != nil {
 		return nil, fail(exitGuard, fmt.Errorf("guard: owners: %w", err), "")
 	}
 	found, err := guard.Inspect(ctx, t, m, rules, a.lastGood(s))

@@ -62,14 +62,12 @@ func (a *app) mastersStatus(ctx context.Context, full bool) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
 	origin := s.firstServing()
 	masters := make([]report.Master, len(s.fleet.Masters))
 	manifests := make([]*manifest.Manifest, len(masters))
 	a.each(ctx, s.masterNames(), func(i int, name string) error {
 		masters[i] = report.Master{Host: name, Serve: s.fleet.Masters[i].Serve, Origin: name == origin}
-		_, m, err := s.scan(ctx, dialer, name, full)
+		_, m, err := s.scan(ctx, name, full)
 		if err != nil {
 			masters[i].Error = err.Error()
 			return nil // it is shown in its place
@@ -300,9 +298,7 @@ func (a *app) fillMaster(ctx context.Context, s *setup, o masterOptions) (*prepa
 	if o.from == o.to {
 		return nil, usage(fmt.Errorf("%s cannot be synced from itself", o.to), "")
 	}
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
-	m, err := a.inspect(ctx, s, dialer, o.from, o.runOptions)
+	m, err := a.inspect(ctx, s, o.from, o.runOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +310,7 @@ func (a *app) fillMaster(ctx context.Context, s *setup, o masterOptions) (*prepa
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.measure(ctx, s, dialer, r, draft, o.runOptions)
+	p, err := a.measure(ctx, s, r, draft, o.runOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -329,9 +325,7 @@ func (a *app) fillMaster(ctx context.Context, s *setup, o masterOptions) (*prepa
 }
 
 func (a *app) mastersUndo(ctx context.Context, s *setup, o masterOptions) (*prepared, error) {
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
-	hands := &orchestrator.Hands{Fleet: s.fleet, Dialer: dialer}
+	hands := &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}
 	keep, err := hands.Kept(ctx, o.to, o.undo)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("%s: %w", o.to, err), "")

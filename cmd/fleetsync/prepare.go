@@ -39,15 +39,13 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 	if err != nil {
 		return nil, err
 	}
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // they have said what they can
-	m, err := a.inspect(ctx, s, dialer, draft.Origin, o)
+	m, err := a.inspect(ctx, s, draft.Origin, o)
 	if err != nil {
 		return nil, err
 	}
 	a.warnOfPaths(s, m, draft)
 	r.Tree = treeOf(m, draft.Paths)
-	p, err := a.measure(ctx, s, dialer, r, draft, o)
+	p, err := a.measure(ctx, s, r, draft, o)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +54,9 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 }
 
 // measure asks hosts what a sync would do to them, holds that against the budget, and makes the plan.
-func (a *app) measure(ctx context.Context, s *setup, dialer *transport.Dialer, r *request, draft *rollout.Plan, o runOptions) (*prepared, error) {
+func (a *app) measure(ctx context.Context, s *setup, r *request, draft *rollout.Plan, o runOptions) (*prepared, error) {
 	allowed := s.policy.Guard.MaxDelete.Of(r.Tree.Files)
-	hands := &orchestrator.Hands{Plan: draft, Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: dialer}
+	hands := &orchestrator.Hands{Plan: draft, Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: s.dialer}
 	r.Delta = a.delta(ctx, hands, draft)
 	if err := ctx.Err(); err != nil {
 		return nil, err

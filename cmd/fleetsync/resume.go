@@ -9,7 +9,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) resumeCommand() *cobra.Command {
@@ -72,9 +71,7 @@ func (j *job) lookAgain(ctx context.Context) string {
 	if plan.Tree == nil || plan.Origin == "" {
 		return ""
 	}
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
-	hands := &orchestrator.Hands{Plan: plan, Fleet: j.setup.fleet, Dialer: dialer}
+	hands := &orchestrator.Hands{Plan: plan, Fleet: j.setup.fleet, Dialer: j.setup.dialer}
 	digest, err := hands.Digest(ctx, plan.Origin, plan.Paths)
 	if err != nil || digest != plan.Tree.Digest {
 		return "the tree of " + plan.Origin + " is not the one that the run began with: begin a new one"

@@ -26,6 +26,8 @@ type setup struct {
 	fleet  *inventory.Fleet
 	store  journal.Store
 	owner  string // who types
+
+	dialer *transport.Dialer // to the hosts; closed when the command has ended
 }
 
 // load reads the policy and its inventory. The mistakes of both are reported together.
@@ -52,7 +54,30 @@ func (a *app) load() (*setup, error) {
 	if err := agree(policy, fleet); err != nil {
 		return nil, fail(exitInvalid, err, "change the one or the other")
 	}
-	return &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.person()}, nil
+	s := &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.person()}
+	s.dialer = s.newDialer(false)
+	a.dialers = append(a.dialers, s.dialer)
+	return s, nil
+}
+
+// newDialer returns what connects to hosts as the policy says; share keeps a process and a connection of the ssh program
+// for each host.
+func (s *setup) newDialer(share bool) *transport.Dialer {
+	c := s.policy.SSH
+	return &transport.Dialer{SSH: transport.SSHConfig{
+		Client: transport.SSHClient(c.Client), ConfigFile: c.ConfigFile, ConnectTimeout: c.ConnectTimeout, MaxConnections: c.MaxConnections, Share: share,
+	}}
+}
+
+// fallbacks names the hosts that only the ssh program can reach.
+func (a *app) fallbacks(s *setup) {
+	byReason := map[string][]string{}
+	for _, f := range s.dialer.Fallbacks() {
+		byReason[f.Reason] = append(byReason[f.Reason], f.Host)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		_, _ = fmt.Fprintf(a.stderr, "warning: reached by the ssh program: %s: %s\n", inventory.FoldNames(byReason[reason]), reason)
+	}
 }
 
 // agree says in what the two files contradict each other.
@@ -89,7 +114,7 @@ func (s *setup) programs() error {
 		case inventory.ConnectionLocal:
 			need["rsync"], need["flock"] = true, true
 		case inventory.ConnectionSSH:
-			need["ssh"] = true
+			need["ssh"] = s.policy.SSH.Client == inventory.SSHOpenSSH
 		}
 	}
 	var names []string

@@ -76,9 +76,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	dialer := &transport.Dialer{}
-	defer func() { _ = dialer.Close() }() // it has said what it can
-	v := verifier{setup: s, hands: &orchestrator.Hands{Fleet: s.fleet, Dialer: dialer}, verifyOptions: o, manifests: map[string]*manifest.Manifest{}}
+	v := verifier{setup: s, hands: &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}, verifyOptions: o, manifests: map[string]*manifest.Manifest{}}
 	results := make([]report.Verified, len(names))
 	var group errgroup.Group
 	group.SetLimit(verifyAtOnce)
