@@ -252,8 +252,8 @@ func (k known) check(r *route, key ssh.PublicKey) error {
 		r.known, shown, strings.Join(r.knownFiles, ", "))}
 }
 
-// checkHostCertificate tells whether a certificate is valid for a name now. Its authority is trusted.
-// The names in it may be patterns (sshkey.c: sshkey_cert_check_host).
+// checkHostCertificate tells whether a certificate is valid for a name now. Its authority is trusted. The
+// names in it are no patterns (seen: OpenSSH 9.2).
 func checkHostCertificate(cert *ssh.Certificate, name string) error {
 	if cert.CertType != ssh.HostCert {
 		return errors.New("it is of a user")
@@ -261,12 +261,5 @@ func checkHostCertificate(cert *ssh.Certificate, name string) error {
 	if cert.Signature == nil || cert.Signature.Format == ssh.KeyAlgoRSA || cert.Signature.Format == "ssh-dss" {
 		return errors.New("it is signed by SHA-1") // not in CASignatureAlgorithms (ssh_config(5))
 	}
-	principal := name
-	for _, p := range cert.ValidPrincipals {
-		if wildcard(strings.ToLower(p), strings.ToLower(name)) {
-			principal = p
-			break
-		}
-	}
-	return (&ssh.CertChecker{}).CheckCert(principal, cert)
+	return (&ssh.CertChecker{}).CheckCert(name, cert)
 }

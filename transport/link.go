@@ -229,6 +229,9 @@ func (l *link) handshake(ctx context.Context, known known) error {
 		return permanent(refused.message)
 	case ctx.Err() != nil:
 		return l.failed(context.Cause(ctx))
+	case errors.As(err, &mismatch) && mismatch.What == "host key" && len(known.keys) == 0 && len(known.authorities) > 0:
+		return permanent(fmt.Sprintf("%s shows no host certificate, and no key of its own is known, only an authority (%s): have its key signed",
+			r.known, strings.Join(r.knownFiles, ", ")))
 	case errors.As(err, &mismatch) && mismatch.What == "host key":
 		return permanent(fmt.Sprintf("%s has no host key of a type that is known: it has %s, known are %s (%s); check its fingerprints, then add its keys there",
 			r.known, strings.Join(mismatch.RequestedAlgorithms, ", "), strings.Join(mismatch.SupportedAlgorithms, ", "), strings.Join(r.knownFiles, ", ")))
@@ -236,7 +239,11 @@ func (l *link) handshake(ctx context.Context, known known) error {
 		return permanent(mismatch.Error())
 	case trusted:
 		// It may pass: what looks keys up for sshd may fail when everybody asks at once.
-		return &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: %s (%v)", proof.refused(r.user), err)), Err: err}
+		message := proof.refused(r.user)
+		if !strings.Contains(err.Error(), "unable to authenticate") { // that says no more
+			message += fmt.Sprintf(" (%v)", err)
+		}
+		return &Error{Class: ClassTransient, Message: Neutral("ssh: " + message), Err: err}
 	default:
 		return l.failed(err)
 	}

@@ -137,7 +137,11 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 	if !done {
 		l.pool.attended.Go(func() { _ = channel.Close() })
 	}
-	r := Result{ExitCode: s.exitCode()}
+	code := s.exitCode()
+	r := Result{ExitCode: code}
+	if code < 0 {
+		r.ExitCode = 255 // as the program has it
+	}
 	// Nothing is passed on any more once the caller has the result.
 	if stdout.shut() && c.Stdout == nil {
 		r.Stdout = kept.bytes()
@@ -147,7 +151,7 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 		r.Stderr = said.String()
 	}
 	switch {
-	case done && r.ExitCode == 0 && writeError == nil:
+	case done && code == 0 && writeError == nil:
 		return r, nil // done is done, even if the context ended meanwhile
 	case ctx.Err() != nil:
 		return r, stopped(ctx)
@@ -155,7 +159,7 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 		return r, &Error{Class: ClassPermanent, Message: writeError.Error(), Err: writeError}
 	case s.refused:
 		return r, &Error{Class: ClassTransient, Message: fmt.Sprintf("ssh: %s refuses to run a command", Neutral(l.route.address))}
-	case done && r.ExitCode >= 0:
+	case done && code >= 0:
 		return r, nil
 	}
 	// The end of a connection is the end of its sessions first.

@@ -3,8 +3,10 @@ package transporttest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -117,9 +119,35 @@ func Conformance(t *testing.T, conn transport.Conn) {
 		}
 	})
 
+	t.Run("large binary output", func(t *testing.T) {
+		part := make([]byte, 1<<20)
+		random := rand.NewChaCha8([32]byte{1})
+		_, _ = random.Read(part) // never fails
+		name := filepath.Join(t.TempDir(), "part")
+		if err := os.WriteFile(name, part, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, want := sha256.New(), sha256.New()
+		for range 50 {
+			want.Write(part)
+		}
+		r := run(t, transport.Command{Args: []string{"sh", "-c", `i=0; while [ $i -lt 50 ]; do cat "$1"; i=$((i+1)); done; exit 7`, "sh", name}, Stdout: got})
+		if r.ExitCode != 7 || !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+			t.Errorf("exit %d, and the output is not what was printed", r.ExitCode)
+		}
+	})
+
+	t.Run("a writer that fails", func(t *testing.T) {
+		r, err := conn.Run(t.Context(), transport.Command{Args: []string{"sh", "-c", `while echo x; do :; done`}, Stdout: broken{}})
+		if err == nil && r.ExitCode == 0 {
+			t.Error("a command whose output is lost is done")
+		}
+	})
+
+	// More than sshd's MaxSessions, 10.
 	t.Run("many at once", func(t *testing.T) {
 		var wg sync.WaitGroup
-		for i := range 8 {
+		for i := range 24 {
 			wg.Go(func() {
 				r, err := conn.Run(t.Context(), transport.Command{Args: []string{"echo", strconv.Itoa(i)}})
 				if err != nil || string(r.Stdout) != strconv.Itoa(i)+"\n" {
@@ -173,6 +201,11 @@ func Conformance(t *testing.T, conn transport.Conn) {
 		}
 	})
 }
+
+// broken is a writer that fails.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
 
 // Gone waits until a process has ended and fails the test if it does not.
 func Gone(t testing.TB, pid int) {
