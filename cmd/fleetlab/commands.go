@@ -65,6 +65,25 @@ func (a *app) slowCommand() *cobra.Command {
 	}
 }
 
+func (a *app) delayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delay HOST DURATION",
+		Short: "Make round trips over the link of a host take longer: 200ms; 0s for no longer",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			l, err := lab.Open(a.dir)
+			if err != nil {
+				return err
+			}
+			d, err := time.ParseDuration(args[1])
+			if err != nil {
+				return errUsage{err}
+			}
+			return l.Delay(c.Context(), args[0], d)
+		},
+	}
+}
+
 func (a *app) execCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exec HOST -- COMMAND [ARGUMENT...]",

@@ -55,6 +55,9 @@ func hardware(i int) string { return fmt.Sprintf("02:00:00:00:%02x:%02x", i/256,
 // port returns the name of the bridge's port of the host of an index.
 func port(i int) string { return fmt.Sprintf("v%d", i) }
 
+// relayPort returns the name of the bridge's port when there is a relay before that host.
+func relayPort(i int) string { return fmt.Sprintf("d%d", i) }
+
 // served returns what the host's rsync daemon serves.
 func (h Host) served() string {
 	if h.Role == RoleMaster {

@@ -349,7 +349,15 @@ func (l *Lab) Partition(ctx context.Context, host string) error {
 	return l.order(ctx, order{Do: doPartition, Host: host})
 }
 
-// Heal takes back Partition, Slow and FillDisk.
+// Delay makes every round trip over a host's link take so much longer; 0 is no longer. It replaces an earlier Delay.
+func (l *Lab) Delay(ctx context.Context, host string, roundTrip time.Duration) error {
+	if roundTrip < 0 || roundTrip > time.Minute {
+		return fmt.Errorf("%v is no delay of a link: up to a minute is", roundTrip)
+	}
+	return l.order(ctx, order{Do: doDelay, Host: host, Wait: roundTrip})
+}
+
+// Heal takes back Partition, Slow, Delay and FillDisk.
 func (l *Lab) Heal(ctx context.Context, host string) error {
 	return l.order(ctx, order{Do: doHeal, Host: host})
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,10 +23,10 @@ import (
 // the time.
 //
 // Tried with these faults, each of which it reports: the link stays up in kill (the connection is closed, not
-// silent); kill without the SIGKILL; partition that does nothing; heal without the link; disks not mounted;
-// fill that leaves its last page; shape of one end only, of either; unshape left out; a known_hosts that trusts
-// nobody; certificates with another principal; the host's own /run left out; signals not handed on; a command
-// that outlives its client.
+// silent); partition that does nothing; heal without the link; disks not mounted;
+// fill that stops early, and one of the machine's disk; shape of one end only, of either; heal without the shape; a relay that does not
+// wait, or carries one way only, or is not taken away; certificates with another principal; the host's own /run
+// left out; signals not handed on; a command that outlives its client.
 func TestLab(t *testing.T) {
 	o := Defaults()
 	o.Hosts, o.SrvSize, o.Files = 6, "24M", 300
@@ -123,7 +124,7 @@ func TestLab(t *testing.T) {
 		_ = c.Wait()
 	})
 	t.Run("Slow", func(t *testing.T) {
-		const bytes, rate = 1_000_000, "4mbit" // of which 256 KB go at once, the rest takes a second and a half
+		const bytes, rate = 600_000, "4mbit" // of which 256 KB go at once, the rest takes 0.7 s
 		done(t, l.Slow(t.Context(), host, rate))
 		for what, argv := range map[string][]string{
 			"up":   {master, "ssh", host, fmt.Sprintf("head -c %d /dev/zero", bytes)},
@@ -133,7 +134,7 @@ func TestLab(t *testing.T) {
 			if out := must(t, l, argv[0], argv[1:]...); len(out) != bytes {
 				t.Errorf("%s: %d bytes", what, len(out))
 			}
-			if took := time.Since(began); took < time.Second {
+			if took := time.Since(began); took < 600*time.Millisecond {
 				t.Errorf("%s: %d bytes took %v at %s", what, bytes, took, rate)
 			}
 		}
@@ -152,6 +153,39 @@ func TestLab(t *testing.T) {
 		if err := l.Slow(t.Context(), host, "fast; reboot"); err == nil {
 			t.Error("no rate was taken for one")
 		}
+	})
+	t.Run("Delay", func(t *testing.T) {
+		const longer = 100 * time.Millisecond
+		done(t, l.Delay(t.Context(), host, longer))
+		if took := roundTrip(t, l, master, host); took < longer {
+			t.Errorf("a round trip takes %v with %v of delay", took, longer)
+		}
+		if out := must(t, l, host, "ssh", master, "head -c 1000000 /dev/zero"); len(out) != 1_000_000 {
+			t.Errorf("%d bytes came through", len(out))
+		}
+		if answer, err := get(t, l, host, "http://"+other+"/healthz"); err != nil {
+			t.Errorf("from a host with a delay: %q, %v", answer, err)
+		}
+		done(t, l.Partition(t.Context(), host))
+		if answer, err := get(t, l, master, "http://"+host+"/healthz"); err == nil {
+			t.Errorf("a host without a link: %q", answer)
+		}
+		done(t, l.Heal(t.Context(), host))
+		if answer, err := get(t, l, master, "http://"+host+"/healthz"); err != nil {
+			t.Errorf("after heal: %q, %v", answer, err)
+		}
+		done(t, l.Delay(t.Context(), host, longer))
+		done(t, l.Delay(t.Context(), host, 0))
+		if took := roundTrip(t, l, master, host); took >= longer {
+			t.Errorf("a round trip takes %v without delay", took)
+		}
+		if out := must(t, l, host, "ssh", master, "head -c 1000000 /dev/zero"); len(out) != 1_000_000 {
+			t.Errorf("%d bytes came through without delay", len(out))
+		}
+		done(t, l.Delay(t.Context(), host, longer))
+		done(t, l.Kill(t.Context(), host))
+		done(t, l.Start(t.Context(), host))
+		must(t, l, master, "ssh", host, "true")
 	})
 	t.Run("FillDisk", func(t *testing.T) {
 		done(t, l.FillDisk(t.Context(), host))
@@ -268,13 +302,30 @@ func TestLab(t *testing.T) {
 	})
 }
 
+// roundTrip returns the shortest round trip that TCP saw on a connection of ssh's.
+func roundTrip(t *testing.T, l *Lab, from, to string) time.Duration {
+	t.Helper()
+	out := must(t, l, from, "ssh", to, "ss --tcp --info --numeric --no-header state established sport = :22")
+	found := regexp.MustCompile(`minrtt:([0-9.]+)`).FindAllStringSubmatch(out, -1)
+	if len(found) != 1 {
+		t.Fatalf("%d connections to %s:\n%s", len(found), to, out)
+	}
+	d, err := time.ParseDuration(found[0][1] + "ms")
+	done(t, err)
+	return d
+}
+
 // say starts a script on a host, and returns once it has said something.
 func say(t *testing.T, l *Lab, host, script string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
-	c := l.Command(t.Context(), host, "sh", "-c", script)
+	// A command that should end and does not must not keep the test for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	c := l.Command(ctx, host, "sh", "-c", script)
 	r, w, err := os.Pipe()
 	done(t, err)
 	t.Cleanup(func() { _ = r.Close() })
+	done(t, r.SetReadDeadline(time.Now().Add(20*time.Second)))
 	c.Stdout = w
 	done(t, c.Start())
 	done(t, w.Close())

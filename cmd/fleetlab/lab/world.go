@@ -38,7 +38,7 @@ type running struct {
 	pid   int           // of its first process; 0: it is down
 	gone  chan struct{} // closed when that process and all of its namespace have ended
 	rate  string        // of its link now; empty is unshaped
-	cut   bool          // the link is down
+	relay *relay        // between its link and the bridge; nil: they are connected
 }
 
 // namespaces are what a world and each host have of their own.
@@ -162,7 +162,7 @@ func (w *world) boot(ctx context.Context, hosts ...*running) error {
 	var links, shapes []string
 	for _, h := range hosts {
 		links = append(links, hostLinks(h.index, h.pid)...)
-		h.cut, h.rate = false, ""
+		h.rate = ""
 		if w.spec.Options.Rate != "" && h.Role != RoleConf {
 			h.rate = w.spec.Options.Rate
 			shapes = append(shapes, shape(port(h.index), h.rate))
@@ -241,7 +241,7 @@ func (w *world) kill(ctx context.Context, h *running) error {
 	if !h.up() {
 		return fmt.Errorf("%s is down already", h.Name)
 	}
-	if err := batch(ctx, "ip", "link set "+port(h.index)+" down"); err != nil {
+	if err := w.link(ctx, h, "down"); err != nil {
 		return err
 	}
 	if err := syscall.Kill(h.pid, syscall.SIGKILL); err != nil {
@@ -249,20 +249,61 @@ func (w *world) kill(ctx context.Context, h *running) error {
 	}
 	// The kernel lets the first process end after all others of its namespace (pid_namespaces(7)).
 	<-h.gone
-	h.pid = 0
-	return batch(ctx, "ip", "link del "+port(h.index))
+	return w.unplug(ctx, h)
 }
 
-func (w *world) link(ctx context.Context, h *running, up bool) error {
-	state := "down"
-	if up {
-		state = "up"
+// unplug takes away what a host that is down leaves in the world. With the host's end of the link its other end
+// goes, too, but only when the kernel comes to it.
+func (w *world) unplug(ctx context.Context, h *running) error {
+	h.pid = 0
+	devices := []string{port(h.index)}
+	if h.relay != nil {
+		h.relay.close()
+		h.relay = nil
+		devices = append(devices, relayPort(h.index))
 	}
-	if err := batch(ctx, "ip", "link set "+port(h.index)+" "+state); err != nil {
+	for _, d := range devices {
+		err := batch(ctx, "ip", "link del "+d)
+		if _, e := net.InterfaceByName(d); err != nil && e == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) link(ctx context.Context, h *running, state string) error {
+	return batch(ctx, "ip", "link set "+port(h.index)+" "+state)
+}
+
+// delay takes a host's link off the bridge and puts a relay between them, which keeps each frame for half of
+// a round trip's delay; 0 puts the link back.
+func (w *world) delay(ctx context.Context, h *running, roundTrip time.Duration) error {
+	link, near, far := port(h.index), relayPort(h.index), relayPort(h.index)+"r"
+	if err := w.direct(ctx, h); err != nil || roundTrip == 0 {
 		return err
 	}
-	h.cut = !up
-	return nil
+	// Without arp off the world would answer for itself on devices that are on no bridge.
+	if err := batch(ctx, "ip",
+		"link add "+near+" type veth peer name "+far,
+		"link set "+near+" master "+bridge+" up",
+		"link set "+far+" arp off up",
+		"link set "+link+" nomaster arp off",
+	); err != nil {
+		return err
+	}
+	var err error
+	h.relay, err = newRelay(link, far, roundTrip/2)
+	return err
+}
+
+// direct takes a host's relay away, if it has one.
+func (w *world) direct(ctx context.Context, h *running) error {
+	if h.relay == nil {
+		return nil
+	}
+	h.relay.close()
+	h.relay = nil
+	return batch(ctx, "ip", "link del "+relayPort(h.index), "link set "+port(h.index)+" arp on master "+bridge)
 }
 
 // shape bounds a host's link, each way; an empty rate leaves it unbounded.
@@ -291,25 +332,29 @@ func (w *world) fill(h *running) error {
 	if w.spec.Options.SrvSize == "" || h.Role == RoleConf {
 		return fmt.Errorf("%s has no disk of its own that could be full: bring the lab up with --srv-size", h.Name)
 	}
-	f, err := os.OpenFile(filepath.Join(hostDir(w.dir, h.Name), "srv", filler), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	srv := filepath.Join(hostDir(w.dir, h.Name), "srv")
+	var disk unix.Statfs_t
+	if err := unix.Statfs(srv, &disk); err != nil {
+		return err
+	}
+	if disk.Type != unix.TMPFS_MAGIC {
+		return fmt.Errorf("%s has the machine's disk, which shall not be filled", h.Name)
+	}
+	f, err := os.OpenFile(filepath.Join(srv, filler), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // of zeros nothing is lost
-	// The last piece is a page, so that nobody finds another.
-	for _, size := range []int{1 << 20, 4096} {
-		for zeros := make([]byte, size); err == nil; {
-			_, err = f.Write(zeros)
-		}
-		if !errors.Is(err, unix.ENOSPC) {
-			return err
-		}
-		err = nil
+	for zeros := make([]byte, 1<<20); err == nil; {
+		_, err = f.Write(zeros) // the last one in part
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		return err
 	}
 	return nil
 }
 
-// heal takes back what was done to a host that is up: partition, slow and fill-disk.
+// heal takes back what was done to a host that is up: partition, slow, delay and fill-disk.
 func (w *world) heal(ctx context.Context, h *running) error {
 	if err := os.Remove(filepath.Join(hostDir(w.dir, h.Name), "srv", filler)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -326,7 +371,10 @@ func (w *world) heal(ctx context.Context, h *running) error {
 			return err
 		}
 	}
-	return w.link(ctx, h, true)
+	if err := w.direct(ctx, h); err != nil {
+		return err
+	}
+	return w.link(ctx, h, "up")
 }
 
 const controlSocket = "control"
@@ -335,7 +383,8 @@ const controlSocket = "control"
 type order struct {
 	Do   verb
 	Host string
-	Rate string // of slow
+	Rate string        // of slow
+	Wait time.Duration // of delay: a round trip takes so much longer
 }
 
 // verb is what can be done to a host, or to the lab.
@@ -348,6 +397,7 @@ const (
 	doHeal      verb = "heal"
 	doFillDisk  verb = "fill-disk"
 	doSlow      verb = "slow"
+	doDelay     verb = "delay"
 	doDown      verb = "down"
 )
 
@@ -392,21 +442,24 @@ func (w *world) do(ctx context.Context, o order) error {
 			return fmt.Errorf("%s is up already", h.Name)
 		}
 		if h.pid != 0 {
-			// It ended by itself. The kernel takes its time to take down the link, which may be gone by now.
-			_ = batch(ctx, "ip", "link del "+port(h.index))
-			h.pid = 0
+			// It ended by itself.
+			if err := w.unplug(ctx, h); err != nil {
+				return err
+			}
 		}
 		return w.boot(ctx, h)
 	case doHeal:
 		return w.heal(ctx, h)
 	case doFillDisk:
 		return w.fill(h)
-	case doPartition, doSlow:
-		if !up {
+	case doPartition, doSlow, doDelay:
+		switch {
+		case !up:
 			return fmt.Errorf("%s is down", h.Name)
-		}
-		if o.Do == doPartition {
-			return w.link(ctx, h, false)
+		case o.Do == doPartition:
+			return w.link(ctx, h, "down")
+		case o.Do == doDelay:
+			return w.delay(ctx, h, o.Wait)
 		}
 		return w.shape(ctx, h, o.Rate)
 	case doDown:
