@@ -192,6 +192,7 @@ func (d *directives) route(h Host, c SSHConfig) (r *route, jump string, err erro
 	r.principal = r.address
 	r.known = r.address
 	if alias := d.get("hostkeyalias"); alias != "" {
+		alias = strings.ToLower(alias) // seen
 		r.known, r.principal = alias, alias
 	} else if r.port != 22 {
 		r.known, r.plain = fmt.Sprintf("[%s]:%d", r.address, r.port), r.address
