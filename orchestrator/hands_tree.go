@@ -130,6 +130,15 @@ func (h *Hands) Last(ctx context.Context, name string) (*tree.Record, error) {
 	return t.Last(ctx)
 }
 
+// Probe asks a host what syncs of its tree need.
+func (h *Hands) Probe(ctx context.Context, name string) (tree.Probe, error) {
+	t, err := h.treeOn(name)
+	if err != nil {
+		return tree.Probe{}, err
+	}
+	return t.Probe(ctx)
+}
+
 // Free returns how many bytes are free where a host's tree is.
 func (h *Hands) Free(ctx context.Context, name string) (int64, error) {
 	t, err := h.treeOn(name)

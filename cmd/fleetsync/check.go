@@ -23,7 +23,7 @@ type checkResult struct {
 }
 
 func (a *app) checkCommand() *cobra.Command {
-	offline := false
+	offline, reach, limit := false, false, ""
 	c := &cobra.Command{
 		Use:     "check",
 		GroupID: groupSee,
@@ -32,9 +32,15 @@ func (a *app) checkCommand() *cobra.Command {
 once), the programs that this machine needs, and that the pools can be read and
 spare proxies. Nothing is changed anywhere.
 
+With --reach every host is connected to and asked for what a sync needs of it:
+rsync and its version, the folders of the tree and of what is kept, free space, its
+clock; and the rsync daemons of masters and proxies are greeted. Ends 3 if a run
+could not sync one of them.
+
 ` + exitCodes,
 		Example: `  fleetsync check
-  fleetsync --config ./fleetsync.yaml check --offline`,
+  fleetsync --config ./fleetsync.yaml check --offline
+  fleetsync check --reach --limit role:proxies`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.load()
@@ -54,6 +60,9 @@ spare proxies. Nothing is changed anywhere.
 			}
 			if pools != nil {
 				defer pools.Close()
+			}
+			if reach {
+				return a.reach(c.Context(), s, limit)
 			}
 			if offline {
 				pools = nil
@@ -77,6 +86,9 @@ spare proxies. Nothing is changed anywhere.
 			return a.printCheck(r, pools != nil)
 		},
 	}
+	c.Flags().BoolVar(&reach, "reach", false, "connect to every host and ask what a sync needs of it")
+	c.Flags().StringVar(&limit, "limit", "", "with --reach, only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+	c.MarkFlagsMutuallyExclusive("reach", "offline")
 	c.Flags().BoolVar(&offline, "offline", false, "do not ask the pool API")
 	return c
 }
