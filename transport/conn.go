@@ -14,8 +14,9 @@ type Conn interface {
 	// Run runs c on the host and waits for its end. A command that ran to its end is a Result with
 	// its exit code, whatever the code, and no error. An error is always an *Error and means that
 	// it was not started or that its end is not known: the host cannot be reached (ClassTransient),
-	// a program is missing on this machine (ClassMissing), the command cannot be passed on
-	// (ClassPermanent), or ctx ended first (ClassStopped, wrapping the context's cause).
+	// a program is missing on this machine (ClassMissing), the command cannot be passed on or the
+	// host's key is not trusted (ClassPermanent), or ctx ended first (ClassStopped, wrapping the
+	// context's cause).
 	//
 	// When ctx ends, the command and all its children in its process group get SIGTERM, and
 	// SIGKILL after a grace period; Run returns when they have ended, or a little later when they
@@ -44,7 +45,7 @@ type Command struct {
 
 // Result is how a command ended.
 type Result struct {
-	ExitCode int    // 128+n: ended by signal n. 255 is reported as 254, because ssh keeps 255 for itself
+	ExitCode int    // 128+n: ended by signal n. 255 is reported as 254, because ssh keeps 255 for itself: 255 with an error is not known
 	Stdout   []byte // the last 64 KiB, when Command.Stdout is nil
 	Stderr   string // the last lines, at most 20 and 4 KiB, neutralised
 }

@@ -9,12 +9,34 @@
 //
 // Every command runs under a small shell script (wrapper.sh) in a session of its own, so that the
 // terminal's Ctrl-C does not reach it. The script's standard input is a lifeline: when it ends,
-// because the context ended, ssh died or this process was killed, the command's process group gets
+// because the context ended, the connection was lost or this process was killed, the command's process group gets
 // SIGTERM, and SIGKILL after a grace period. So nothing survives us, here or on a host that can
 // still be reached. What does survive (a host cut off in the middle) holds the lock of its
 // destination, and the next sync is told that it is busy.
 //
 // Hosts need a POSIX sh, coreutils, util-linux's flock and rsync 3.1.3 or later; sudo for Become.
+//
+// # Native connections
+//
+// Unless told otherwise a Dialer makes its own connections (golang.org/x/crypto/ssh): one per host,
+// opened when the first command needs it, shared by all commands of that host (10 at a time, or as many sessions as the
+// host takes), watched by keep-alives, closed when idle. At most so many are open over all hosts; then an
+// idle one is closed, or one waits for its turn. What goes through a jump host shares one connection to it.
+//
+// Hosts are trusted by known_hosts only, by their key or by an authority's certificate, and a key that is
+// not known is never taken, whatever StrictHostKeyChecking says. We prove who we are by the keys of an agent and of
+// identity files, with their certificates; nobody is asked for a password.
+//
+// Of ssh_config(5) these are honoured: Host, Match all, Include, HostName, User, Port, AddressFamily, ProxyJump,
+// HostKeyAlias, HostKeyAlgorithms, UserKnownHostsFile, GlobalKnownHostsFile, IdentityFile, IdentitiesOnly, IdentityAgent,
+// KexAlgorithms, Ciphers, MACs, ConnectTimeout, ServerAliveInterval, ServerAliveCountMax, IgnoreUnknown. What is about
+// people at terminals, forwarding or speed is ignored, and so are SendEnv, SetEnv and ForwardAgent: a command gets the
+// environment the host gives it. All else, a Match block that says anything of weight and any line that is
+// not understood make that host be reached by the OpenSSH program: Fallbacks names it. Differences that remain:
+// ServerAliveInterval 0 does not turn keep-alives off, an address is resolved by Go, and CheckHostIP and UpdateHostKeys are off.
+//
+// A connection found dead before a command began on it is made anew once. One that dies under a command
+// ends it as transient; the command's own end is then the wrapper's to see to, by its lifeline.
 //
 // # Exit codes of a sync
 //
@@ -52,7 +74,7 @@
 //	126   permanent          read: sh(1), a program cannot be executed
 //	127   permanent          seen: rsync or flock missing on the host; missing if the host is local
 //	128+n transient          seen: killed by signal n, not by us
-//	255   transient          seen: ssh could not connect, or lost its connection
+//	255   transient          seen: the ssh program could not connect, or lost its connection
 //
 // A sync that ends because its context does is stopped, whatever the code.
 //

@@ -70,7 +70,7 @@ func TestKnownHostsAsProgram(t *testing.T) {
 		}
 		slices.Sort(theirs)
 		slices.Sort(ours)
-		if !slices.Equal(theirs, ours) {
+		if !slices.Equal(slices.Compact(theirs), slices.Compact(ours)) { // a name may be in a line twice
 			rt.Fatalf("for %s the program finds %q, we find %q, in\n%s", host, theirs, ours, strings.Join(lines, "\n"))
 		}
 	})

@@ -403,6 +403,10 @@ func (d *directives) honour(at string, line sshLine) {
 		if _, ok := d.first["proxycommand"]; ok {
 			return // the first of the two holds (ssh_config(5))
 		}
+	case "connecttimeout":
+		if len(line.args) == 1 && strings.EqualFold(line.args[0], "none") {
+			return // as if it were not there: a later one holds (seen)
+		}
 	case "identityfile":
 		if len(line.args) == 1 {
 			d.identities = append(d.identities, line.args[0])
