@@ -88,8 +88,8 @@ could not sync one of them.
 	}
 	c.Flags().BoolVar(&reach, "reach", false, "connect to every host and ask what a sync needs of it")
 	c.Flags().StringVar(&limit, "limit", "", "with --reach, only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
-	c.MarkFlagsMutuallyExclusive("reach", "offline")
 	c.Flags().BoolVar(&offline, "offline", false, "do not ask the pool API")
+	c.MarkFlagsMutuallyExclusive("reach", "offline")
 	return c
 }
 

@@ -172,12 +172,50 @@ func (a *app) inspect(ctx context.Context, s *setup, master string, o runOptions
 	if err != nil {
 		return nil, fail(exitGuard, fmt.Errorf("the tree of %s cannot be judged: %w", master, err), a.command()+" masters status")
 	}
+	more, err := s.leftHalfWay(ctx, master, m)
+	if err != nil {
+		return nil, fail(exitGuard, fmt.Errorf("%s cannot be asked what it knows of its tree: %w", master, err), "")
+	}
+	found.Refusals = append(found.Refusals, more...)
+	if a.json && len(found.Refusals) > 0 && o.override == "" {
+		if err := printJSON(a.stdout, refusal{Refused: "guard", Master: master, Refusals: found.Refusals, Warnings: found.Warnings}); err != nil {
+			return nil, err
+		}
+	}
 	report.Guard(a.stderr, master, findings(found.Refusals), findings(found.Warnings), o.override)
 	if len(found.Refusals) > 0 && o.override == "" {
 		return nil, fail(exitGuard, fmt.Errorf("%w: %s may not be synced from as it is", errRefused, master),
 			`mend it, or go on with --override "REASON"`)
 	}
 	return m, nil
+}
+
+// refusal is what --json tells of what the guard does not let begin.
+type refusal struct {
+	Refused  string          `json:"refused"` // guard or deletions
+	Master   string          `json:"master"`
+	Refusals []guard.Finding `json:"refusals,omitempty"`
+	Warnings []guard.Finding `json:"warnings,omitempty"`
+	Delta    *rollout.Delta  `json:"delta,omitempty"`
+	Confirm  int             `json:"confirm,omitempty"` // the number of deletions that would have to be confirmed
+}
+
+// leftHalfWay says what a host's own record has against its tree: a sync or an undo that did not end well has left it as
+// nobody wanted it; and a host that a lost tree is rebuilt from must hold what a run left there.
+func (s *setup) leftHalfWay(ctx context.Context, name string, m *manifest.Manifest) ([]guard.Finding, error) {
+	hands := &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}
+	last, err := hands.Last(ctx, name)
+	if err != nil || last == nil {
+		return nil, err
+	}
+	run := transport.Neutral(last.Run)
+	switch {
+	case last.Partial:
+		return []guard.Finding{{Rule: "partial", Text: "run " + run + " has changed the tree and did not end well: nobody knows what it is", Hint: "put back what it had, or sync it again"}}, nil
+	case !s.isMaster(name) && len(last.Paths) == 0 && last.Digest != "" && last.Digest != m.Digest(nil):
+		return []guard.Finding{{Rule: "drift", Text: "the tree is not what run " + run + " left there", Hint: "fleetsync verify names what drifted; take another host"}}, nil
+	}
+	return nil, nil
 }
 
 func findings(found []guard.Finding) []report.Finding {
@@ -211,7 +249,16 @@ func (a *app) pruneManifests(s *setup) {
 	for _, h := range s.fleet.Hosts {
 		needed[trees.Of(h.Name).Run] = true
 	}
-	for _, run := range runs[s.policy.Keep.Manifests:] {
+	left := s.policy.Keep.Manifests
+	for _, run := range runs {
+		if _, err := os.Stat(s.store.ManifestPath(run)); err != nil {
+			continue
+		}
+		// The newest is of the run that has just ended, good or not.
+		if r, err := a.read(s, run); left > 0 && (run == runs[0] || err == nil && good(r.State)) {
+			left--
+			continue
+		}
 		if !needed[run] {
 			if err := os.Remove(s.store.ManifestPath(run)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				_, _ = fmt.Fprintf(a.stderr, "warning: an old manifest cannot be deleted: %v\n", err)

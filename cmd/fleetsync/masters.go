@@ -73,6 +73,9 @@ func (a *app) mastersStatus(ctx context.Context, full bool) error {
 			return nil // it is shown in its place
 		}
 		manifests[i] = m
+		if found, err := s.leftHalfWay(ctx, name, m); err == nil && len(found) > 0 {
+			masters[i].Error = found[0].Text
+		}
 		masters[i].Tree = treeOf(m, nil)
 		return nil
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -29,7 +31,7 @@ stdout, which is what such a daemon shows to the client.
 ` + exitCodes,
 		Example: "  fleetsync masters may-serve\n  fleetsync masters may-serve --host mira.codfw.wmnet",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.load()
 			if err != nil {
 				// What is wrong with the files is nobody's business but ours: clients may be anybody.
@@ -38,7 +40,7 @@ stdout, which is what such a daemon shows to the client.
 			if name == "" {
 				name = s.machine()
 			}
-			reason := s.servesNow(name)
+			reason := s.servesNow(c.Context(), name)
 			if err := a.printServes(name, reason); err != nil {
 				return err
 			}
@@ -70,7 +72,7 @@ func (a *app) printServes(name string, reason error) error {
 }
 
 // servesNow says why the master that this machine is may not be synced from just now.
-func (s *setup) servesNow(name string) error {
+func (s *setup) servesNow(ctx context.Context, name string) error {
 	if err := s.mayServe(name); err != nil {
 		return err
 	}
@@ -80,6 +82,12 @@ func (s *setup) servesNow(name string) error {
 		}
 	}
 	host, _ := s.fleet.Host(name) // it is a master
+	switch last, err := orchestrator.TreeOf(s.fleet, host, transport.Local{}).Last(ctx); {
+	case err != nil:
+		return fmt.Errorf("it cannot be told whether the tree of %s is whole: %w", name, err)
+	case last != nil && last.Partial:
+		return fmt.Errorf("run %s has changed the tree of %s and did not end well", transport.Neutral(last.Run), name)
+	}
 	file, err := os.Open(transport.Lock(host.Scratch, host.Source))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing has ever been synced to it

@@ -61,6 +61,11 @@ changed anywhere.
 			}
 			ctx, stop := untilSignal(c.Context())
 			defer stop()
+			if o.behind {
+				if found, err := a.behind(ctx, s, &o); err != nil || !found {
+					return err
+				}
+			}
 			p, err := a.prepare(ctx, s, pools, newRun(), o)
 			if err != nil {
 				return err
@@ -80,6 +85,7 @@ changed anywhere.
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&o.behind, "behind", false, "only the hosts that are not known to hold the origin's tree")
 	c.Flags().StringVarP(&output, "output", "o", "", "record the plan in this `file`, for sync --plan")
 	o.flags(c)
 	o.forceFlag(c)

@@ -19,7 +19,6 @@ type planFile struct {
 	Format string        `json:"format"`
 	Plan   *rollout.Plan `json:"plan"`
 	Pools  string        `json:"pools,omitempty"` // digest of the pools
-	Behind bool          `json:"behind,omitempty"`
 }
 
 const planFormat = "fleetsync plan 1"

@@ -52,6 +52,11 @@ func (o *runOptions) guardFlags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.full, "full", false, "read every file of the origin, also those that look unchanged")
 }
 
+// yesFlag is for who puts it everywhere: a run asks nothing but the number of deletions, which it does not answer.
+func (o *runOptions) yesFlag(c *cobra.Command) {
+	c.Flags().Bool("yes", false, "answer every question but the one for the number of deletions")
+}
+
 func (o *runOptions) confirmFlag(c *cobra.Command) {
 	c.Flags().IntVar(&o.confirm, "confirm-deletions", -1, "go on though exactly this `number` of entries would be deleted")
 }
@@ -64,7 +69,7 @@ func (o *runOptions) check(c *cobra.Command) error {
 			return usage(err, "paths are relative to the tree, as in: fleetsync sync -- wmf-config/ docroot/index.html")
 		}
 	}
-	for _, name := range []string{"limit", "from"} {
+	for _, name := range []string{"limit", "from", "plan", "output"} {
 		// An unset variable in a script must not become the whole fleet.
 		if flag := c.Flags().Lookup(name); flag != nil && flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
 			return usage(fmt.Errorf("--%s is empty", name), "leave it out to mean all")

@@ -193,6 +193,11 @@ func (a *app) confirmDeletions(p *prepared) error {
 	}
 	n, allowed := most(p.plan.Delta), p.plan.Delta.Allowed
 	report.Deletions(a.stderr, p.plan)
+	if a.json {
+		if err := printJSON(a.stdout, refusal{Refused: "deletions", Master: p.plan.Origin, Delta: p.plan.Delta, Confirm: n}); err != nil {
+			return err
+		}
+	}
 	refused := fail(exitGuard, fmt.Errorf("%w: %d entries would be deleted on a host, and the budget is %d", errRefused, n, allowed),
 		fmt.Sprintf("if that is what you want: --confirm-deletions %d", n))
 	_, _ = fmt.Fprint(a.stderr, "type the number of deletions to go on: ")

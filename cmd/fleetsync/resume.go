@@ -59,9 +59,32 @@ func (a *app) resume(ctx context.Context, name string, wait bool) error {
 	if err := j.refuseOthers(prep, run); err != nil {
 		return errors.Join(err, j.journal.Close())
 	}
+	if err := j.refuseFollowed(run); err != nil {
+		return errors.Join(err, j.journal.Close())
+	}
 	j.changed = j.lookAgain(prep)
 	stop()
 	return j.drive(ctx)
+}
+
+// refuseFollowed refuses to go on with a run after which another has changed one of its hosts: what every host holds is
+// told by the newest run, and an undo goes back from there.
+func (j *job) refuseFollowed(run string) error {
+	trees, _, err := j.app.trees(j.setup)
+	if err != nil {
+		return err
+	}
+	later, n := "", 0
+	for _, r := range j.state.Report() {
+		if last := trees.Of(r.Host).Run; last > run { // names of runs begin with their time
+			later, n = max(later, last), n+1
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fail(exitInvalid, fmt.Errorf("run %s has changed %d of its hosts since", later, n),
+		j.app.command()+" sync; what run "+run+" has left out of its pools is put back by: "+j.app.command()+" recover")
 }
 
 // lookAgain says why a resumed run must not go on: its origin does not hold the tree any more that it began with.

@@ -44,6 +44,7 @@ exact number; --yes does not exist for that.
 	o.forceFlag(c)
 	o.guardFlags(c)
 	o.confirmFlag(c)
+	o.yesFlag(c)
 	return c
 }
 
@@ -65,6 +66,7 @@ touched, and no pool.
 	o.waitFlag(c)
 	o.guardFlags(c)
 	o.confirmFlag(c)
+	o.yesFlag(c)
 	return c
 }
 
@@ -89,6 +91,7 @@ sync.
 	o.forceFlag(c)
 	o.guardFlags(c)
 	o.confirmFlag(c)
+	o.yesFlag(c)
 	return c
 }
 

@@ -101,7 +101,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 			}
 		}
 	} else {
-		report.Verify(a.stdout, results)
+		report.Verify(a.stdout, results, a.command())
 	}
 	wrong := 0
 	for _, r := range results {
@@ -191,9 +191,23 @@ func (v *verifier) host(ctx context.Context, last rollout.LastTree) report.Verif
 	case last.Standing == "":
 		r.Verdict, r.Error = report.NotKnown, "no run is known that synced it"
 	default:
-		r.Verdict, r.Error = report.NotKnown, "its last run left it "+string(last.Standing)
+		r.Verdict, r.Error = report.NotKnown, "its last run, "+last.Run+", left it "+leftAs(last.Standing)
 	}
 	return r
+}
+
+// leftAs says in words how a run has left a host.
+func leftAs(s rollout.Standing) string {
+	switch s {
+	case rollout.Syncing:
+		return "in flight, when it died"
+	case rollout.Failed, rollout.Waiting:
+		return "failed: its tree may be mixed"
+	case rollout.Synced, rollout.Partial, rollout.RolledBack, rollout.Untouched:
+		return string(s) + ", with a tree that its journal does not name"
+	default:
+		return string(s)
+	}
 }
 
 // recorded compares a host with its own record.

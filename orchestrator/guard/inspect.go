@@ -84,6 +84,8 @@ const (
 	// component into a folder of its own, and ends with exit 13 where it does not fit (measured with 3.5.0); what a sync
 	// replaced is kept below a folder too.
 	maxPath = 4000
+	// leftover is where rsync --delay-updates keeps what has arrived. A sender hides folders of that name (measured with 3.5.0).
+	leftover = ".~tmp~"
 	// sparseSize is how large a file must be before its holes matter, in bytes.
 	sparseSize = 64 << 20
 	// maxRead is how much of a required file is looked at, in bytes.
@@ -206,7 +208,7 @@ func required(ctx context.Context, t Tree, m *manifest.Manifest, all []Required)
 }
 
 func shrunk(m *manifest.Manifest, most int, last *Last) *findings {
-	f := &findings{rule: RuleShrink, hint: "see what is gone; if it is meant to be, raise guard.max_shrink for this run"}
+	f := &findings{rule: RuleShrink, hint: "see what is gone; if it is meant to be, override it, or raise guard: max_shrink in the policy"}
 	if last == nil {
 		return f
 	}
@@ -255,6 +257,10 @@ func unfit(m *manifest.Manifest) *findings {
 			if strings.LastIndexByte(path, '/') <= maxPath { // or what it is in has been named
 				f.add(path, fmt.Sprintf("is longer than %d bytes", maxPath))
 			}
+			continue
+		}
+		if name := path[strings.LastIndexByte(path, '/')+1:]; name == leftover {
+			f.add(path, "was left by an rsync that died, and is passed over by every other: delete it")
 			continue
 		}
 		if len(path) <= 255 {

@@ -123,6 +123,7 @@ func TestInspect(t *testing.T) {
 		{name: "names that are hard to say", spoil: func(root string) {
 			plant(t, root, "a\nb", "-rf", "--delete", "\xff\xfe", " ", "\x1b[2J", "é", "wmf/\n/-x", strings.Repeat("n", 255))
 		}},
+		{name: "what a dead rsync left", spoil: func(root string) { plant(t, root, "php/.~tmp~/index.php") }, refusals: []string{"path:php/.~tmp~"}},
 		{name: "5,000 folders deep", spoil: func(root string) { deep(t, root, 5000) },
 			refusals: []string{"path:" + show(strings.Repeat("d/", 2000)+"d")}},
 		{name: "a sparse file of 10 GB", spoil: func(root string) { must(os.WriteFile(root+"/core", nil, 0o600), os.Truncate(root+"/core", 10<<30)) },

@@ -272,9 +272,9 @@ func TestVerify(t *testing.T) {
 		mixed = append(mixed, r)
 	}
 	var b bytes.Buffer
-	report.Verify(&b, same)
-	report.Verify(&b, mixed)
-	report.Verify(&b, nil)
+	report.Verify(&b, same, "fleetsync")
+	report.Verify(&b, mixed, "fleetsync")
+	report.Verify(&b, nil, "fleetsync")
 	golden(t, "verify", b.Bytes())
 	var all []report.Verified
 	for i := range 3_000 {
@@ -288,7 +288,7 @@ func TestVerify(t *testing.T) {
 		all = append(all, r)
 	}
 	b.Reset()
-	report.Verify(&b, all)
+	report.Verify(&b, all, "fleetsync")
 	if lines(b.Bytes()) > 45 || b.Len() > 16<<10 {
 		t.Errorf("%d lines and %d bytes are more than a screen:\n%s", lines(b.Bytes()), b.Len(), b.Bytes())
 	}
@@ -590,7 +590,7 @@ func TestHostile(t *testing.T) {
 	report.Verify(&b, []report.Verified{
 		{Host: evil, Run: evil, Verdict: report.Drifted, Count: 7, Paths: drift}, {Host: evil, Run: evil, Verdict: report.Drifted, Error: evil},
 		{Host: evil, Verdict: report.NotKnown, Error: evil}, {Host: evil, Verdict: report.Verdict(evil)},
-	})
+	}, "fleetsync")
 	tree := &rollout.Tree{Fingerprint: evil, Files: 1}
 	report.Masters(&b, []report.Master{
 		{Host: evil, Error: evil}, {Host: evil, Tree: tree, Drift: &report.MasterDrift{Count: 9, Paths: drift}}, {Host: evil, Origin: true, Tree: tree},

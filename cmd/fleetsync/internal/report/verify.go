@@ -39,7 +39,7 @@ type Verified struct {
 
 // Verify prints one screen about what became known of hosts: how many are as their last run left them, and which
 // are not, those with the same drift together.
-func Verify(w io.Writer, results []Verified) {
+func Verify(w io.Writer, results []Verified, command string) {
 	p := text.NewPrinter(w)
 	same := 0
 	var drifted, unknown []Verified
@@ -68,7 +68,7 @@ func Verify(w io.Writer, results []Verified) {
 		said += fmt.Sprintf("; %s unknown", text.Count(len(unknown)))
 	}
 	p.Line(colour, "%s", said)
-	driftGroups(p, drifted)
+	driftGroups(p, drifted, command)
 	unknownGroups(p, unknown)
 }
 
@@ -79,7 +79,7 @@ const (
 )
 
 // driftGroups names hosts that drifted, and what of each.
-func driftGroups(p *text.Printer, drifted []Verified) {
+func driftGroups(p *text.Printer, drifted []Verified, command string) {
 	type group struct {
 		Verified
 		hosts []string
@@ -140,7 +140,7 @@ func driftGroups(p *text.Printer, drifted []Verified) {
 			names[i] = r.Host
 		}
 		if folded, ok := limit(names); ok {
-			field(p, text.Dim, "to mend", "sync --limit "+quoted(folded)+"   # brings them what the origin holds now")
+			field(p, text.Dim, "to mend", command+" sync --limit "+quoted(folded)+"   # brings them what the origin holds now")
 		}
 	}
 }
