@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 		os.Exit(a.run(context.Background(), os.Args[1:]))
 	}
+	// A program with the race detector waits for a second before it exits, unless it is told not to.
+	if err := os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

@@ -23,10 +23,10 @@ import (
 // the time.
 //
 // Tried with these faults, each of which it reports: the link stays up in kill (the connection is closed, not
-// silent); partition that does nothing; heal without the link; disks not mounted;
-// fill that stops early, and one of the machine's disk; shape of one end only, of either; heal without the shape; a relay that does not
-// wait, or carries one way only, or is not taken away; certificates with another principal; the host's own /run
-// left out; signals not handed on; a command that outlives its client.
+// silent); partition that does nothing; heal without the link; disks not mounted; fill that stops early, and one
+// of the machine's disk; shape of one end only, of either; heal without the shape; a relay that does not wait,
+// or carries one way only, or is not taken away; certificates with another principal, and for any; the host's
+// own /run left out; signals not handed on; a command that outlives its client.
 func TestLab(t *testing.T) {
 	o := Defaults()
 	o.Hosts, o.SrvSize, o.Files = 6, "24M", 300

@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 	case os.Getenv(upIn) != "":
 		os.Exit(stayUp(os.Getenv(upIn)))
 	}
+	// A program with the race detector waits for a second before it exits, unless it is told not to.
+	if err := os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

@@ -17,7 +17,9 @@ type T interface {
 }
 
 // Need skips a test where no lab can be brought up: without root, without namespaces, without a program. Where
-// the environment has CI and this process is root's, that fails the test instead.
+// the environment has CI and this process is root's, that fails the test instead. Such a test's TestMain must
+// call Child; and with the race detector each command takes a second longer unless it also sets
+// GORACE=atexit_sleep_ms=0.
 func Need(t T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
