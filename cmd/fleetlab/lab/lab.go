@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // Lab is a lab that is up. Its methods are safe for concurrent use. What is done to a host has been done when the
@@ -202,7 +204,9 @@ func (l *Lab) start(ctx context.Context) error {
 		// Whatever it says, it has ended, and with it all that was in its PID namespace.
 		l.failed = c.Wait() != nil
 	}()
-	if err := writeAll(l.Dir, []file{{pidFile, fmt.Sprintf("%d %s\n", c.Process.Pid, started(c.Process.Pid)), 0o644}}); err != nil {
+	// At once, or Down could read half of it.
+	who := fmt.Sprintf("%d %s\n", c.Process.Pid, started(c.Process.Pid))
+	if err := renameio.WriteFile(filepath.Join(l.Dir, pidFile), []byte(who), 0o644); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
@@ -280,8 +284,9 @@ func Down(ctx context.Context, dir string) error {
 		_, _ = fmt.Sscan(string(data), &pid, &since) // a file that was cut short names nobody
 	}
 	if pid > 0 && since != "" && started(pid) == since {
-		if err := l.order(ctx, order{Do: doDown}); err != nil {
-			return err
+		if l.order(ctx, order{Do: doDown}) != nil {
+			// It has not come up yet, or hangs. Its process is known for certain, and takes all others along.
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()

@@ -414,6 +414,40 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// TestDownEarly ends a lab that has not come up yet. Tried with a Down that gives up when the lab does not answer.
+func TestDownEarly(t *testing.T) {
+	Need(t)
+	dir := filepath.Join(t.TempDir(), "lab")
+	self, err := os.Executable()
+	done(t, err)
+	owner := exec.Command(self)
+	owner.Env = append(os.Environ(), upIn+"="+dir)
+	var said strings.Builder
+	owner.Stdout = &said
+	done(t, owner.Start())
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(filepath.Join(dir, pidFile)); err == nil {
+			break
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the lab has no process")
+		case <-tick.C:
+		}
+	}
+	all := descendants(t, owner.Process.Pid)
+	done(t, Down(t.Context(), dir))
+	if err := owner.Wait(); err == nil {
+		t.Errorf("who brought it up says %q", said.String())
+	}
+	waitGone(t, all)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory: %v", err)
+	}
+}
+
 // elsewhere brings a lab up in another process.
 func elsewhere(t *testing.T, dir string) (*exec.Cmd, []process) {
 	t.Helper()
