@@ -13,9 +13,9 @@ import (
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
-// TestLocal and TestSSH: planted faults in the wrapper seen to fail them: no signals at the end of the
+// TestLocal, TestSSH and TestNative: planted faults in the wrapper seen to fail them: no signals at the end of the
 // lifeline, no hard end, none for what outlives the command, 255 passed on; in process.go: the
-// lifeline left open on cancel.
+// lifeline left open on cancel; in native.go: the same.
 func TestLocal(t *testing.T) {
 	t.Parallel()
 	conn := transport.Local{Grace: 200 * time.Millisecond}

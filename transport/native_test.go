@@ -138,7 +138,7 @@ func TestNativeSharing(t *testing.T) {
 	}
 }
 
-// TestNativeRestart: a connection that has ended is made anew.
+// TestNativeRestart: a connection that has ended is made anew. Planted fault seen to fail it: it is not.
 func TestNativeRestart(t *testing.T) {
 	t.Parallel()
 	d := transporttest.StartSSHD(t)
@@ -250,7 +250,7 @@ func TestNativeLimits(t *testing.T) {
 }
 
 // TestNativeTrust: planted faults seen to fail it: the algorithms not asked for by what is known; the
-// key of an authority taken for a host's; names in certificates, their time, and revoked keys not looked at.
+// key of an authority taken for a host's; names in certificates, and revoked keys, not looked at.
 func TestNativeTrust(t *testing.T) {
 	t.Parallel()
 	ecdsa, authority, other := transporttest.Key(t, "ecdsa"), transporttest.Key(t, "ed25519"), transporttest.Key(t, "ed25519")
@@ -553,7 +553,8 @@ func transportLarge(t *testing.T, conn transport.Conn) {
 	}
 }
 
-// TestNativeLeaks: nothing is left when a Dialer is closed, whatever its commands came to.
+// TestNativeLeaks: nothing is left when a Dialer is closed, whatever its commands came to. Planted fault
+// seen to fail it (it hangs): the connection not closed when it is given up.
 func TestNativeLeaks(t *testing.T) {
 	d := transporttest.StartSSHD(t)
 	ours := func() int {

@@ -59,7 +59,7 @@ func oddHost(t *testing.T, do func(ssh.NewChannel)) (transport.Host, []string) {
 	return transport.Host{Name: "odd", Address: "127.0.0.1", Port: port}, []string{"UserKnownHostsFile " + known, "GlobalKnownHostsFile none", "IdentityAgent none"}
 }
 
-// TestNativeOdd: what a host may do, and what comes of it.
+// TestNativeOdd: what a host may do, and what comes of it. Planted fault seen to fail it: 255 passed on.
 func TestNativeOdd(t *testing.T) {
 	t.Parallel()
 	after := func(end func(ssh.Channel)) func(ssh.NewChannel) {

@@ -408,7 +408,7 @@ func (d *directives) honour(at string, line sshLine) {
 			return // as if it were not there: a later one holds (seen)
 		}
 	case "identityfile":
-		if len(line.args) == 1 {
+		if len(line.args) == 1 && !slices.Contains(d.identities, line.args[0]) {
 			d.identities = append(d.identities, line.args[0])
 		}
 	}

@@ -37,7 +37,7 @@ func put(t testing.TB, name, text string) string {
 
 // TestSSHConfigAsProgram: what we read of a file is what the program reads (ssh -G is the oracle).
 // Planted faults seen to fail it: the last value taken; a pattern with a ! that matches taken for no
-// match only; comments at the end of lines kept; a Host block that goes on after an included file's.
+// match only; comments at the end of lines kept.
 func TestSSHConfigAsProgram(t *testing.T) {
 	t.Parallel()
 	needed(t, "ssh")
