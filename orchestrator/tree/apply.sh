@@ -26,7 +26,17 @@ if [ -d "$root" ]; then
 		# What only changes metadata may fail: the comparison that follows names what is not as it was.
 		case $operation in
 		open) head -c "$size" | xargs -0 -r chmod u+rwx -- ;;
-		remove) head -c "$size" | xargs -0 -r rm -f -- || failed remove ;;
+		remove) head -c "$size" | xargs -0 -r rm -f -- || failed "remove what rsync left" ;;
+		room) head -c "$size" | xargs -0 -r mkdir -p -- || failed "make room for what goes" ;;
+		# The first word is where to. Whose link the kernel refuses (proc(5), protected_hardlinks) is moved.
+		spare) head -c "$size" | xargs -0 -r sh -c 'ln -P -t "$@" 2>/dev/null && exit
+			to=$1
+			shift
+			for one do
+				if [ -e "$to/${one##*/}" ] || [ -L "$to/${one##*/}" ]; then continue; fi
+				mv -f -t "$to" -- "$one" || exit
+			done' fleetsync || failed "keep what is replaced" ;;
+		aside) head -c "$size" | xargs -0 -r mv -f -t || failed "move aside" ;;
 		clear) head -c "$size" | xargs -0 -r rmdir -- || failed "remove folders that are in the way" ;;
 		rmdir) head -c "$size" | xargs -0 -r rmdir --ignore-fail-on-non-empty -- || failed "remove folders" ;;
 		mkdir) head -c "$size" | xargs -0 -r mkdir -- || failed "make folders" ;;
@@ -35,6 +45,11 @@ if [ -d "$root" ]; then
 			# A new file is complete before it takes its place. Times are set again, because they are what it was found by.
 			head -c "$size" | rsync --archive $extended --numeric-ids --ignore-times --whole-file --no-implied-dirs --from0 --files-from=- \
 				"--temp-dir=$temporary" "$dir/$argument/" ./ || failed "restore content" ;;
+		relink)
+			mkdir -p -- "$temporary" || exit 74
+			# Nothing is there any more, so that rsync makes links of what was kept (rsync(1), --link-dest; measured).
+			head -c "$size" | rsync --archive $extended --numeric-ids --whole-file --no-implied-dirs --from0 --files-from=- \
+				"--temp-dir=$temporary" "--link-dest=$dir/$argument/" "$dir/$argument/" ./ || failed "restore content" ;;
 		split)
 			mkdir -p -- "$temporary" || exit 74
 			# The same, but of the tree's own content.

@@ -29,8 +29,16 @@ if [ "$keep" = yes ]; then
 		rm -f -- "$dir/before" "$dir/absent" || exit 74
 	fi
 	if [ ! -e "$dir/before" ] && [ ! -e "$dir/absent" ]; then
+		n=1
 		for old in "$dir"/*; do
-			case $old in */undone) ;; *) rm -rf -- "$old" || { chmod -R u+rwX -- "$old" && rm -rf -- "$old"; } || exit 74 ;; esac
+			# What the attempts kept may be what somebody made between them; so may what an undo did.
+			case ${old##*/} in
+			undone | undo.*) ;;
+			[1-9]*)
+				while [ -e "$dir/undo.$n" ]; do n=$((n + 1)); done
+				mv -- "$old" "$dir/undo.$n" || exit 74 ;;
+			*) rm -rf -- "$old" || { chmod -R u+rwX -- "$old" && rm -rf -- "$old"; } || exit 74 ;;
+			esac
 		done
 		rm -f -- "$dir/undone" || exit 74
 		if [ -e "$last" ]; then write "$dir/last" <"$last"; fi

@@ -195,6 +195,10 @@ func TestKilled(t *testing.T) {
 	for at := 1; at <= allUndo; at += steps(allUndo) {
 		fresh()
 		synced("to be undone", 1)
+		since := map[string]string{"people/x": "file 1", "changed": "file 2", "new/y": "file 3"}
+		for name, content := range since {
+			write(t, filepath.Join(h.Root, name), strings.TrimPrefix(content, "file "))
+		}
 		kill.arm(t, at, "")
 		what := fmt.Sprintf("an undo killed at program %d", at)
 		_, err := h.Undo(t.Context(), "r1")
@@ -203,6 +207,7 @@ func TestKilled(t *testing.T) {
 			synced(what, 2)
 		}
 		undo(what)
+		lost(t, t.Errorf, h, "r1", since)
 	}
 	t.Logf("killed %d times", tried)
 }
@@ -255,14 +260,17 @@ func TestDiskFull(t *testing.T) {
 
 	// No room for anything at all.
 	filler := small + "/filler"
-	f, err := os.Create(filler)
-	must(t, err)
-	for n := 64 << 10; n > 0; n /= 2 {
-		for err = nil; err == nil; {
-			_, err = f.WriteString(megabyte[:n])
+	fill := func() {
+		f, err := os.Create(filler)
+		must(t, err)
+		for n := 64 << 10; n > 0; n /= 2 {
+			for err = nil; err == nil; {
+				_, err = f.WriteString(megabyte[:n])
+			}
 		}
+		must(t, f.Close())
 	}
-	must(t, f.Close())
+	fill()
 	_, err = h.sync(t.Context(), "r2", 1)
 	full(err)
 	if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {
@@ -278,5 +286,36 @@ func TestDiskFull(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {
 		t.Error(diff)
+	}
+
+	// Too little room for copies of what was kept, and somebody has changed what the sync brought.
+	must(t, exec.Command("rm", "-rf", filler, h.Root, h.Scratch, h.source+"/old").Run())
+	for i := range 2 {
+		write(t, fmt.Sprintf("%s/old/%d", h.Root, i), megabyte)
+		write(t, fmt.Sprintf("%s/old/%d", h.source, i), "x"+megabyte)
+	}
+	must(t, os.Link(h.Root+"/old/1", h.Root+"/old/link"))
+	before = walk(t, h.Root)
+	_, err = h.sync(t.Context(), "r3", 1)
+	must(t, err)
+	since := map[string]string{"old/0": "file mine", "old/mine": "file mine"}
+	for name := range since {
+		write(t, filepath.Join(h.Root, name), "mine")
+	}
+	fill()
+	f, err := os.OpenFile(filler, os.O_WRONLY, 0)
+	must(t, err)
+	st, err := f.Stat()
+	must(t, err)
+	must(t, f.Truncate(st.Size()-128<<10)) // for the listing and the records
+	must(t, f.Close())
+	undone, err := h.Undo(t.Context(), "r3")
+	must(t, err)
+	if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {
+		t.Error(diff)
+	}
+	lost(t, t.Errorf, h, "r3", since)
+	if undone.Moved != 3 || filepath.Base(undone.Aside) != "undo.1" {
+		t.Errorf("%+v", undone)
 	}
 }

@@ -14,6 +14,8 @@
 //	keep/NAME/RUN/1, 2, …     what each attempt replaced or deleted (rsync(1), --backup-dir)
 //	keep/NAME/RUN/last        the Record before the run
 //	keep/NAME/RUN/undone      says that the run was undone
+//	keep/NAME/RUN/undo.1, …   what each undo removed or replaced; and, if the run begins anew after it was undone, what its
+//	                          attempts had kept
 //
 // A keep is whole once before or absent is there, and rsync is not started earlier. Each of these files is written beside its
 // place, made durable and renamed.
@@ -24,6 +26,10 @@
 // oldest attempt that has it, folders, symlinks, hard links, owners, modes, and times in nanoseconds. What was kept is copied,
 // not moved, and a copy is complete before it takes its place; so an undo that was killed is simply done again. Then the tree
 // is listed once more, and anything but the old listing is an error.
+//
+// Nobody knows who made what an undo removes or replaces: the sync, or somebody since. So it is kept: moved aside, or linked
+// there just before something else takes its place, in its keep and pruned with it. This takes no room, but the copies
+// do; where there is too little for them, what was kept is linked into the tree instead.
 //
 // What it does not put back: ACLs and extended attributes of what only changed its metadata (of replaced content they are kept),
 // ctimes and inode numbers, the number of links from outside of the tree or from what is excluded. What is excluded is never

@@ -1,4 +1,5 @@
-# Prints how a tree was before a run, how it is, and what was kept of it; an empty record ends each part.
+# Prints how a tree was before a run, how it is, and what was kept of it, among what else an undo must know; an empty record
+# ends each part.
 root=$1 keeps=$2 run=$3 format=$4
 shift 4
 dir=$keeps/$run
@@ -14,11 +15,14 @@ for one in "$keeps"/*/; do
 	fi
 done
 printf '\0'
+n=1
+while [ -e "$dir/undo.$n" ]; do n=$((n + 1)); done
+printf '%s\0\0' "$n"
 digest look "$root" "$keeps" "$@" || die 74 "$root: cannot be listed"
 printf '\0\0'
 if [ -e "$dir/before" ]; then cat -- "$dir/before" || exit 74; fi
 printf '\0'
 if [ -d "$root" ]; then (cd -- "$root" && find . -ignore_readdir_race "$@" -printf "$format") || die 74 "$root: cannot be listed"; fi
 printf '\0'
-(cd -- "$dir" && find . -mindepth 2 -printf "$format") || die 74 "$dir: cannot be listed"
+(cd -- "$dir" && find . -mindepth 2 -path './undo.*' -prune -o -printf "$format") || die 74 "$dir: cannot be listed"
 exit 0

@@ -27,12 +27,14 @@ type plan struct {
 	meta        map[string]meta    // what a path's metadata will be once its content is; absent: as it is now
 	way         map[string]bool    // onTheWay
 	copied      int64              // bytes
+	aside       string             // the folder for what goes
 	undone      Undone
 	missing     []string
 
-	conflicts, conflictFolders, extras, extraFolders, folders, fifos []string
-	restore                                                          map[string][]string // by attempt
-	split, links, symlinks                                           []string
+	// replaced are the paths of before at which something is that another thing takes the place of by itself.
+	leftovers, replaced, conflicts, conflictFolders, extras, extraFolders, folders, fifos []string
+	restore                                                                               map[string][]string // by attempt
+	split, links, symlinks                                                                []string
 }
 
 // kept is what an attempt has of a path.
@@ -56,11 +58,11 @@ func metaOf(e *manifest.Entry) meta { return meta{true, e.Mode, e.UID, e.GID, e.
 func inodeOf(e *manifest.Entry) inode { return inode{e.Device, e.Inode} }
 
 // newPlan returns what makes the tree now what it was before; nil is no tree. backups are what the attempts kept: paths begin
-// with the name of the attempt. It is an error, which names them, if the content of files is nowhere to be found. With free bytes that are too few for the copies,
-// what was not there before goes first, and not last.
-func newPlan(before, now, backups *manifest.Manifest, free int64) ([]operation, Undone, error) {
+// with the name of the attempt. It is an error, which names them, if the content of files is nowhere to be found. What goes
+// or is replaced is kept in the folder aside. With free bytes that are too few for copies of what was kept, it is linked.
+func newPlan(before, now, backups *manifest.Manifest, aside string, free int64) ([]operation, Undone, error) {
 	p := &plan{
-		before: before, now: now, kept: oldest(backups), parents: map[string]bool{},
+		before: before, now: now, aside: aside, kept: oldest(backups), parents: map[string]bool{},
 		touched: map[string]bool{}, meta: map[string]meta{}, restore: map[string][]string{},
 	}
 	if p.before == nil {
@@ -76,10 +78,11 @@ func newPlan(before, now, backups *manifest.Manifest, free int64) ([]operation, 
 		slices.Sort(p.missing)
 		return nil, Undone{}, fmt.Errorf("the content of %s is not kept, and not what it was", shown(p.missing))
 	}
-	if p.copied+spare > free {
-		p.conflicts, p.extras = append(p.conflicts, p.extras...), nil
+	if p.undone.Moved = len(p.replaced) + len(p.conflicts) + len(p.extras); p.undone.Moved > 0 {
+		p.undone.Aside = aside
 	}
-	return p.operations(), p.undone, nil
+	ops := p.operations(p.copied+spare > free)
+	return ops, p.undone, nil
 }
 
 // spare is what else an undo may need: folders, and what others write meanwhile.
@@ -310,6 +313,10 @@ func (p *plan) remove() {
 			// A new file or symlink takes the place of anything but a folder by itself.
 			(n.Type == manifest.Folder || b.Type != manifest.File && b.Type != manifest.Symlink)
 		if !above && !conflict && b != nil {
+			// What only gets an inode of its own stays what it is.
+			if p.touched[n.Path] && n.Type != manifest.Folder && !slices.Contains(p.split, "./"+n.Path) {
+				p.replaced = append(p.replaced, "./"+n.Path)
+			}
 			continue
 		}
 		if n.Type == manifest.Folder && (above || conflict) {
@@ -323,6 +330,8 @@ func (p *plan) remove() {
 			p.undone.Removed++
 		}
 		switch name := "./" + n.Path; {
+		case b == nil && n.Type == manifest.File && leftover(n.Path):
+			p.leftovers = append(p.leftovers, name)
 		case (above || conflict) && n.Type == manifest.Folder:
 			p.conflictFolders = append(p.conflictFolders, name)
 		case above || conflict:
@@ -338,8 +347,54 @@ func (p *plan) remove() {
 	slices.Reverse(p.extraFolders)
 }
 
+// leftover tells whether a path is one of rsync's own, in which it keeps what has arrived until all has (rsync(1),
+// --delay-updates). On a full disk these are what must go.
+func leftover(name string) bool { return path.Base(path.Dir(name)) == ".~tmp~" }
+
+// maxWords bounds the words of an operation whose first one is not like the others: xargs must not divide them. It takes
+// 128 KiB at once (xargs(1)).
+const maxWords = 64 << 10
+
+// move returns the operations that put names, such as "./a", into the same folders below aside.
+func (p *plan) move(verb string, names []string) []operation {
+	var ops []operation
+	at, sizes := map[string]int{}, map[string]int{} // by folder: its last operation, and how much it has
+	for _, name := range names {
+		folder := p.below(path.Dir(name))
+		size := len(name) + 1
+		if _, ok := at[folder]; !ok || sizes[folder]+size > maxWords {
+			at[folder], sizes[folder] = len(ops), len(folder)+1
+			ops = append(ops, operation{verb, "-", []string{folder}})
+		}
+		ops[at[folder]].words = append(ops[at[folder]].words, name)
+		sizes[folder] += size
+	}
+	return ops
+}
+
+// below returns where something is kept.
+func (p *plan) below(name string) string { return p.aside + "/" + path.Clean(name) }
+
+// room returns the folders that there must be below aside.
+func (p *plan) room() []string {
+	need := map[string]bool{}
+	for _, names := range [][]string{p.replaced, p.conflicts, p.extras} {
+		for _, name := range names {
+			need[p.below(path.Dir(name))] = true
+		}
+	}
+	for _, names := range [][]string{p.conflictFolders, p.extraFolders} {
+		for _, name := range names {
+			if path.Base(name) != ".~tmp~" {
+				need[p.below(name)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(need))
+}
+
 // operations returns what apply.sh is to do, in its order.
-func (p *plan) operations() []operation {
+func (p *plan) operations(short bool) []operation {
 	// First what there is to do, because a folder that is closed to its owner is opened for what is done in it.
 	differs := func(b *manifest.Entry) (owner, mode, mtime bool) {
 		m := p.metaNow(b.Path)
@@ -388,17 +443,25 @@ func (p *plan) operations() []operation {
 		}
 	}
 	add("open", "-", p.closed())
-	add("remove", "-", p.conflicts)
+	add("remove", "-", p.leftovers)
+	add("room", "-", p.room())
+	// What is replaced is there until it is, unless there is no room for what takes its place.
+	keep, restore := "spare", "restore"
+	if short {
+		keep, restore = "aside", "relink"
+	}
+	ops = append(ops, p.move(keep, p.replaced)...)
+	ops = append(ops, p.move("aside", p.conflicts)...)
 	add("clear", "-", p.conflictFolders)
 	add("mkdir", "-", p.folders)
 	for _, attempt := range slices.Sorted(maps.Keys(p.restore)) {
-		add("restore", attempt, p.restore[attempt])
+		add(restore, attempt, p.restore[attempt])
 	}
 	add("split", "-", p.split)
 	add("link", "-", p.links)
 	add("symlink", "-", p.symlinks)
 	add("fifo", "-", p.fifos)
-	add("remove", "-", p.extras)
+	ops = append(ops, p.move("aside", p.extras)...)
 	add("rmdir", "-", p.extraFolders)
 	for _, owner := range slices.Sorted(maps.Keys(owners)) {
 		add("chown", owner, owners[owner])

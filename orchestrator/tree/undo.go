@@ -3,8 +3,10 @@ package tree
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
@@ -17,6 +19,10 @@ type Undone struct {
 	Restored int // entries that were put back, or their content was
 	Linked   int // names that were made hard links again
 	Metadata int // entries of which only owner, mode or mtime was put back
+	// Moved is how many entries, folders not counted, were removed or replaced; they are kept in the folder Aside of the host,
+	// at their paths, for as long as the run's keep. Aside is empty if Moved is 0.
+	Moved int
+	Aside string
 	// Left are folders that were not there before but hold what is excluded, sorted; their names' bytes as they are: hostile.
 	Left    []string
 	Already bool // the run had been undone; nothing was done
@@ -39,6 +45,9 @@ func (u Undone) String() string {
 	case parts == nil:
 		parts = []string{"nothing had been changed"}
 	}
+	if u.Moved > 0 {
+		parts = append(parts, fmt.Sprintf("%d kept in %s", u.Moved, u.Aside))
+	}
 	if len(u.Left) > 0 {
 		parts = append(parts, "left because of what is excluded in it: "+shown(u.Left))
 	}
@@ -49,6 +58,9 @@ func (u Undone) String() string {
 // tree. It returns an error and has changed nothing if the run kept nothing (ErrNoKeep), if a newer run must be undone first,
 // or if content is not to be found. What it has put back it compares; it is an error that names the first differences if
 // that is not exactly what there was.
+//
+// What it removes and replaces is moved to where Undone says, folders with what was in them, because it may be what
+// somebody made since: each undo that goes so far has its own folder for that. What rsync left half done (.~tmp~) is removed.
 //
 // It may be called again after any end, also of one that was killed. A run that is undone already is left alone.
 func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
@@ -68,7 +80,7 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 	if string(out) == "undone\x00" {
 		return Undone{Already: true}, nil
 	}
-	var part [4][]byte
+	var part [5][]byte
 	for i := range part {
 		part[i], out = cutPart(out)
 	}
@@ -77,9 +89,14 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 			return Undone{}, permanent(fmt.Errorf("run %s synced it later: undo that first", name))
 		}
 	}
-	seen, _, _ := strings.Cut(string(part[1]), " ")
+	number, err := strconv.Atoi(strings.TrimSuffix(string(part[1]), "\x00"))
+	if err != nil || number < 1 {
+		return Undone{}, permanent(errors.New("the host answers something else"))
+	}
+	aside := t.keeps() + "/" + run + "/undo." + strconv.Itoa(number)
+	seen, _, _ := strings.Cut(string(part[2]), " ")
 	var trees [3]*manifest.Manifest
-	for i, listing := range [][]byte{part[2], part[3], out} {
+	for i, listing := range [][]byte{part[3], part[4], out} {
 		if trees[i], err = parse(what, listing); err != nil {
 			return Undone{}, err
 		}
@@ -90,7 +107,7 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 	if err != nil {
 		return Undone{}, err
 	}
-	ops, undone, err := newPlan(before, now, backups, free)
+	ops, undone, err := newPlan(before, now, backups, aside, free)
 	if err != nil {
 		return Undone{}, permanent(err)
 	}

@@ -101,6 +101,13 @@ func edit(t *testing.T, r *rapid.T, root, kind string) {
 		}
 		must(t, os.RemoveAll(fresh))
 		must(t, os.Link(to, fresh))
+	case "append":
+		if len(files) > 0 {
+			f, err := os.OpenFile(rapid.SampledFrom(files).Draw(r, "to"), os.O_APPEND|os.O_WRONLY, 0)
+			must(t, err)
+			_, err = f.WriteString("z")
+			must(t, errors.Join(err, f.Close()))
+		}
 	case "mode":
 		if len(all) == 0 {
 			return
@@ -123,9 +130,10 @@ func edit(t *testing.T, r *rapid.T, root, kind string) {
 var kinds = []string{"file", "file", "folder", "symlink", "link", "fifo", "mode", "mode", "remove", "remove"}
 
 // TestUndo: whatever a sync does to a tree, in one attempt or in two, its undo gives back the identical tree; a second undo has
-// nothing to do. As root, and as somebody whom modes bind. Planted faults seen to fail it: times of folders in which
+// nothing to do. What people made or changed between the two is found again under the keep. As root, and as somebody whom
+// modes bind. Planted faults seen to fail it: times of folders in which
 // something was done not set again, the youngest attempt's content taken, no hard links made, an attempt of the same number
-// overwriting what the one before kept.
+// overwriting what the one before kept; what is removed or replaced not moved aside.
 func TestUndo(t *testing.T) {
 	t.Parallel()
 	t.Run("as we are", func(t *testing.T) { undoes(t, newHost(t), func() {}) })
@@ -145,6 +153,59 @@ func TestUndo(t *testing.T) {
 			must(t, exec.Command("chown", "-R", "-h", "65534:65534", base).Run())
 		})
 	})
+}
+
+// contents returns of what type each path of a tree is that is no folder, and what is in it.
+func contents(t *testing.T, root string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	if _, err := os.Lstat(root); err != nil {
+		return all
+	}
+	for _, full := range paths(t, root) {
+		if what, ok := content(t, full); ok {
+			all[full[len(root)+1:]] = what
+		}
+	}
+	return all
+}
+
+func content(t *testing.T, full string) (string, bool) {
+	t.Helper()
+	d, err := os.Lstat(full)
+	if err != nil || d.IsDir() {
+		return "", false
+	}
+	switch d.Mode().Type() {
+	case 0:
+		b, err := os.ReadFile(full)
+		must(t, err)
+		return "file " + string(b), true
+	case fs.ModeSymlink:
+		link, err := os.Readlink(full)
+		must(t, err)
+		return "symlink " + link, true
+	}
+	return d.Mode().Type().String(), true
+}
+
+// lost fails if anything of what was in the tree is neither there nor kept.
+func lost(t *testing.T, fail func(string, ...any), h *host, run string, since map[string]string) {
+	t.Helper()
+	after := contents(t, h.Root)
+	keeps, err := filepath.Glob(h.Scratch + "/keep/*/" + run + "/*")
+	must(t, err)
+	for name, want := range since {
+		if after[name] == want || filepath.Base(filepath.Dir(name)) == ".~tmp~" {
+			continue
+		}
+		if !slices.ContainsFunc(keeps, func(dir string) bool {
+			got, ok := content(t, filepath.Join(dir, name))
+			return ok && got == want && filepath.Base(dir) != "tmp"
+		}) {
+			fail("%q is lost: %q", name, want)
+		}
+	}
 }
 
 // as runs commands as nobody.
@@ -194,10 +255,36 @@ func undoes(t *testing.T, h *host, own func()) {
 			times(t, r, h.source)
 			synced(h.sync(t.Context(), run, rapid.IntRange(1, 2).Draw(r, "attempt")))
 		}
+		// What people do between the sync and the undo.
+		n := rapid.IntRange(-3, 3).Draw(r, "edits since")
+		if n > 0 {
+			for range n {
+				edit(t, r, h.Root, rapid.SampledFrom([]string{"file", "file", "folder", "symlink", "link", "fifo", "append", "remove"}).Draw(r, "kind"))
+			}
+			own()
+		}
+		since := contents(t, h.Root)
+		excluded := false // what is, is never put back, and may be in the way
+		for _, all := range []map[string]string{before, walk(t, h.Root)} {
+			for name := range all {
+				excluded = excluded || name == "cache" || strings.HasSuffix(name, "k.swp")
+			}
+		}
 		undone, err := h.Undo(t.Context(), run)
+		if n > 0 && excluded {
+			lost(t, r.Fatalf, h, run, since)
+			return
+		}
+		if err != nil && strings.Contains(err.Error(), "is not kept, and not what it was") {
+			if diff := cmp.Diff(since, contents(t, h.Root)); diff != "" {
+				r.Fatal(diff)
+			}
+			return
+		}
 		if err != nil {
 			r.Fatal(err)
 		}
+		lost(t, r.Fatalf, h, run, since)
 		if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {
 			r.Fatalf("%s\n%s", undone, diff)
 		}
@@ -254,5 +341,49 @@ func TestUndoOfDrift(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(h.Root, name)); err != nil || string(b) != want {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
+	}
+}
+
+// TestUndoKeeps: what somebody made is kept through one undo after another, and as long as the run's keep. Planted faults
+// seen to fail it: what is replaced not kept, the run's next sync making room by all that was kept.
+func TestUndoKeeps(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	write(t, h.Root+"/a", "was")
+	write(t, h.Root+"/sub/b", "b")
+	before := walk(t, h.Root)
+	write(t, h.source+"/a", "is new")
+	must(t, os.Mkdir(h.source+"/folder", 0o755))
+	all := map[string]string{}
+	for i, mine := range []string{"mine", "mine again"} {
+		_, err := h.sync(t.Context(), "r1", i+1)
+		must(t, err)
+		since := map[string]string{"a": "file " + mine, "folder/in/x": "file " + mine, "b": "symlink " + mine}
+		write(t, h.Root+"/a", mine)
+		write(t, h.Root+"/folder/in/x", mine)
+		must(t, os.Symlink(mine, h.Root+"/b"))
+		must(t, os.Mkdir(h.Root+"/empty", 0o755))
+		undone, err := h.Undo(t.Context(), "r1")
+		must(t, err)
+		if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {
+			t.Error(diff)
+		}
+		if undone.Moved != len(since) || !strings.Contains(undone.String(), "3 kept in "+undone.Aside) {
+			t.Errorf("%+v", undone)
+		}
+		if d, err := os.Lstat(undone.Aside + "/empty"); err != nil || !d.IsDir() {
+			t.Error(err)
+		}
+		for name, what := range since {
+			all[filepath.Join(undone.Aside, name)] = what
+		}
+	}
+	for name, want := range all {
+		if got, _ := content(t, name); got != want {
+			t.Errorf("%s: %q, not %q", name, got, want)
+		}
+	}
+	if len(all) != 6 {
+		t.Error("one undo overwrote what another kept")
 	}
 }
