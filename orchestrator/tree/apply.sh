@@ -5,7 +5,7 @@ root=$1 keeps=$2 run=$3 seen=$4 last=$5 record=$6 gone=$7 format=$8
 shift 8
 dir=$keeps/$run
 
-now=$(digest look "$root" "$keeps" "$@") || die 74 "$root: cannot be listed"
+now=$(digest look "$root" "$keeps" "$last" "$@") || die 74 "$root: cannot be listed"
 if [ "${now%% *}" != "$seen" ]; then die 75 "the tree has changed since it was looked at"; fi
 # Not if it says so already: on a full disk there may be no room before something is removed.
 if ! partial "$last" "$run"; then printf '%s\n' "$record" | write "$last" || exit; fi

@@ -95,7 +95,7 @@ func (t Tree) after(record string, digest bool, paths []string) (transport.Scrip
 	if digest {
 		want = "yes"
 	}
-	args := append([]string{t.Root, t.last(), record, want, strconv.Itoa(len(starts))}, starts...)
+	args := append([]string{t.Root, t.RecordPath(), record, want, strconv.Itoa(len(starts))}, starts...)
 	args = append(append(args, "-ignore_readdir_race"), manifest.Expression(t.Exclude, manifest.DigestFormat)...)
 	return transport.Script{Text: common + afterText, Args: args}, nil
 }
@@ -103,8 +103,9 @@ func (t Tree) after(record string, digest bool, paths []string) (transport.Scrip
 // keeps returns the folder of what is kept of the tree.
 func (t Tree) keeps() string { return t.Scratch + "/keep/" + transport.FileName(t.Root) }
 
-// last returns the file of the Record.
-func (t Tree) last() string { return t.Scratch + "/" + transport.FileName(t.Root) + ".last" }
+// RecordPath returns the host's file with the Record, which ParseRecord reads; it is only there if the tree was ever synced
+// through Around. It is always whole, and reading it takes no lock.
+func (t Tree) RecordPath() string { return t.Scratch + "/" + transport.FileName(t.Root) + ".last" }
 
 // moment is what the Record has of a time: seconds.
 func moment() time.Time { return time.Now().UTC().Truncate(time.Second) }
@@ -138,14 +139,15 @@ exec cat -- "$1"
 
 // Last returns what the host knows of its tree, nil if it was never synced through Around.
 func (t Tree) Last(ctx context.Context) (*Record, error) {
-	out, err := t.run(ctx, script{what: "read the record of the last sync", text: lastText, args: []string{t.last()}, most: 1 << 20})
+	out, err := t.run(ctx, script{what: "read the record of the last sync", text: lastText, args: []string{t.RecordPath()}, most: 1 << 20})
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	return parseRecord(out)
+	return ParseRecord(out)
 }
 
-func parseRecord(b []byte) (*Record, error) {
+// ParseRecord reads a Record as the file RecordPath has it. An empty one is damaged, too.
+func ParseRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, &transport.Error{Class: transport.ClassPermanent, Message: "the record of the last sync is damaged: sync the host again: " + transport.Neutral(err.Error()), Err: err}

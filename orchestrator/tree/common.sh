@@ -28,11 +28,13 @@ digest() {
 	[ -z "$failed" ]
 }
 
-# Prints what tells whether anything was done to the tree $1 or to the keeps $2; the rest is find's expression.
+# Prints what tells whether anything was done to the tree $1, to the keeps $2 or to the record $3; the rest is find's
+# expression.
 look() {
 	if [ -d "$1" ]; then
-		(cd -- "$1" && shift 2 && find . -ignore_readdir_race "$@" -printf '%i %C@ %p\0') || return
+		(cd -- "$1" && shift 3 && find . -ignore_readdir_race "$@" -printf '%i %C@ %p\0') || return
 	fi
+	if [ -e "$3" ]; then find "$3" -printf '%i %C@\0' || return; fi
 	find "$2" -mindepth 1 -maxdepth 2 -printf '%i %C@ %p\0'
 }
 

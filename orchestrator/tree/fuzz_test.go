@@ -16,7 +16,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte("\x00\x00f 644 1 1.0000000000 1.0000000000 1 1 2 0 0 8 ./a//\x00f 644 1 1.0000000000 1.0000000000 1 1 2 0 0 8 ./b//\x00\x00l 777 1 1.0000000000 1.0000000000 1 1 1 0 0 8 ./a//x\x00"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		_, _ = parseKeeps(string(answer))
-		_, _ = parseRecord(answer)
+		_, _ = ParseRecord(answer)
 		_, _ = ParseDigest(answer)
 		var trees [3]*manifest.Manifest
 		rest := answer
@@ -29,7 +29,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 			trees[i] = m
 		}
-		ops, _, err := newPlan(trees[0], trees[1], trees[2], "/aside", 0)
+		ops, _, _, err := newPlan(trees[0], trees[1], trees[2], "/aside", 0)
 		if err != nil {
 			return
 		}

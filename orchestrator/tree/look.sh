@@ -1,7 +1,7 @@
 # Prints how a tree was before a run, how it is, and what was kept of it, among what else an undo must know; an empty record
 # ends each part.
-root=$1 keeps=$2 run=$3 format=$4
-shift 4
+root=$1 keeps=$2 run=$3 last=$4 format=$5
+shift 5
 dir=$keeps/$run
 if [ -e "$dir/undone" ]; then
 	printf 'undone\0'
@@ -18,7 +18,19 @@ printf '\0'
 n=1
 while [ -e "$dir/undo.$n" ]; do n=$((n + 1)); done
 printf '%s\0\0' "$n"
-digest look "$root" "$keeps" "$@" || die 74 "$root: cannot be listed"
+# The record, when it was written, and the one from before the run.
+if [ -e "$last" ]; then
+	stat -c %.9Z -- "$last" || exit 74
+	tr -d '\000' <"$last" || exit 74
+	printf '\0'
+fi
+printf '\0'
+if [ -e "$dir/last" ]; then
+	tr -d '\000' <"$dir/last" || exit 74
+	printf '\n\0'
+fi
+printf '\0'
+digest look "$root" "$keeps" "$last" "$@" || die 74 "$root: cannot be listed"
 printf '\0\0'
 if [ -e "$dir/before" ]; then cat -- "$dir/before" || exit 74; fi
 printf '\0'

@@ -59,8 +59,8 @@ func inodeOf(e *manifest.Entry) inode { return inode{e.Device, e.Inode} }
 
 // newPlan returns what makes the tree now what it was before; nil is no tree. backups are what the attempts kept: paths begin
 // with the name of the attempt. It is an error, which names them, if the content of files is nowhere to be found. What goes
-// or is replaced is kept in the folder aside. With free bytes that are too few for copies of what was kept, it is linked.
-func newPlan(before, now, backups *manifest.Manifest, aside string, free int64) ([]operation, Undone, error) {
+// or is replaced is kept in the folder aside: goes, sorted. With free bytes that are too few for copies of what was kept, it is linked.
+func newPlan(before, now, backups *manifest.Manifest, aside string, free int64) (ops []operation, undone Undone, goes []string, err error) {
 	p := &plan{
 		before: before, now: now, aside: aside, kept: oldest(backups), parents: map[string]bool{},
 		touched: map[string]bool{}, meta: map[string]meta{}, restore: map[string][]string{},
@@ -76,13 +76,19 @@ func newPlan(before, now, backups *manifest.Manifest, aside string, free int64) 
 	p.remove()
 	if len(p.missing) > 0 {
 		slices.Sort(p.missing)
-		return nil, Undone{}, fmt.Errorf("the content of %s is not kept, and not what it was", shown(p.missing))
+		return nil, Undone{}, nil, fmt.Errorf("the content of %s is not kept, and not what it was", shown(p.missing))
 	}
 	if p.undone.Moved = len(p.replaced) + len(p.conflicts) + len(p.extras); p.undone.Moved > 0 {
 		p.undone.Aside = aside
 	}
-	ops := p.operations(p.copied+spare > free)
-	return ops, p.undone, nil
+	for _, names := range [][]string{p.replaced, p.conflicts, p.extras} {
+		for _, name := range names {
+			goes = append(goes, name[len("./"):])
+		}
+	}
+	slices.Sort(goes)
+	ops = p.operations(p.copied+spare > free)
+	return ops, p.undone, goes, nil
 }
 
 // spare is what else an undo may need: folders, and what others write meanwhile.

@@ -31,6 +31,10 @@ var ErrChanging = manifest.ErrChanging
 // none was to be kept, or it was so long ago that it was removed.
 var ErrNoKeep = errors.New("nothing was kept")
 
+// ErrLater is wrapped by the error of an undo that was refused, and has changed nothing, because another run has synced the
+// tree since: the error names it.
+var ErrLater = errors.New("the tree has been written since")
+
 // The scripts that run on a host.
 var (
 	//go:embed common.sh

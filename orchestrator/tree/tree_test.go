@@ -206,7 +206,7 @@ func TestAround(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 	// Newer runs must be undone first; a record comes back with the tree.
-	if _, err := h.Undo(t.Context(), "r1"); err == nil || !strings.Contains(err.Error(), "run r2 synced it later: undo that first") {
+	if _, err := h.Undo(t.Context(), "r1"); !errors.Is(err, tree.ErrLater) || !strings.Contains(err.Error(), "the tree has been written since, by run r2: undo that first") {
 		t.Error(err)
 	}
 	for _, run := range []string{"r3", "r2"} {

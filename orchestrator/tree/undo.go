@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,83 +56,170 @@ func (u Undone) String() string {
 }
 
 // Undo puts the tree back to what it was before the run, under the lock that syncs take: ClassBusy if somebody else writes the
-// tree. It returns an error and has changed nothing if the run kept nothing (ErrNoKeep), if a newer run must be undone first,
-// or if content is not to be found. What it has put back it compares; it is an error that names the first differences if
-// that is not exactly what there was.
+// tree. It returns an error and has changed nothing if the run kept nothing (ErrNoKeep), if another run has synced the tree
+// since (ErrLater), whether or not that kept anything, or if content is not to be found. What it has put back it compares; it
+// is an error that names the first differences if that is not exactly what there was.
 //
 // What it removes and replaces is moved to where Undone says, folders with what was in them, because it may be what
 // somebody made since: each undo that goes so far has its own folder for that. What rsync left half done (.~tmp~) is removed.
 //
 // It may be called again after any end, also of one that was killed. A run that is undone already is left alone.
 func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
-	permanent := func(err error) error {
-		message := "cannot undo run " + transport.Neutral(clip(run)) + ": " + transport.Neutral(err.Error())
-		return &transport.Error{Class: transport.ClassPermanent, Message: message, Err: err}
+	s, err := t.look(ctx, run)
+	if err != nil || s.undone {
+		return Undone{Already: s.undone}, err
 	}
-	if err := validRun(run); err != nil {
-		return Undone{}, permanent(err)
-	}
-	what := "undo run " + run
-	find, format := t.expression()
-	out, err := t.run(ctx, script{what: what, text: lookText, args: append([]string{t.Root, t.keeps(), run, format}, find...), lock: "--shared"})
-	if err != nil {
-		return Undone{}, err
-	}
-	if string(out) == "undone\x00" {
-		return Undone{Already: true}, nil
-	}
-	var part [5][]byte
-	for i := range part {
-		part[i], out = cutPart(out)
-	}
-	for name := range strings.SplitSeq(string(part[0]), "\x00") {
-		if name > run && validRun(name) == nil {
-			return Undone{}, permanent(fmt.Errorf("run %s synced it later: undo that first", name))
-		}
-	}
-	number, err := strconv.Atoi(strings.TrimSuffix(string(part[1]), "\x00"))
-	if err != nil || number < 1 {
-		return Undone{}, permanent(errors.New("the host answers something else"))
-	}
-	aside := t.keeps() + "/" + run + "/undo." + strconv.Itoa(number)
-	seen, _, _ := strings.Cut(string(part[2]), " ")
-	var trees [3]*manifest.Manifest
-	for i, listing := range [][]byte{part[3], part[4], out} {
-		if trees[i], err = parse(what, listing); err != nil {
-			return Undone{}, err
-		}
-	}
-	before, now, backups := trees[0], trees[1], trees[2]
-
 	free, err := t.Free(ctx)
 	if err != nil {
 		return Undone{}, err
 	}
-	ops, undone, err := newPlan(before, now, backups, aside, free)
+	ops, undone, _, err := newPlan(s.before, s.now, s.backups, s.aside, free)
 	if err != nil {
-		return Undone{}, permanent(err)
+		return Undone{}, cannot(run, err)
 	}
 	// An undo that has begun and not ended well leaves the tree as unknown as a sync.
 	began := Record{Run: run, Partial: true, At: moment()}.json()
 	gone := "no"
-	if len(before.Entries) == 0 {
+	if len(s.before.Entries) == 0 {
 		gone = "yes"
 	}
-	args := append([]string{t.Root, t.keeps(), run, seen, t.last(), began, gone, format}, find...)
-	if out, err = t.run(ctx, script{what: what, text: applyText, args: args, stdin: encode(ops), lock: "--exclusive"}); err != nil {
+	find, format := t.expression()
+	what := "undo run " + run
+	args := append([]string{t.Root, t.keeps(), run, s.seen, t.RecordPath(), began, gone, format}, find...)
+	out, err := t.run(ctx, script{what: what, text: applyText, args: args, stdin: encode(ops), lock: "--exclusive"})
+	if err != nil {
 		return undone, err
 	}
 	after, err := parse(what, out)
 	if err != nil {
 		return undone, err
 	}
-	differences, left := compare(before, after)
+	differences, left := compare(s.before, after)
 	if len(differences) > 0 {
-		return undone, permanent(fmt.Errorf("it is not what it was: %s", first(differences)))
+		return undone, cannot(run, fmt.Errorf("it is not what it was: %s", first(differences)))
 	}
 	undone.Left = left
-	_, err = t.run(ctx, script{what: what, text: finishText, args: []string{t.keeps(), run, t.last()}, lock: "--exclusive"})
+	_, err = t.run(ctx, script{what: what, text: finishText, args: []string{t.keeps(), run, t.RecordPath()}, lock: "--exclusive"})
 	return undone, err
+}
+
+// Preview is what an undo would do.
+type Preview struct {
+	Undone // Left is not known before
+
+	// Since are paths that would be removed or replaced although the run did not leave them so: somebody made or changed
+	// them since. They are sorted, no more than most; their names' bytes as they are: hostile. More is how many more there are.
+	Since []string
+	More  int
+	// Unknown says that nobody knows what the run left, because its sync, or an undo of it, did not end well or has not ended:
+	// Since is empty.
+	Unknown bool
+}
+
+// Preview tells what Undo would do, in the same order of refusals, and changes nothing. It names at most most paths.
+func (t Tree) Preview(ctx context.Context, run string, most int) (Preview, error) {
+	s, err := t.look(ctx, run)
+	if err != nil || s.undone {
+		return Preview{Undone: Undone{Already: s.undone}}, err
+	}
+	_, undone, goes, err := newPlan(s.before, s.now, s.backups, s.aside, math.MaxInt64)
+	if err != nil {
+		return Preview{}, cannot(run, err)
+	}
+	p := Preview{Undone: undone}
+	switch {
+	case s.last == nil || s.last.Run != run || s.last.Partial:
+		p.Unknown = true
+		return p, nil
+	case s.last.Digest != "" && s.now.Digest(s.last.Paths) == s.last.Digest && s.last.Paths == nil:
+		return p, nil
+	}
+	// The record was written when the sync had ended, by the clock that ctimes have.
+	for _, name := range goes {
+		if e := s.now.Find(name); e == nil || e.Ctime <= s.written {
+			continue
+		}
+		if len(p.Since) < most {
+			p.Since = append(p.Since, name)
+		} else {
+			p.More++
+		}
+	}
+	return p, nil
+}
+
+// cannot returns the error of an undo that something on the host, which does not pass, keeps from being done.
+func cannot(run string, err error) error {
+	message := "cannot undo run " + transport.Neutral(clip(run)) + ": " + transport.Neutral(err.Error())
+	return &transport.Error{Class: transport.ClassPermanent, Message: message, Err: err}
+}
+
+// looked is what an undo must know of a host.
+type looked struct {
+	undone               bool
+	before, now, backups *manifest.Manifest
+	aside                string  // where what goes is kept; it is not there yet
+	last                 *Record // nil: none, or not to be read
+	written              int64   // when it was
+	seen                 string  // tells whether anything has changed since
+}
+
+// look looks at a host for an undo, and refuses what must not be undone.
+func (t Tree) look(ctx context.Context, run string) (looked, error) {
+	if err := validRun(run); err != nil {
+		return looked{}, cannot(run, err)
+	}
+	what := "undo run " + run
+	find, format := t.expression()
+	args := append([]string{t.Root, t.keeps(), run, t.RecordPath(), format}, find...)
+	out, err := t.run(ctx, script{what: what, text: lookText, args: args, lock: "--shared"})
+	if err != nil {
+		return looked{}, err
+	}
+	if string(out) == "undone\x00" {
+		return looked{undone: true}, nil
+	}
+	var part [7][]byte
+	for i := range part {
+		part[i], out = cutPart(out)
+	}
+	var s looked
+	for name := range strings.SplitSeq(string(part[0]), "\x00") {
+		if name > run && validRun(name) == nil {
+			return s, cannot(run, fmt.Errorf("%w, by run %s: undo that first", ErrLater, name))
+		}
+	}
+	number, err := strconv.Atoi(strings.TrimSuffix(string(part[1]), "\x00"))
+	if err != nil || number < 1 {
+		return s, cannot(run, errors.New("the host answers something else"))
+	}
+	s.aside = t.keeps() + "/" + run + "/undo." + strconv.Itoa(number)
+
+	written, record, _ := bytes.Cut(bytes.TrimSuffix(part[2], []byte{0}), []byte("\n"))
+	record = bytes.TrimSpace(record)
+	if r, err := ParseRecord(record); err == nil {
+		s.last, s.written = r, nanoseconds(string(written))
+		// A run that begins keeps the record that it finds, and writes its own a moment later.
+		if r.Run != run && !bytes.Equal(record, bytes.TrimSpace(bytes.TrimSuffix(part[3], []byte{0}))) {
+			return s, cannot(run, fmt.Errorf("%w, by run %s, whose changes would go: undo that first, or sync what you want", ErrLater, clip(r.Run)))
+		}
+	}
+	s.seen, _, _ = strings.Cut(string(part[4]), " ")
+	for i, into := range []**manifest.Manifest{&s.before, &s.now, &s.backups} {
+		if *into, err = parse(what, [][]byte{part[5], part[6], out}[i]); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// nanoseconds reads a time as stat(1) prints it with nine decimals; 0 is none.
+func nanoseconds(s string) int64 {
+	n, err := strconv.ParseInt(strings.Replace(s, ".", "", 1), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // cutPart returns what is before an empty record, and what is after it.

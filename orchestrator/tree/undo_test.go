@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
@@ -385,5 +386,116 @@ func TestUndoKeeps(t *testing.T) {
 	}
 	if len(all) != 6 {
 		t.Error("one undo overwrote what another kept")
+	}
+}
+
+// TestUndoAfterAnother: a run that kept nothing has written the tree since. Planted fault seen to fail it: the record not
+// looked at.
+func TestUndoAfterAnother(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	write(t, h.Root+"/a", "was")
+	write(t, h.source+"/a", "is new")
+	_, err := h.sync(t.Context(), "r0", 1)
+	must(t, err)
+	write(t, h.source+"/a", "is newer")
+	_, err = h.sync(t.Context(), "r1", 1)
+	must(t, err)
+	first, err := os.ReadFile(h.RecordPath())
+	must(t, err)
+	for _, name := range []string{"r2", "r-of-before"} {
+		write(t, h.source+"/a", name)
+		for i, spoil := range []func(){func() {}, func() { h.pull.MaxDelete = 0; write(t, h.Root+"/b", "") }} {
+			spoil()
+			p, err := h.Around(h.pull, tree.Around{Run: name, Attempt: i + 1})
+			must(t, err)
+			if _, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{}); (err == nil) != (i == 0) {
+				t.Fatal(err)
+			}
+			before := walk(t, filepath.Dir(h.Root))
+			_, err = h.Undo(t.Context(), "r1")
+			if !errors.Is(err, tree.ErrLater) || !strings.Contains(err.Error(), "by run "+name+", whose changes would go") {
+				t.Error(err)
+			}
+			if _, err = h.Preview(t.Context(), "r1", 5); !errors.Is(err, tree.ErrLater) {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(before, walk(t, filepath.Dir(h.Root))); diff != "" {
+				t.Error(diff)
+			}
+		}
+		must(t, os.Remove(h.Root+"/b"))
+		h.pull.MaxDelete = transport.Unlimited
+	}
+	// Damage, as by a power cut, names nobody; and a sync that was killed before its record was its own has changed nothing.
+	for _, record := range [][]byte{nil, {0, 0, 0}, first} {
+		must(t, os.WriteFile(h.RecordPath(), record, 0o600))
+		if _, err := h.Preview(t.Context(), "r1", 5); err != nil {
+			t.Error(err)
+		}
+	}
+	before, err := filepath.Glob(h.Scratch + "/keep/*/r1/last")
+	if err != nil || len(before) != 1 {
+		t.Fatal(before, err)
+	}
+	must(t, exec.Command("cp", before[0], h.RecordPath()).Run())
+	_, err = h.Undo(t.Context(), "r1")
+	must(t, err)
+	if b, err := os.ReadFile(h.Root + "/a"); err != nil || string(b) != "is new" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestPreview: what an undo would do is what it then does, and what people made is named. Planted faults seen to fail it: ctimes
+// not looked at, nor the digest.
+func TestPreview(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for _, name := range []string{"a", "gone/b", "gone/c", "same"} {
+		write(t, filepath.Join(h.Root, name), name)
+	}
+	write(t, h.source+"/a", "another")
+	write(t, h.source+"/new/d", "d")
+	must(t, exec.Command("cp", "-p", h.Root+"/same", h.source+"/same").Run())
+	if _, err := h.Preview(t.Context(), "r1", 5); !errors.Is(err, tree.ErrNoKeep) {
+		t.Error(err)
+	}
+	_, err := h.sync(t.Context(), "r1", 1)
+	must(t, err)
+	preview := func(since []string, more int) tree.Preview {
+		t.Helper()
+		before := walk(t, filepath.Dir(h.Root))
+		p, err := h.Preview(t.Context(), "r1", 2)
+		must(t, err)
+		if diff := cmp.Diff(before, walk(t, filepath.Dir(h.Root))); diff != "" {
+			t.Error(diff)
+		}
+		if !slices.Equal(p.Since, since) || p.More != more || p.Unknown {
+			t.Errorf("%+v", p)
+		}
+		return p
+	}
+	preview(nil, 0)
+	must(t, os.Link(h.Root+"/new/d", h.Scratch+"/link")) // another ctime; the digest is what it was
+	preview(nil, 0)
+	write(t, h.Root+"/new/mine", "1")
+	preview([]string{"new/d", "new/mine"}, 0)
+	write(t, h.Root+"/a", "mine")
+	must(t, os.Symlink("x", h.Root+"/z"))
+	p := preview([]string{"a", "new/d"}, 2)
+	undone, err := h.Undo(t.Context(), "r1")
+	must(t, err)
+	if diff := cmp.Diff(p.Undone, undone); diff != "" || undone.Moved != 4 {
+		t.Error(diff, undone)
+	}
+	if p, err := h.Preview(t.Context(), "r1", 2); err != nil || !p.Already {
+		t.Errorf("%+v, %v", p, err)
+	}
+	h.pull.Source += "-not"
+	if _, err = h.sync(t.Context(), "r2", 1); err == nil {
+		t.Fatal("synced")
+	}
+	if p, err := h.Preview(t.Context(), "r2", 2); err != nil || !p.Unknown {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
