@@ -1,0 +1,452 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// patience is how long anything may take before a test gives it up, on a machine that is busy.
+const patience = 90 * time.Second
+
+const (
+	source      = "/srv/mediawiki-staging"
+	destination = "/srv/mediawiki"
+)
+
+// policy is that of all runs here; a test replaces parts of it. Its times are short, because what they bound is
+// near: a stopped transfer is given up after three seconds.
+const policy = `inventory: inventory.yaml
+state: /var/lib/fleetsync
+pooling:
+  endpoints: ["http://conf1:2379"]
+  prefix: /conftool/v1/pools
+  threshold: 50%
+  drain: 100ms
+  health: {http: {url: "http://{host}/healthz"}}
+lock: {ttl: 5s}
+batches: {parallel: 40, ramp: [100%], max_failures: 20%, attempts: 2, timeout: 30s}
+rsync: {timeout: 3s}
+ssh: {client: native, connect_timeout: 2s}
+gate:
+  soak: 100ms
+  interval: 100ms
+  checks:
+    - {name: front page, http: {url: "http://{host}/wiki/Main_Page", headers: {Host: en.wikipedia.org}, body: "Main Page"}}
+    - {name: tree, command: [test, -s, "{destination}/wikiversions.php"]}
+guard: {required: [wikiversions.php]}
+`
+
+// fleet is a lab, and what its hosts are to fleetsync.
+type fleet struct {
+	*lab.Lab
+	program                             string // fleetsync
+	origin, comaster                    string
+	canaries, proxies, ordinary, synced []string // synced are all that a run syncs
+	pooled                              map[string]object
+	policies, changes                   int
+}
+
+// object is a pool object.
+type object struct {
+	Value string
+	Index int // of its last change
+}
+
+// up brings a lab up that ends with the test.
+func up(t *testing.T, o lab.Options) *fleet {
+	t.Helper()
+	lab.Need(t)
+	program, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Dir = filepath.Join(t.TempDir(), "lab")
+	l, err := lab.Up(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	masters := l.Named(lab.RoleMaster)
+	f := &fleet{Lab: l, program: program, origin: masters[0], comaster: masters[1],
+		canaries: l.Named(lab.RoleCanary), proxies: l.Named(lab.RoleProxy), ordinary: l.Named(lab.RoleHost)}
+	f.synced = slices.Concat(masters[1:], f.canaries, f.proxies, f.ordinary)
+	// A peer that is gone is noticed within some seconds rather than a minute.
+	for _, m := range masters {
+		at := l.Path(m, "/etc/ssh/ssh_config")
+		text, err := os.ReadFile(at)
+		done(t, err)
+		done(t, os.WriteFile(at, append([]byte("ServerAliveInterval 2\nServerAliveCountMax 2\n"), text...), 0o644))
+	}
+	f.pooled = f.pools(t)
+	return f
+}
+
+// must returns what a script prints on a host.
+func (f *fleet) must(t *testing.T, host, script string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := f.Exec(ctx, host, "sh", "-euc", script)
+	done(t, err)
+	return out
+}
+
+// ask has a host run this test binary, and decodes what it tells.
+func (f *fleet) ask(t *testing.T, host, what, of string, answer any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	self, err := os.Executable()
+	done(t, err)
+	c := f.Command(ctx, host, self)
+	c.Env = append(os.Environ(), what+"="+of)
+	var said strings.Builder
+	c.Stderr = &said
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s: %s %s: %v: %s", host, what, of, err, said.String())
+	}
+	done(t, json.Unmarshal(out, answer))
+}
+
+// tree returns what a host has.
+func (f *fleet) tree(t *testing.T, host string) (w tree) {
+	t.Helper()
+	at := destination
+	if host == f.origin || host == f.comaster {
+		at = source
+	}
+	f.ask(t, host, walkOf, at, &w)
+	return w
+}
+
+// trees returns what hosts have.
+func (f *fleet) trees(t *testing.T, hosts ...string) map[string]tree {
+	t.Helper()
+	all := map[string]tree{}
+	for _, h := range hosts {
+		all[h] = f.tree(t, h)
+	}
+	return all
+}
+
+// wantSynced fails the test unless the hosts have the source's tree.
+func (f *fleet) wantSynced(t *testing.T, hosts ...string) {
+	t.Helper()
+	want := f.tree(t, f.origin)
+	for _, h := range hosts {
+		wantTree(t, h, want, f.tree(t, h), false)
+	}
+}
+
+// pools returns the pool objects of all hosts.
+func (f *fleet) pools(t *testing.T) map[string]object {
+	t.Helper()
+	var text string
+	f.ask(t, f.comaster, getOf, f.Pools+"/v2/keys/conftool/v1/pools?recursive=true&quorum=true", &text)
+	type node struct {
+		Key, Value    string
+		ModifiedIndex int
+		Nodes         []node
+	}
+	var reply struct{ Node node }
+	done(t, json.Unmarshal([]byte(text), &reply))
+	all := map[string]object{}
+	var collect func(n node)
+	collect = func(n node) {
+		if len(n.Nodes) == 0 {
+			all[n.Key] = object{n.Value, n.ModifiedIndex}
+		}
+		for _, n := range n.Nodes {
+			collect(n)
+		}
+	}
+	collect(reply.Node)
+	if len(all) != 2*(len(f.synced)-1) {
+		t.Fatalf("%d pool objects: %v", len(all), all)
+	}
+	return all
+}
+
+// wantPools fails the test unless all pool objects but those of the named hosts are what they were when the lab came
+// up, and those are out.
+func (f *fleet) wantPools(t *testing.T, out ...string) {
+	t.Helper()
+	for key, now := range f.pools(t) {
+		was := f.pooled[key]
+		if slices.Contains(out, filepath.Base(key)) {
+			if !strings.Contains(now.Value, `"pooled": "no"`) || !strings.Contains(now.Value, `"fleetsync"`) {
+				t.Errorf("%s should be out: %s", key, now.Value)
+			}
+		} else if now.Value != was.Value {
+			t.Errorf("%s is %s, was %s", key, now.Value, was.Value)
+		}
+	}
+}
+
+// out returns the hosts of which an object bears a run's marker.
+func (f *fleet) out(t *testing.T) []string {
+	t.Helper()
+	hosts := map[string]bool{}
+	for key, now := range f.pools(t) {
+		if strings.Contains(now.Value, `"fleetsync"`) {
+			hosts[filepath.Base(key)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(hosts))
+}
+
+// change changes the source: content, a mode, a link; what the last change made is gone. With big there is a
+// new file of so many bytes, which no compression makes smaller.
+func (f *fleet) change(t *testing.T, big int) {
+	t.Helper()
+	f.changes++
+	f.must(t, f.origin, fmt.Sprintf(`cd %s; n=%d
+rm -rf new-* big; mkdir -p new-$n/empty; echo $n >new-$n/file; ln -s file new-$n/link; chmod 0700 new-$n/empty
+for f in $(find php-* -type f | sort | sed -n "$((n %% 7 + 1))p;$((n %% 7 + 9))p"); do echo "// $n" >>$f; done
+chmod $((600 + n %% 5 * 11)) wikiversions.php; chmod u+r wikiversions.php
+[ %[3]d = 0 ] || head -c %[3]d /dev/urandom >big`, source, f.changes, big))
+}
+
+// inTransfer waits until the big file is half-way to a host.
+func (f *fleet) inTransfer(t *testing.T, host string) {
+	t.Helper()
+	// Until it is complete it has a temporary name: .big.XXXXXX (rsync(1), --inplace), or big.XXXXXX with --temp-dir.
+	f.must(t, host, `until [ -n "$(find /srv -name '*big.??????' -size +0 2>/dev/null)" ]; do sleep 0.02; done`)
+}
+
+// write writes a policy: that of all runs, with each first string of a pair replaced by its second.
+func (f *fleet) write(t *testing.T, pairs ...string) string {
+	t.Helper()
+	f.policies++
+	name := filepath.Join(f.Dir, fmt.Sprintf("policy%d.yaml", f.policies))
+	text := policy
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("the policy holds no %q", pairs[i])
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	done(t, os.WriteFile(name, []byte(text), 0o644))
+	t.Cleanup(func() { _ = os.Remove(name) })
+	return name
+}
+
+// run is fleetsync at work on a master, with --json.
+type run struct {
+	command *exec.Cmd
+	began   time.Time
+	took    time.Duration // once it has ended
+	said    strings.Builder // on standard error
+	read    sync.WaitGroup
+	ended   bool
+
+	mutex  sync.Mutex
+	lines  []json.RawMessage
+	events []rollout.Event
+	more   chan struct{} // closed when there is more, or the end of it
+	closed bool
+}
+
+// start starts fleetsync on a master.
+func (f *fleet) start(t *testing.T, on, policy string, args ...string) *run {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	r := &run{began: time.Now(), more: make(chan struct{})}
+	r.command = f.Command(ctx, on, append([]string{f.program, "--config", policy, "--json"}, args...)...)
+	out, in, err := os.Pipe()
+	done(t, err)
+	r.command.Stdout, r.command.Stderr = in, &r.said
+	done(t, r.command.Start())
+	done(t, in.Close())
+	r.read.Go(func() {
+		defer func() { _ = out.Close() }()
+		r.follow(json.NewDecoder(out))
+	})
+	t.Cleanup(func() {
+		cancel()
+		if !r.ended {
+			_ = r.command.Wait()
+		}
+		r.read.Wait()
+		if t.Failed() {
+			t.Logf("fleetsync %s said:\n%s", strings.Join(args, " "), r.said.String())
+		}
+	})
+	return r
+}
+
+func (r *run) follow(d *json.Decoder) {
+	for closed := false; !closed; {
+		var line json.RawMessage
+		err := d.Decode(&line)
+		r.mutex.Lock()
+		if closed = err != nil; !closed {
+			r.lines = append(r.lines, line)
+			var e rollout.Event
+			if json.Unmarshal(line, &e) == nil && e.Kind != "" {
+				r.events = append(r.events, e)
+			}
+		}
+		r.closed = closed
+		close(r.more)
+		r.more = make(chan struct{})
+		r.mutex.Unlock()
+	}
+}
+
+// await returns the first event of a kind and a step, which may end in *, from any source or the one that is given.
+func (r *run) await(t *testing.T, kind rollout.EventKind, step string, from ...string) rollout.Event {
+	t.Helper()
+	limit := time.After(patience)
+	for seen := 0; ; {
+		r.mutex.Lock()
+		events, more, closed := r.events, r.more, r.closed
+		r.mutex.Unlock()
+		for ; seen < len(events); seen++ {
+			e := events[seen]
+			prefix, any := strings.CutSuffix(step, "*")
+			if e.Kind == kind && (string(e.Step) == step || any && strings.HasPrefix(string(e.Step), prefix)) &&
+				(len(from) == 0 || slices.Contains(from, e.Source)) {
+				return e
+			}
+		}
+		if closed {
+			t.Fatalf("the run ended without %s of %s %v", kind, step, from)
+		}
+		select {
+		case <-more:
+		case <-limit:
+			t.Fatalf("no %s of %s within %v", kind, step, patience)
+		}
+	}
+}
+
+// wait returns how fleetsync ended.
+func (r *run) wait(t *testing.T) (code int) {
+	t.Helper()
+	err := r.command.Wait()
+	r.ended, r.took = true, time.Since(r.began)
+	r.read.Wait()
+	t.Logf("%v: %s", r.took.Round(10*time.Millisecond), strings.Join(r.command.Args[5:], " "))
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return r.command.ProcessState.ExitCode()
+}
+
+// fleetsync runs fleetsync on the origin until it ends, as it must.
+func (f *fleet) fleetsync(t *testing.T, code int, policy string, args ...string) *run {
+	t.Helper()
+	return f.on(t, f.origin, code, policy, args...)
+}
+
+func (f *fleet) on(t *testing.T, host string, code int, policy string, args ...string) *run {
+	t.Helper()
+	r := f.start(t, host, policy, args...)
+	r.wantCode(t, code)
+	return r
+}
+
+func (r *run) wantCode(t *testing.T, want int) {
+	t.Helper()
+	if code := r.wait(t); code != want {
+		t.Fatalf("exit %d, want %d", code, want)
+	}
+}
+
+// status is what fleetsync status --json says.
+type status struct {
+	Run     string               `json:"run"`
+	Outcome *rollout.Outcome     `json:"outcome"`
+	Hosts   []rollout.HostReport `json:"hosts"`
+	Trees   []struct {
+		Host     string           `json:"host"`
+		Standing rollout.Standing `json:"standing"`
+		Run      string           `json:"run"`
+	} `json:"trees"`
+}
+
+// status returns what the program says of the last run.
+func (f *fleet) status(t *testing.T, policy string) (s status) {
+	t.Helper()
+	r := f.fleetsync(t, 0, policy, "status")
+	if len(r.lines) != 1 {
+		t.Fatalf("status says %d lines", len(r.lines))
+	}
+	done(t, json.Unmarshal(r.lines[0], &s))
+	return s
+}
+
+// wantTruth fails the test unless the last run's report says of every host what is so: these failed, for a
+// reason that holds this text, and have not the source's tree; those were not touched; all others have it.
+func (f *fleet) wantTruth(t *testing.T, policy string, failed map[string]string, untouched ...string) status {
+	t.Helper()
+	s := f.status(t, policy)
+	if s.Outcome == nil {
+		t.Fatal("the run has no outcome")
+	}
+	want := f.tree(t, f.origin)
+	var reported []string
+	for _, h := range s.Hosts {
+		reported = append(reported, h.Host)
+		why, fails := failed[h.Host]
+		switch {
+		case fails:
+			if h.Standing != rollout.Failed || !strings.Contains(h.Error, why) {
+				t.Errorf("%s is said to be %s: %q, want failed: %q", h.Host, h.Standing, h.Error, why)
+			}
+		case slices.Contains(untouched, h.Host):
+			if h.Standing != rollout.Untouched {
+				t.Errorf("%s is said to be %s: %q, want untouched", h.Host, h.Standing, h.Error)
+			}
+		case h.Standing != rollout.Synced:
+			t.Errorf("%s is said to be %s: %q, want synced", h.Host, h.Standing, h.Error)
+		}
+		// What is said and what is, whatever was expected.
+		if is := len(differences(want, f.tree(t, h.Host), false)) == 0; is != (h.Standing == rollout.Synced) {
+			t.Errorf("%s is said to be %s, and has the source's tree: %v", h.Host, h.Standing, is)
+		}
+	}
+	if slices.Sort(reported); !slices.Equal(reported, slices.Sorted(slices.Values(f.synced))) {
+		t.Errorf("the report is about %v", reported)
+	}
+	if c := s.Outcome.Counts; c.Synced+c.Failed+c.Untouched != c.Hosts || c.Failed != len(failed) {
+		t.Errorf("the outcome counts %+v", c)
+	}
+	return s
+}
+
+func done(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func shell(dir, script string) (string, error) {
+	c := exec.Command("sh", "-euc", script)
+	c.Dir = dir
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
