@@ -20,10 +20,11 @@ type Around struct {
 	Attempt     int    // of the run to sync this tree, from 1
 	Fingerprint string // of what is synced, for the Record; may be empty
 	Keep        *Limit // nil: what is replaced is lost
+	Prune       Limit  // of what earlier runs have kept, when Keep is nil
 	Digest      bool   // the tree's metadata digest, after the sync, is in the Record and in Stats.After; of p's paths, if it has some
 }
 
-// Limit is how much is kept. The run that is under way is always kept.
+// Limit is how much is kept: what is more goes before the next sync. The run that is under way is always kept.
 type Limit struct {
 	Runs int           // the newest; 0 is any number
 	Age  time.Duration // since a run's last attempt; 0 is any
@@ -66,7 +67,7 @@ func (t Tree) Around(p transport.Pull, a Around) (transport.Pull, error) {
 	if err := validRun(a.Run); err != nil {
 		return p, err
 	}
-	keep, limit := "no", Limit{}
+	keep, limit := "no", a.Prune
 	if a.Keep != nil {
 		keep, limit = "yes", *a.Keep
 		p.Backup = t.keeps() + "/" + a.Run + "/" + strconv.Itoa(a.Attempt)

@@ -61,24 +61,24 @@ if [ "$keep" = yes ]; then
 		while [ -e "$dir/$attempt.$n" ]; do n=$((n + 1)); done
 		mv -- "$dir/$attempt" "$dir/$attempt.$n" || exit 74
 	fi
-
-	# In the order of the runs. What cannot be removed is no reason not to sync.
-	set -- "$keeps"/*/
-	while [ $# -gt 0 ]; do
-		one=${1%/}
-		if [ "$one" != "$dir" ]; then
-			if [ "$runs" -gt 0 ] && [ $# -gt "$runs" ]; then
-				gone "$one"
-			elif [ "$minutes" -gt 0 ] && [ -n "$(find "$one" -maxdepth 0 -mmin "+$minutes")" ]; then
-				gone "$one"
-			fi
-		fi
-		shift
-	done
-	for one in "$keeps"/.gone-*; do
-		if [ -d "$one" ]; then rm -rf -- "$one" 2>/dev/null || { chmod -R u+rwX -- "$one" && rm -rf -- "$one"; }; fi
-	done
 fi
+
+# In the order of the runs, also where nothing is kept any more. What cannot be removed is no reason not to sync.
+set -- "$keeps"/*/
+while [ $# -gt 0 ]; do
+	one=${1%/}
+	if [ "$one" != "$dir" ] && [ -d "$one" ]; then
+		if [ "$runs" -gt 0 ] && [ $# -gt "$runs" ]; then
+			gone "$one"
+		elif [ "$minutes" -gt 0 ] && [ -n "$(find "$one" -maxdepth 0 -mmin "+$minutes")" ]; then
+			gone "$one"
+		fi
+	fi
+	shift
+done
+for one in "$keeps"/.gone-*; do
+	if [ -d "$one" ]; then rm -rf -- "$one" 2>/dev/null || { chmod -R u+rwX -- "$one" && rm -rf -- "$one"; }; fi
+done
 
 printf '%s\n' "$record" | put "$last" || exit
 exit 0

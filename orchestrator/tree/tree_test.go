@@ -260,7 +260,8 @@ func TestAroundRefuses(t *testing.T) {
 	}
 }
 
-// TestPrune: the newest runs are kept, and the one that is under way; what goes is never half there.
+// TestPrune: the newest runs are kept, and the one that is under way; what goes is never half there. Also on a host
+// that keeps no more. Planted fault seen to fail it: pruned only where something is kept.
 func TestPrune(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -306,6 +307,32 @@ func TestPrune(t *testing.T) {
 	if got := kept(); !slices.Equal(got, []string{"r1", "r6"}) {
 		t.Error(got)
 	}
+	// A host that keeps no more.
+	bare := func(run string, limit tree.Limit) {
+		t.Helper()
+		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Prune: limit})
+		must(t, err)
+		_, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+		must(t, err)
+	}
+	bare("r7", tree.Limit{})
+	if got := kept(); !slices.Equal(got, []string{"r1", "r6"}) {
+		t.Error(got)
+	}
+	bare("r8", tree.Limit{Runs: 1})
+	if got := kept(); !slices.Equal(got, []string{"r6"}) {
+		t.Error(got)
+	}
+	bare("r9", tree.Limit{Age: time.Hour})
+	if got := kept(); !slices.Equal(got, []string{"r6"}) {
+		t.Error(got)
+	}
+	touch(t, filepath.Dir(names[0])+"/r6", time.Now().Add(-2*time.Hour).UnixNano())
+	bare("r91", tree.Limit{Age: time.Hour})
+	if got := kept(); got != nil {
+		t.Error(got)
+	}
+	bare("r92", tree.Limit{Runs: 1, Age: time.Hour})
 	if left, _ := filepath.Glob(filepath.Dir(names[0]) + "/.*"); left != nil {
 		t.Error(left)
 	}
