@@ -4,6 +4,7 @@
 root=$1 keeps=$2 run=$3 seen=$4 last=$5 record=$6 gone=$7 format=$8
 shift 8
 dir=$keeps/$run
+apart "$root" "${last%/*}" "$keeps"
 
 now=$(digest look "$root" "$keeps" "$last" "$@") || die 74 "$root: cannot be listed"
 if [ "${now%% *}" != "$seen" ]; then die 75 "the tree has changed since it was looked at"; fi

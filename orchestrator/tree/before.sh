@@ -5,6 +5,8 @@ keeps=$scratch/keep/$name
 dir=$keeps/$run
 last=$scratch/$name.last
 
+apart "$root" "$scratch" "$keeps"
+
 near=$root
 while [ ! -e "$near" ]; do
 	near=${near%/*}

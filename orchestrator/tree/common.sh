@@ -43,3 +43,20 @@ partial() {
 	case $(cat -- "$1" 2>/dev/null) in "{\"run\":\"$2\","*"\"partial\":true"*) return 0 ;; esac
 	return 1
 }
+
+# Ends all of it unless the tree $1 is apart from the scratch folder $2 and the keeps $3, wherever symlinks lead: what is written
+# beside a tree would be its own, deleted by the next sync. There may be none of them yet.
+apart() {
+	set -- "$@" "$(realpath -m -- "$1" && echo .)" "$(realpath -m -- "$2" && echo .)" "$(realpath -m -- "$3" && echo .)"
+	case $4,$5,$6 in *"
+.,"*"
+.,"*"
+.") ;; *) die 1 "$1 or $2: where it is cannot be told" ;; esac
+	# Without the end of the line, and of / nothing is left.
+	set -- "$1" "$2" "${4%??}/" "${5%??}/" "${6%??}/"
+	if [ "$3" = // ]; then set -- "$1" "$2" / "$4" "$5"; fi
+	for one in "$4" "$5"; do
+		case $one in "$3"*) die 1 "$2 is in the tree $1, by a symlink: ${one%/} is not beside ${3%/}; name another scratch folder" ;; esac
+	done
+	case $3 in "$5"*) die 1 "the tree $1 is in what is kept of it, by a symlink: ${3%/} is in ${5%/}; name another scratch folder" ;; esac
+}

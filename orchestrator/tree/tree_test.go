@@ -428,3 +428,87 @@ func TestOtherFileSystem(t *testing.T) {
 	}
 	t.Log(err)
 }
+
+// TestScratchInTree: what is kept would be a part of the tree, which the next sync deletes; only the host knows where its
+// symlinks lead. Planted faults seen to fail it: no comparison before a sync, none before an undo.
+func TestScratchInTree(t *testing.T) {
+	t.Parallel()
+	for name, link := range map[string]func(h *host, base string){
+		"the scratch folder leads into the tree": func(h *host, base string) { must(t, os.Symlink(h.Root+"/in", base+"/scratch")) },
+		"the scratch folder leads to the tree":   func(h *host, base string) { must(t, os.Symlink("srv/tree", base+"/scratch")) },
+		"the tree leads above the scratch folder": func(h *host, base string) {
+			must(t, os.Rename(h.Root, base+"/other"))
+			must(t, os.Symlink("..", h.Root))
+		},
+		"the tree leads into what is kept": func(h *host, base string) {
+			p, err := h.Around(h.pull, tree.Around{Run: "r1", Attempt: 1, Keep: &tree.Limit{}})
+			must(t, err)
+			kept := filepath.Dir(filepath.Dir(p.Backup)) + "/x"
+			must(t, os.MkdirAll(kept, 0o755))
+			must(t, os.Rename(h.Root, base+"/other"))
+			must(t, os.Symlink(kept, h.Root))
+		},
+		"what is kept leads into the tree": func(h *host, base string) {
+			must(t, os.Mkdir(h.Scratch, 0o755))
+			must(t, os.Symlink(h.Root+"/in", h.Scratch+"/keep"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			base := filepath.Dir(h.source)
+			write(t, h.Root+"/in/a", "a")
+			link(h, base)
+			h.pull.MaxDelete = 0
+			before := contents(t, base)
+			refused := func(err error) {
+				t.Helper()
+				var e *transport.Error
+				if !errors.As(err, &e) || e.Class != transport.ClassPermanent || !strings.Contains(err.Error(), "by a symlink") {
+					t.Errorf("%v", err)
+				}
+				after := contents(t, base)
+				for name := range after {
+					if strings.HasSuffix(name, ".lock") { // taken before anything is asked
+						delete(after, name)
+					}
+				}
+				if diff := cmp.Diff(before, after); diff != "" {
+					t.Error(diff)
+				}
+			}
+			_, err := h.sync(t.Context(), "r1", 1)
+			refused(err)
+			p, err := h.Around(h.pull, tree.Around{Run: "r1", Attempt: 1})
+			must(t, err)
+			_, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+			refused(err)
+		})
+	}
+	t.Run("since the sync", func(t *testing.T) {
+		t.Parallel()
+		h := newHost(t)
+		write(t, h.Root+"/a", "a")
+		_, err := h.sync(t.Context(), "r1", 1)
+		must(t, err)
+		must(t, os.Rename(h.Scratch, h.Root+"/moved"))
+		must(t, os.Symlink(h.Root+"/moved", h.Scratch))
+		if _, err = h.Undo(t.Context(), "r1"); err == nil || !strings.Contains(err.Error(), "by a symlink") {
+			t.Error(err)
+		}
+	})
+	// What is a symlink but leads elsewhere is as good as any.
+	h := newHost(t)
+	base := filepath.Dir(h.source)
+	for _, name := range []string{"tree", "tree-scratch\n"} {
+		must(t, os.MkdirAll(base+"/real/"+name, 0o755))
+	}
+	must(t, os.Mkdir(filepath.Dir(h.Root), 0o755))
+	must(t, os.Symlink(base+"/real/tree", h.Root))
+	must(t, os.Symlink(base+"/real/tree-scratch\n", h.Scratch))
+	write(t, h.source+"/a", "a")
+	_, err := h.sync(t.Context(), "r1", 1)
+	must(t, err)
+	_, err = h.Undo(t.Context(), "r1")
+	must(t, err)
+}
