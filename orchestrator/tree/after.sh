@@ -1,6 +1,7 @@
-# Ends a sync, under the lock of its destination: prints the digest of the tree if it is asked for, and records what was synced.
-root=$1 last=$2 record=$3 want=$4 starts=$5
-shift 5
+# Ends a sync, under the lock of its destination: prints the digest of the tree if it is asked for, and records what was synced,
+# if the digest is the one that is expected or none is; else the record stays partial.
+root=$1 last=$2 record=$3 want=$4 expected=$5 starts=$6
+shift 6
 cd -- "$root" || exit 74
 
 # Tells whether the path $1 is in the tree: there, and not below a symlink.
@@ -41,7 +42,7 @@ if [ "$want" = yes ]; then
 	fi
 	sum=${sum%% *}
 fi
-if [ -n "$record" ]; then
+if [ -n "$record" ] && { [ -z "$expected" ] || [ "$sum" = "$expected" ]; }; then
 	printf '%s,"at":"%s","digest":"%s"}\n' "$record" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$sum" | put "$last" || exit
 fi
 printf '%s\n' "$sum"

@@ -21,7 +21,10 @@ type Around struct {
 	Fingerprint string // of what is synced, for the Record; may be empty
 	Keep        *Limit // nil: what is replaced is lost
 	Prune       Limit  // of what earlier runs have kept, when Keep is nil
-	Digest      bool   // the tree's metadata digest, after the sync, is in the Record and in Stats.After; of p's paths, if it has some
+	// Want is what Digest must be for the tree to be recorded as good; with another one the Record stays partial, and Accept
+	// may say otherwise. Empty: any is good.
+	Want   string
+	Digest bool // the tree's metadata digest, after the sync, is in the Record and in Stats.After; of p's paths, if it has some
 }
 
 // Limit is how much is kept: what is more goes before the next sync. The run that is under way is always kept.
@@ -67,6 +70,9 @@ func (t Tree) Around(p transport.Pull, a Around) (transport.Pull, error) {
 	if err := validRun(a.Run); err != nil {
 		return p, err
 	}
+	if _, ok := manifest.ParseHash(a.Want); a.Want != "" && !ok {
+		return p, fmt.Errorf("%q is no digest of a tree", clip(a.Want))
+	}
 	keep, limit := "no", a.Prune
 	if a.Keep != nil {
 		keep, limit = "yes", *a.Keep
@@ -82,12 +88,13 @@ func (t Tree) Around(p transport.Pull, a Around) (transport.Pull, error) {
 	done := began
 	done.Partial = false
 	var err error
-	p.After, err = t.after(done.begin(), a.Digest, p.Paths)
+	p.After, err = t.after(done.begin(), a.Digest || a.Want != "", a.Want, p.Paths)
 	return p, err
 }
 
-// after returns the script that prints the digest, if it is wanted, and writes a record, if there is one.
-func (t Tree) after(record string, digest bool, paths []string) (transport.Script, error) {
+// after returns the script that prints the digest, if it is wanted, and writes a record, if there is one
+// and the digest is the expected one, if that is not empty.
+func (t Tree) after(record string, digest bool, expected string, paths []string) (transport.Script, error) {
 	starts, err := manifest.Starts(paths)
 	if err != nil {
 		return transport.Script{}, err
@@ -96,13 +103,41 @@ func (t Tree) after(record string, digest bool, paths []string) (transport.Scrip
 	if digest {
 		want = "yes"
 	}
-	args := append([]string{t.Root, t.RecordPath(), record, want, strconv.Itoa(len(starts))}, starts...)
+	args := append([]string{t.Root, t.RecordPath(), record, want, expected, strconv.Itoa(len(starts))}, starts...)
 	args = append(append(args, "-ignore_readdir_race"), manifest.Expression(t.Exclude, manifest.DigestFormat)...)
 	return transport.Script{Text: common + afterText, Args: args}, nil
 }
 
 // keeps returns the folder of what is kept of the tree.
 func (t Tree) keeps() string { return t.Scratch + "/keep/" + transport.FileName(t.Root) }
+
+const acceptText = `
+if ! partial "$2" "$RUN"; then die 65 "the record is not of a sync of run $RUN that is to be accepted"; fi
+`
+
+// Accept records as good what a sync of r.Run, with a Digest other than its Want, has left, under the lock that syncs take: r.Digest
+// is what it printed. It is ErrChanging, and the Record stays as it is, if the tree has another digest by now or the
+// Record is no longer partial because of that run. r.Partial and r.At mean nothing.
+func (t Tree) Accept(ctx context.Context, r Record) error {
+	s, err := t.after(r.begin(), true, r.Digest, r.Paths)
+	if err == nil {
+		_, err = ParseDigest([]byte(r.Digest))
+	}
+	if err == nil {
+		err = validRun(r.Run)
+	}
+	if err != nil {
+		return &transport.Error{Class: transport.ClassPermanent, Message: transport.Neutral(err.Error()), Err: err}
+	}
+	out, err := t.run(ctx, script{what: "accept what a sync has left", text: "RUN=" + r.Run + acceptText + afterText, args: s.Args, lock: "--exclusive", most: 1000})
+	if err != nil {
+		return err
+	}
+	if digest, err := ParseDigest(out); err != nil || digest != r.Digest {
+		return &transport.Error{Class: transport.ClassTransient, Message: "cannot accept what a sync has left: " + ErrChanging.Error(), Err: ErrChanging}
+	}
+	return nil
+}
 
 // RecordPath returns the host's file with the Record, which ParseRecord reads; it is only there if the tree was ever synced
 // through Around. It is always whole, and reading it takes no lock.

@@ -344,7 +344,7 @@ func (t Tree) Free(ctx context.Context) (int64, error) {
 // Digest returns the metadata digest of the tree, or of what is at or below the paths if there are any. A path that the tree
 // does not have is no error.
 func (t Tree) Digest(ctx context.Context, paths []string) (string, error) {
-	s, err := t.after("", true, paths)
+	s, err := t.after("", true, "", paths)
 	if err != nil {
 		return "", &transport.Error{Class: transport.ClassPermanent, Message: transport.Neutral(err.Error()), Err: err}
 	}

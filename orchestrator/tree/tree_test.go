@@ -512,3 +512,74 @@ func TestScratchInTree(t *testing.T) {
 	_, err = h.Undo(t.Context(), "r1")
 	must(t, err)
 }
+
+// TestWant: a tree that is not the one that was wanted is never recorded as good, unless it is accepted as it is. Planted fault
+// seen to fail it: the digests not compared.
+func TestWant(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	write(t, h.source+"/a", "a")
+	write(t, h.source+"/b/c", "c")
+	source := &guard.Local{Root: h.source, Exclude: h.Exclude}
+	m, err := source.List(t.Context())
+	must(t, err)
+	sync := func(run, want string) string {
+		t.Helper()
+		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Fingerprint: "f", Want: want})
+		must(t, err)
+		stats, err := transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+		must(t, err)
+		digest, err := tree.ParseDigest(stats.After)
+		must(t, err)
+		return digest
+	}
+	last := func(run string, partial bool, digest string) {
+		t.Helper()
+		r, err := h.Last(t.Context())
+		if err != nil || r.Run != run || r.Partial != partial || r.Digest != digest || r.Fingerprint != "f" {
+			t.Errorf("%+v, %v", r, err)
+		}
+		b, err := os.ReadFile(h.RecordPath())
+		must(t, err)
+		if same, err := tree.ParseRecord(b); err != nil || !cmp.Equal(same, r) {
+			t.Errorf("%+v, %v", same, err)
+		}
+	}
+	want := m.Digest(nil)
+	if got := sync("r1", want); got != want {
+		t.Error(got)
+	}
+	last("r1", false, want)
+	write(t, h.source+"/a", "changed")
+	got := sync("r2", want)
+	if got == want {
+		t.Error(got)
+	}
+	last("r2", true, "")
+	good := tree.Record{Run: "r2", Fingerprint: "f", Digest: got}
+	for name, spoil := range map[string]func(r *tree.Record){
+		"another run":    func(r *tree.Record) { r.Run = "r1" },
+		"another digest": func(r *tree.Record) { r.Digest = want },
+		"no digest":      func(r *tree.Record) { r.Digest = "" },
+		"no run":         func(r *tree.Record) { r.Run = "$(id)" },
+	} {
+		r := good
+		spoil(&r)
+		if err := h.Accept(t.Context(), r); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+		last("r2", true, "")
+	}
+	must(t, h.Accept(t.Context(), good))
+	last("r2", false, got)
+	if err := h.Accept(t.Context(), good); !errors.Is(err, tree.ErrChanging) {
+		t.Error(err)
+	}
+	// Of a subset only that.
+	h.pull.Paths = []string{"b"}
+	sync("r3", m.Digest(h.pull.Paths))
+	last("r3", false, m.Digest(h.pull.Paths))
+	if _, err := h.Around(h.pull, tree.Around{Run: "r4", Attempt: 1, Want: "x"}); err == nil {
+		t.Error("a digest that is none is taken")
+	}
+}
