@@ -25,7 +25,7 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	pull, verify := h.pull(hosts[0], hosts[1]), h.verifies(step)
 	if h.Plan.Tree != nil {
 		pull, err = TreeOf(h.Fleet, hosts[0], conn).Around(pull, tree.Around{
-			Run: h.Plan.Run, Attempt: step.Attempt, Fingerprint: h.Plan.Tree.Fingerprint, Keep: h.keep(step.Host), Digest: verify,
+			Run: h.Plan.Run, Attempt: step.Attempt, Fingerprint: h.Plan.Tree.Fingerprint, Keep: h.keep(step.Host), Prune: h.limit(), Digest: verify,
 		})
 		if err != nil {
 			return failure(rollout.Permanent, err)
@@ -51,8 +51,11 @@ func (h *Hands) keep(name string) *tree.Limit {
 	if host, ok := h.planned(name); !ok || !host.Keep {
 		return nil
 	}
-	return &tree.Limit{Runs: h.Keep.Runs, Age: h.Keep.Age}
+	limit := h.limit()
+	return &limit
 }
+
+func (h *Hands) limit() tree.Limit { return tree.Limit{Runs: h.Keep.Runs, Age: h.Keep.Age} }
 
 // verifies says whether a host's tree is compared with the run's after a sync: where the plan says so, and of whoever
 // pulled from a master, which may be changed while it serves.

@@ -130,6 +130,16 @@ func (h *Hands) Last(ctx context.Context, name string) (*tree.Record, error) {
 	return t.Last(ctx)
 }
 
+// PreviewUndo tells what putting back a host's tree would do, and names at most most of the paths that somebody has made or
+// changed since; it changes nothing.
+func (h *Hands) PreviewUndo(ctx context.Context, name, run string, most int) (tree.Preview, error) {
+	t, err := h.treeOn(name)
+	if err != nil {
+		return tree.Preview{}, err
+	}
+	return t.Preview(ctx, run, most)
+}
+
 // Probe asks a host what syncs of its tree need.
 func (h *Hands) Probe(ctx context.Context, name string) (tree.Probe, error) {
 	t, err := h.treeOn(name)

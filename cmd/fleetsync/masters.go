@@ -333,7 +333,20 @@ func (a *app) mastersUndo(ctx context.Context, s *setup, o masterOptions) (*prep
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("%s: %w", o.to, err), "")
 	}
-	_, _ = fmt.Fprintf(a.stderr, "%s gets back the tree that it had before run %s\n", o.to, transport.Neutral(keep))
+	preview, err := hands.PreviewUndo(ctx, o.to, keep, maxDrift)
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("%s: %w", o.to, err), "")
+	}
+	_, _ = fmt.Fprintf(a.stderr, "%s gets back the tree that it had before run %s: %s\n", o.to, transport.Neutral(keep), transport.Neutral(preview.String()))
+	for _, path := range preview.Since {
+		_, _ = fmt.Fprintf(a.stderr, "  made or changed since, and to be kept aside: %s\n", quoted(path))
+	}
+	switch {
+	case preview.More > 0:
+		_, _ = fmt.Fprintf(a.stderr, "  and %d more\n", preview.More)
+	case preview.Unknown:
+		_, _ = fmt.Fprintln(a.stderr, "  what that run left is not known, as it did not end well: what is replaced or removed is kept aside all the same")
+	}
 	plan, err := rollout.NewMasterUndo(s.fleet, s.policy.For(inventory.ModeSync), rollout.Request{
 		Run: o.run, Made: time.Now().UTC(), Selection: []string{o.to}, Undoes: keep, MaxDelete: transport.Unlimited,
 	})

@@ -78,3 +78,25 @@ func TestResumeOfAFollowedRun(t *testing.T) {
 	}
 	w.wantPools(t)
 }
+
+// What somebody has made on a master since its sync is shown before an undo, and kept by it.
+//
+// Seen to fail with an undo that removes what was not there before.
+func TestUndoKeepsWhatWasMadeSince(t *testing.T) {
+	t.Parallel()
+	w := up(t, small())
+	wantCode(t, w.run(t, "masters", "sync", "--from", origin, "--to", comaster, "--yes"), exitDone)
+	write(t, filepath.Join(w.tree(comaster), "handmade", "work.php"), "<?php // a day's work\n")
+	r := w.run(t, "masters", "undo", "--on", comaster, "--yes")
+	wantCode(t, r, exitDone)
+	if !strings.Contains(r.stderr, "handmade/work.php") {
+		t.Errorf("what would go is not shown:\n%s", r.stderr)
+	}
+	if _, err := os.Stat(filepath.Join(w.tree(comaster), "handmade", "work.php")); err == nil {
+		t.Error("the tree is not what it was")
+	}
+	kept, err := filepath.Glob(filepath.Join(w.host(comaster), "srv", ".fleetsync", "keep", "*", "*", "undo.*", "handmade", "work.php"))
+	if err != nil || len(kept) != 1 {
+		t.Errorf("kept is %v, %v", kept, err)
+	}
+}
