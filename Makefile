@@ -75,3 +75,8 @@ clean: ## remove what was built here, the linter included
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
 		printf '  make %-14s %s\n' "$$target" "$$text"; done
+
+.PHONY: bench-lab
+bench-lab: ## as root: measure beside clush, pssh, cumin and ansible on a lab of 24 hosts (ARGS="-part a -runs 5"), as docs/benchmarks.md has it
+	@.ci/setup build
+	$(GO) run ./cmd/fleetlab/bench $(ARGS)

@@ -1,0 +1,112 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
+)
+
+// The parts that this program plays on a host of the lab.
+const (
+	asMeasure = "measure"
+	asFan     = "fan"
+)
+
+func main() {
+	if code, is := lab.Child(); is {
+		os.Exit(code)
+	}
+	if err := run(os.Args[1:]); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) > 1 && args[0] == asMeasure:
+		return runMeasure(args[1:])
+	case len(args) > 3 && args[0] == asFan:
+		return runFan(args[1], args[2], args[3:])
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	parts := flags.String("part", "a,b,c", "a: control plane, b: syncs, c: a straggler")
+	runs := flags.Int("runs", 5, "runs of each")
+	files := flags.Int("files", 5000, "files of the tree")
+	size := flags.Int("bytes-per-file", 4096, "bytes in each")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := os.MkdirTemp("", "fleetlab-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a second try: the lab deletes its own
+	b := &bench{runs: *runs, program: filepath.Join(dir, "fleetsync")}
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.program, "./cmd/fleetsync").CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build fleetsync, which goes from the top of its sources: %w: %s", err, out)
+	}
+	o := lab.Defaults()
+	o.Dir, o.Hosts, o.Masters, o.Proxies = filepath.Join(dir, "lab"), 24, 2, 4
+	o.Files, o.BytesPerFile, o.Soak, o.Drain = *files, *size, 0, 0
+	if b.lab, err = lab.Up(ctx, o); err != nil {
+		return err
+	}
+	b.master = b.lab.Named(lab.RoleMaster)[0]
+	fmt.Printf("%s, load average %s: %d hosts, %d masters, %d proxies, tree of %d files of %d bytes\n",
+		time.Now().UTC().Format(time.RFC3339), load(), o.Hosts, o.Masters, o.Proxies, o.Files, o.BytesPerFile)
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"a", b.control}, {"b", b.syncs}, {"c", b.straggler}} {
+		if err == nil && slices.Contains(strings.Split(*parts, ","), part.name) {
+			err = part.run(ctx)
+			fmt.Printf("load average after it: %s\n", load())
+		}
+	}
+	return errors.Join(err, b.lab.Close())
+}
+
+// bench is one lab and what is measured on it.
+type bench struct {
+	lab     *lab.Lab
+	master  string
+	program string // fleetsync
+	runs    int
+}
+
+// hosts returns the names of all hosts that are no masters.
+func (b *bench) hosts() []string {
+	return slices.Concat(b.lab.Named(lab.RoleCanary), b.lab.Named(lab.RoleProxy), b.lab.Named(lab.RoleHost))
+}
+
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg") // empty says enough
+	return strings.Join(strings.Fields(string(text))[:3], " ")
+}
+
+// spread says median, least and greatest of a number of runs.
+func spread(values []float64, format string) string {
+	v := slices.Sorted(slices.Values(values))
+	return fmt.Sprintf(format+" ("+format+"–"+format+")", median(v), v[0], v[len(v)-1])
+}
+
+func median(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
