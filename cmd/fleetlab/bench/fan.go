@@ -14,9 +14,9 @@ import (
 
 // runFan is the part that runs true on hosts, by our own connections: a process of its own, as the programs it
 // is compared with are.
-func runFan(client, config string, hosts []string) error {
+func runFan(ctx context.Context, client, config string, hosts []string) error {
 	d := &transport.Dialer{SSH: transport.SSHConfig{Client: transport.SSHClient(client), ConfigFile: config}}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	errs := make([]error, len(hosts))
 	var all sync.WaitGroup

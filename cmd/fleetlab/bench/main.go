@@ -26,31 +26,32 @@ const (
 )
 
 func main() {
-	if code, is := lab.Child(); is {
-		os.Exit(code)
+	code, is := lab.Child()
+	if !is {
+		if err := run(context.Background(), os.Args[1:]); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+			code = 1
+		}
 	}
-	if err := run(os.Args[1:]); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	os.Exit(code) //nolint:forbidigo // this is main, one folder deeper than others
 }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	switch {
 	case len(args) > 1 && args[0] == asMeasure:
-		return runMeasure(args[1:])
+		return runMeasure(ctx, args[1:])
 	case len(args) > 3 && args[0] == asFan:
-		return runFan(args[1], args[2], args[3:])
+		return runFan(ctx, args[1], args[2], args[3:])
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := flags.String("part", "a,b,c", "a: control plane, b: syncs, c: a straggler")
 	runs := flags.Int("runs", 5, "runs of each")
-	files := flags.Int("files", 5000, "files of the tree")
+	files := flags.Int("files", 1000, "files of the tree")
 	size := flags.Int("bytes-per-file", 4096, "bytes in each")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	dir, err := os.MkdirTemp("", "fleetlab-bench-")
 	if err != nil {

@@ -28,12 +28,12 @@ type cost struct {
 }
 
 // runMeasure is the part that runs a command on the host where it is counted.
-func runMeasure(argv []string) error {
+func runMeasure(ctx context.Context, argv []string) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
 	}
 	var said bytes.Buffer
-	c := exec.Command(argv[0], argv[1:]...)
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.Stdout, c.Stderr = &said, &said
 	// A process in the background may keep the output open, as ssh's ControlMaster does.
 	c.WaitDelay = 10 * time.Millisecond
