@@ -65,7 +65,7 @@ func TestRuns(t *testing.T) {
 	t.Run("CanaryOnly", func(t *testing.T) {
 		others := slices.Concat([]string{f.comaster}, f.proxies, f.ordinary)
 		before, pools := f.trees(t, others...), f.pools(t)
-		f.change(t, 0)
+		f.change(t, false)
 		f.fleetsync(t, 0, plain, "canary", "--yes")
 		f.wantSynced(t, f.canaries...)
 		for host, was := range before {
@@ -83,7 +83,7 @@ func TestRuns(t *testing.T) {
 
 	t.Run("GateFails", func(t *testing.T) {
 		before := f.trees(t, f.synced...)
-		f.change(t, 0)
+		f.change(t, false)
 		f.must(t, f.canaries[0], "touch /srv/down")
 		f.fleetsync(t, 4, plain, "sync", "--yes")
 		f.must(t, f.canaries[0], "rm /srv/down")
@@ -117,7 +117,7 @@ func TestRuns(t *testing.T) {
 	})
 
 	t.Run("Resume", func(t *testing.T) {
-		f.change(t, 0)
+		f.change(t, false)
 		r := f.start(t, f.origin, plain, "sync", "--yes")
 		// In the middle: proxies are out of their pools, and serve.
 		e := r.await(t, rollout.StepStarted, "sync/*", f.proxies...)
@@ -139,7 +139,7 @@ func TestRuns(t *testing.T) {
 		hosts := slices.Concat(f.canaries, f.proxies, f.ordinary)
 		f.must(t, f.ordinary[0], "cd "+destination+"; ln wikiversions.php linked; mkdir -m 711 own") // which its sync deletes
 		before := f.trees(t, hosts...)
-		f.change(t, 0)
+		f.change(t, false)
 		f.fleetsync(t, 0, kept, "sync", "--yes")
 		s := f.wantTruth(t, kept, nil)
 		pools := f.pools(t)
@@ -156,7 +156,7 @@ func TestRuns(t *testing.T) {
 	t.Run("OpenSSH", func(t *testing.T) {
 		program := f.write(t, "client: native", "client: openssh")
 		f.fleetsync(t, 0, program, "check", "--reach")
-		f.change(t, 0)
+		f.change(t, false)
 		r := f.fleetsync(t, 0, program, "sync", "--yes")
 		f.wantTruth(t, program, nil)
 		f.wantPools(t)
@@ -164,7 +164,7 @@ func TestRuns(t *testing.T) {
 	})
 
 	t.Run("MasterLost", func(t *testing.T) {
-		f.change(t, 0)
+		f.change(t, false)
 		r := f.start(t, f.origin, plain, "sync", "--yes")
 		r.await(t, rollout.StepStarted, "sync/*", f.proxies...)
 		done(t, f.Kill(t.Context(), f.origin))
@@ -172,7 +172,7 @@ func TestRuns(t *testing.T) {
 		if out := f.out(t); len(out) != len(f.proxies) {
 			t.Errorf("%v are out, want %v", out, f.proxies)
 		}
-		f.on(t, f.comaster, 0, plain, "recover")
+		f.on(t, f.comaster, 0, plain, "recover", "--yes")
 		f.wantPools(t)
 		done(t, f.Start(t.Context(), f.origin))
 		f.fleetsync(t, 0, plain, "sync", "--yes")
