@@ -23,10 +23,15 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 		return failure(rollout.Permanent, err)
 	}
 	pull, verify := h.pull(hosts[0], hosts[1]), h.verifies(step)
+	on := TreeOf(h.Fleet, hosts[0], conn)
 	if h.Plan.Tree != nil {
-		pull, err = TreeOf(h.Fleet, hosts[0], conn).Around(pull, tree.Around{
-			Run: h.Plan.Run, Attempt: step.Attempt, Fingerprint: h.Plan.Tree.Fingerprint, Keep: h.keep(step.Host), Prune: h.limit(), Digest: verify,
-		})
+		around := tree.Around{
+			Run: h.Plan.Run, Attempt: step.Attempt, Fingerprint: h.Plan.Tree.Fingerprint, Keep: h.keep(step.Host), Prune: h.limit(),
+		}
+		if verify {
+			around.Want = h.Plan.Tree.Digest
+		}
+		pull, err = on.Around(pull, around)
 		if err != nil {
 			return failure(rollout.Permanent, err)
 		}
@@ -36,7 +41,7 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	defer cancel()
 	stats, err := transport.Sync(attempt, conn, pull, h.watch(step.Host))
 	if err == nil && verify {
-		if e, good := h.verified(attempt, step, stats.After); !good {
+		if e, good := h.verified(attempt, on, step, stats.After); !good {
 			return e
 		}
 	}
@@ -70,12 +75,20 @@ func (h *Hands) verifies(step rollout.Step) bool {
 
 // verified compares what a host computed of its tree with the run's. Folders that rsync had to leave, because what is
 // excluded is in them, make no difference: else a host that has such would never be synced.
-func (h *Hands) verified(ctx context.Context, step rollout.Step, after []byte) (rollout.Event, bool) {
+func (h *Hands) verified(ctx context.Context, on tree.Tree, step rollout.Step, after []byte) (rollout.Event, bool) {
 	digest, err := tree.ParseDigest(after)
 	if err != nil {
 		return failure(rollout.Transient, err), false
 	}
-	if digest == h.Plan.Tree.Digest || h.leftOnly(ctx, step.Host) {
+	if digest == h.Plan.Tree.Digest {
+		return rollout.Event{}, true
+	}
+	if h.leftOnly(ctx, step.Host) {
+		// Until now the host's own record says that nobody knows what it has.
+		record := tree.Record{Run: h.Plan.Run, Fingerprint: h.Plan.Tree.Fingerprint, Paths: h.Plan.Paths, Digest: digest}
+		if err := on.Accept(ctx, record); err != nil {
+			return failure(rollout.Transient, err), false
+		}
 		return rollout.Event{}, true
 	}
 	e := failure(rollout.Transient, fmt.Errorf("its tree is not the run's after a sync from %s: one of the two was changed meanwhile", step.Source))
