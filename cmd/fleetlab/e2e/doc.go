@@ -3,8 +3,7 @@
 //
 // TestRuns shows what runs do when all is well, and after a kill -9; TestFaults breaks one thing while a run is
 // under way, and asserts what is promised of every run: its exit code, pools that are back or named, a report
-// that is right about every host, an end in bounded time. With FLEETSYNC_LONG=1 more of the stages at which
-// a fault may come are tried.
+// that is right about every host, an end in bounded time.
 //
 // # Invariants
 //

@@ -49,7 +49,7 @@ gate:
   checks:
     - {name: front page, http: {url: "http://{host}/wiki/Main_Page", headers: {Host: en.wikipedia.org}, body: "Main Page"}}
     - {name: tree, command: [test, -s, "{destination}/wikiversions.php"]}
-guard: {required: [wikiversions.php]}
+guard: {required: [wikiversions.php], max_delete: 50%}   # a host that missed two runs is to delete what both did
 `
 
 // fleet is a lab, and what its hosts are to fleetsync.
@@ -232,11 +232,11 @@ chmod $((600 + n %% 5 * 11)) wikiversions.php; chmod u+r wikiversions.php
 %t && head -c %d /dev/urandom >big || true`, source, f.changes, big, bigSize))
 }
 
-// inTransfer waits until the big file is half-way to a host.
+// inTransfer waits until the big file is on its way to a host.
 func (f *fleet) inTransfer(t *testing.T, host string) {
 	t.Helper()
-	// Until it is complete it has a temporary name: .big.XXXXXX (rsync(1), --inplace), or big.XXXXXX with --temp-dir.
-	f.must(t, host, `until [ -n "$(find /srv -name '*big.??????' -size +0 2>/dev/null)" ]; do sleep 0.02; done`)
+	// Its name differs: a transfer that was broken off goes on in the file that it left (rsync(1), --partial-dir).
+	f.must(t, host, `until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q '/srv/.*big'; do sleep 0.02; done`)
 }
 
 // write writes a policy: that of all runs, with each first string of a pair replaced by its second.
@@ -329,8 +329,8 @@ func (r *run) await(t *testing.T, kind rollout.EventKind, step string, from ...s
 		r.mutex.Unlock()
 		for ; seen < len(events); seen++ {
 			e := events[seen]
-			prefix, any := strings.CutSuffix(step, "*")
-			if e.Kind == kind && (string(e.Step) == step || any && strings.HasPrefix(string(e.Step), prefix)) &&
+			prefix, begins := strings.CutSuffix(step, "*")
+			if e.Kind == kind && (string(e.Step) == step || begins && strings.HasPrefix(string(e.Step), prefix)) &&
 				(len(from) == 0 || slices.Contains(from, e.Source)) {
 				return e
 			}
@@ -403,8 +403,8 @@ func (f *fleet) status(t *testing.T, policy string) (s status) {
 }
 
 // wantTruth fails the test unless the last run's report says of every host what is so: these failed, for a
-// reason that holds this text, and have not the source's tree; those were not touched; all others have it.
-func (f *fleet) wantTruth(t *testing.T, policy string, failed map[string]string, untouched ...string) status {
+// reason that holds this text, and have not the source's tree; all others have it.
+func (f *fleet) wantTruth(t *testing.T, policy string, failed map[string]string) status {
 	t.Helper()
 	s := f.status(t, policy)
 	if s.Outcome == nil {
@@ -419,10 +419,6 @@ func (f *fleet) wantTruth(t *testing.T, policy string, failed map[string]string,
 		case fails:
 			if h.Standing != rollout.Failed || !strings.Contains(h.Error, why) {
 				t.Errorf("%s is said to be %s: %q, want failed: %q", h.Host, h.Standing, h.Error, why)
-			}
-		case slices.Contains(untouched, h.Host):
-			if h.Standing != rollout.Untouched {
-				t.Errorf("%s is said to be %s: %q, want untouched", h.Host, h.Standing, h.Error)
 			}
 		case h.Standing != rollout.Synced:
 			t.Errorf("%s is said to be %s: %q, want synced", h.Host, h.Standing, h.Error)
