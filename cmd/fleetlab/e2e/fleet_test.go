@@ -233,8 +233,9 @@ chmod $((600 + n %% 5 * 11)) wikiversions.php; chmod u+r wikiversions.php
 }
 
 // inTransfer waits until the big file is on its way to a host.
-func (f *fleet) inTransfer(t *testing.T, host string) {
+func (f *fleet) inTransfer(t *testing.T, r *run, host string) {
 	t.Helper()
+	r.await(t, rollout.StepStarted, "sync/"+host) // what an earlier run left may still be about its file
 	// Its name differs: a transfer that was broken off goes on in the file that it left (rsync(1), --partial-dir).
 	f.must(t, host, `until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q '/srv/.*big'; do sleep 0.02; done`)
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,6 +39,11 @@ func TestMain(m *testing.M) {
 	}
 	// A program with the race detector waits for a second before it exits, unless it is told not to.
 	if err := os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
+	// Most of a fault is waiting, so more than a test for each processor may be under way.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	var err error
