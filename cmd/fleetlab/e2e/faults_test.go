@@ -93,8 +93,8 @@ var faults = []fault{
 		},
 	}, {
 		name: "ProxyPowerCutServing", code: 5, big: true, within: time.Minute,
-		// What notices is the attempt's timeout: to rsync's own a peer that is gone without a word is not idle, as long as
-		// the kernel takes what it writes to it (measured, 3.5.0).
+		// What notices is the attempt's timeout: rsync 3.5.0 with --timeout=3 had not noticed after 30 s that its daemon was
+		// gone without a word (measured).
 		policy: []string{"timeout: 30s}", "timeout: 8s}"},
 		before: func(s *stand) {
 			for _, h := range s.ordinary {
