@@ -80,3 +80,8 @@ help: ## this list
 bench-lab: ## as root: measure beside clush, pssh, cumin and ansible on a lab of 24 hosts (ARGS="-part a -runs 5"), as docs/benchmarks.md has it
 	@.ci/setup build
 	$(GO) run ./cmd/fleetlab/bench $(ARGS)
+
+.PHONY: faults
+faults: ## break one thing at a time in a lab of real hosts (as root), while the program runs on it
+	@.ci/setup test
+	FLEETSYNC_LONG=1 $(GO) test -count=1 -v -run TestFaults -timeout 30m ./cmd/fleetlab/e2e

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -227,6 +228,9 @@ sed -i /HostCertificate/d /etc/ssh/sshd_config`)
 // up to date that the last one could not.
 func TestFaults(t *testing.T) {
 	t.Parallel()
+	if os.Getenv("FLEETSYNC_LONG") == "" {
+		t.Skip("some minutes: make faults runs it")
+	}
 	lab.Need(t)
 	const labs = 3 // because most of a fault is waiting
 	for i := range labs {
