@@ -82,6 +82,9 @@ type process struct {
 	shared *pooling.Shared
 	server *http.Server
 	served sync.WaitGroup // the server and what it does
+
+	mu     sync.Mutex // what begins is counted before the end is waited for, or not served at all
+	closed bool
 }
 
 func (e *etcd) connect(t *testing.T) *process {
@@ -89,7 +92,13 @@ func (e *etcd) connect(t *testing.T) *process {
 	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	p := &process{faults: &poolingtest.Faults{Next: e}}
 	p.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return
+		}
 		p.served.Add(1)
+		p.mu.Unlock()
 		defer p.served.Done()
 		p.faults.ServeHTTP(w, r)
 	})}
@@ -111,6 +120,9 @@ func (e *etcd) connect(t *testing.T) *process {
 func (p *process) close() {
 	p.pools.Close()
 	p.shared.Close()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	_ = p.server.Close()
 	p.served.Wait()
 }
