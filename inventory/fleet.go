@@ -79,3 +79,13 @@ func (f *Fleet) Host(name string) (Host, bool) {
 	}
 	return f.Hosts[i], true
 }
+
+// Master returns the master of that name.
+func (f *Fleet) Master(name string) (Master, bool) {
+	for _, m := range f.Masters {
+		if m.Host == name {
+			return m, true
+		}
+	}
+	return Master{}, false
+}

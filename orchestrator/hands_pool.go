@@ -29,15 +29,20 @@ func (h *Hands) observe(ctx context.Context, step rollout.Step) rollout.Event {
 // putReceipt makes the receipt durable where the other masters find it, before anything is taken out.
 // Of an object that bears our mark already, it keeps what the older receipt says.
 func (h *Hands) putReceipt(ctx context.Context, step rollout.Step, found []rollout.Object) error {
-	if h.Receipts == nil {
-		return nil
-	}
 	receipts, err := rollout.Receipts(found, step.Objects)
 	if err != nil {
 		return nil // the state finds the same, and leaves the host alone
 	}
+	return h.record(ctx, step.Host, pooling.Serving, receipts)
+}
+
+// record puts a receipt into the shared store, if there is one.
+func (h *Hands) record(ctx context.Context, host string, purpose pooling.Purpose, receipts []rollout.Object) error {
+	if h.Receipts == nil {
+		return nil
+	}
 	return h.Receipts.PutReceipt(ctx, pooling.Receipt{
-		Run: h.Plan.Run, Host: step.Host, Purpose: pooling.Serving,
+		Run: h.Plan.Run, Host: host, Purpose: purpose,
 		Owner: h.Owner, Machine: h.Machine, Since: time.Now().UTC(), Objects: objects(receipts),
 	})
 }

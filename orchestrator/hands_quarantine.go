@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -26,7 +25,7 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 	step.Objects = objects
 	began := slices.ContainsFunc(objects, func(o rollout.Object) bool { return o.Held })
 	if !began { // else the receipt is there already, and says what the objects were
-		if err := h.putQuarantine(ctx, step); err != nil {
+		if err := h.record(ctx, step.Host, pooling.Quarantine, objects); err != nil {
 			return poolFailure(ctx, err)
 		}
 	}
@@ -36,14 +35,4 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 		_ = h.Receipts.DropReceipt(ctx, h.Plan.Run, step.Host)
 	}
 	return e
-}
-
-func (h *Hands) putQuarantine(ctx context.Context, step rollout.Step) error {
-	if h.Receipts == nil {
-		return nil
-	}
-	return h.Receipts.PutReceipt(ctx, pooling.Receipt{
-		Run: h.Plan.Run, Host: step.Host, Purpose: pooling.Quarantine,
-		Owner: h.Owner, Machine: h.Machine, Since: time.Now().UTC(), Objects: objects(step.Objects),
-	})
 }

@@ -18,14 +18,10 @@ import (
 // it is put.
 func TreeOf(fleet *inventory.Fleet, host inventory.Host, conn transport.Conn) tree.Tree {
 	root := host.Destination
-	if isMaster(fleet, host.Name) {
+	if _, master := fleet.Master(host.Name); master {
 		root = host.Source
 	}
 	return tree.Tree{Conn: conn, Root: root, Scratch: host.Scratch, Exclude: fleet.Tree.Exclude}
-}
-
-func isMaster(fleet *inventory.Fleet, name string) bool {
-	return slices.ContainsFunc(fleet.Masters, func(m inventory.Master) bool { return m.Host == name })
 }
 
 // treeOn connects to a host and returns its tree.

@@ -101,7 +101,7 @@ func (j *job) drive(ctx context.Context) (err error) {
 	}
 
 	screen := ui.New(a.stderr, a.terminal(), plan)
-	hands := j.hands(plan, s.dialer)
+	hands := j.hands(plan)
 	hands.Canaries, hands.Progress, hands.Log = canaries, screen.Progress, log.Host
 	held := &heldHosts{}
 	observers := []orchestrator.Observer{log, held, screen}
@@ -154,11 +154,11 @@ func (j *job) drive(ctx context.Context) (err error) {
 }
 
 // hands returns what turns the steps of a plan into effects.
-func (j *job) hands(plan *rollout.Plan, dialer *transport.Dialer) *orchestrator.Hands {
+func (j *job) hands(plan *rollout.Plan) *orchestrator.Hands {
 	s := j.setup
 	h := &orchestrator.Hands{
 		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Keep: s.policy.Keep, Checks: s.policy.For(plan.Mode).Gate.Checks,
-		Dialer: dialer, Threshold: s.threshold(), Balancers: s.balancers(), Owner: s.owner, Machine: s.machine(),
+		Dialer: s.dialer, Threshold: s.threshold(), Balancers: s.balancers(), Owner: s.owner, Machine: s.machine(),
 	}
 	if plan.Tree != nil {
 		h.Want = sync.OnceValues(func() (*manifest.Manifest, error) { return manifest.Load(s.store.ManifestPath(plan.Run)) })

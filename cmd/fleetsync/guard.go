@@ -203,7 +203,7 @@ type refusal struct {
 // leftHalfWay says what a host's own record has against its tree: a sync or an undo that did not end well has left it as
 // nobody wanted it; and a host that a lost tree is rebuilt from must hold what a run left there.
 func (s *setup) leftHalfWay(ctx context.Context, name string, m *manifest.Manifest) ([]guard.Finding, error) {
-	hands := &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}
+	hands := s.asking()
 	last, err := hands.Last(ctx, name)
 	if err != nil || last == nil {
 		return nil, err
@@ -250,12 +250,18 @@ func (a *app) pruneManifests(s *setup) {
 		needed[trees.Of(h.Name).Run] = true
 	}
 	left := s.policy.Keep.Manifests
-	for _, run := range runs {
+	counts := func(i int, run string) bool {
+		if i == 0 {
+			return true // it is of the run that has just ended, good or not
+		}
+		r, err := a.read(s, run)
+		return err == nil && good(r.State)
+	}
+	for i, run := range runs {
 		if _, err := os.Stat(s.store.ManifestPath(run)); err != nil {
 			continue
 		}
-		// The newest is of the run that has just ended, good or not.
-		if r, err := a.read(s, run); left > 0 && (run == runs[0] || err == nil && good(r.State)) {
+		if left > 0 && counts(i, run) {
 			left--
 			continue
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
@@ -141,16 +140,13 @@ func (s *setup) firstServing() string {
 
 // mayServe says why a host may not be synced from: it is no master, or one that says so.
 func (s *setup) mayServe(name string) error {
-	for _, m := range s.fleet.Masters {
-		if m.Host != name {
-			continue
-		}
-		if m.Serve {
-			return nil
-		}
+	switch m, ok := s.fleet.Master(name); {
+	case !ok:
+		return fmt.Errorf("%s is not a master", name)
+	case !m.Serve:
 		return fmt.Errorf("master %s may not be synced from: it has serve: false", name)
 	}
-	return fmt.Errorf("%s is not a master", name)
+	return nil
 }
 
 type masterOptions struct {
@@ -328,7 +324,7 @@ func (a *app) fillMaster(ctx context.Context, s *setup, o masterOptions) (*prepa
 }
 
 func (a *app) mastersUndo(ctx context.Context, s *setup, o masterOptions) (*prepared, error) {
-	hands := &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}
+	hands := s.asking()
 	keep, err := hands.Kept(ctx, o.to, o.undo)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("%s: %w", o.to, err), "")

@@ -35,7 +35,24 @@ type runOptions struct {
 
 func (o *runOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.from, "from", "", "take the tree from this `master` instead of the first that may serve")
-	c.Flags().StringVar(&o.limit, "limit", "", "only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+	limitFlag(c, &o.limit)
+}
+
+// limitFlag is the one that narrows a command to some hosts.
+func limitFlag(c *cobra.Command, limit *string) {
+	c.Flags().StringVar(limit, "limit", "", "only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+}
+
+// selection returns the hosts that --limit selects; nil, of an empty one, is all.
+func (s *setup) selection(limit string) ([]string, error) {
+	if limit == "" {
+		return nil, nil
+	}
+	selection, err := s.fleet.Select(limit)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--limit: %w", err), "")
+	}
+	return selection, nil
 }
 
 func (o *runOptions) waitFlag(c *cobra.Command) {
@@ -120,13 +137,11 @@ func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, 
 			return nil, fail(exitGuard, fmt.Errorf("%w: %w", errRefused, err), "only who edits "+s.policy.Inventory+" can say otherwise")
 		}
 	}
-	if o.limit != "" {
-		selection, err := s.fleet.Select(o.limit)
-		if err != nil {
-			return nil, usage(fmt.Errorf("--limit: %w", err), "")
-		}
-		r.Selection = selection
+	selection, err := s.selection(o.limit)
+	if err != nil {
+		return nil, err
 	}
+	r.Selection = selection
 	if pools != nil {
 		r.Drain, r.OnForeignEdit = s.policy.Pooling.Drain, s.policy.Pooling.OnForeignEdit
 		if o.mode != inventory.ModeCanary {

@@ -56,7 +56,8 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 // measure asks hosts what a sync would do to them, holds that against the budget, and makes the plan.
 func (a *app) measure(ctx context.Context, s *setup, r *request, draft *rollout.Plan, o runOptions) (*prepared, error) {
 	allowed := s.policy.Guard.MaxDelete.Of(r.Tree.Files)
-	hands := &orchestrator.Hands{Plan: draft, Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: s.dialer}
+	hands := s.asking()
+	hands.Plan = draft
 	r.Delta = a.delta(ctx, hands, draft)
 	if err := ctx.Err(); err != nil {
 		return nil, err

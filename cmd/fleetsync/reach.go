@@ -25,14 +25,11 @@ const (
 func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	var selection []string
-	if limit != "" {
-		var err error
-		if selection, err = s.fleet.Select(limit); err != nil {
-			return usage(fmt.Errorf("--limit: %w", err), "")
-		}
+	selection, err := s.selection(limit)
+	if err != nil {
+		return err
 	}
-	hands := &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}
+	hands := s.asking()
 	var results []report.Reached
 	for _, h := range s.fleet.Hosts {
 		if limit == "" || slices.Contains(selection, h.Name) {

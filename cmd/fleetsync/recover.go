@@ -266,7 +266,7 @@ func (j *job) abandon(ctx context.Context, run string) (out []rollout.Out, err e
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	r := orchestrator.Run{
-		State: j.state, Journal: j.journal, Hands: j.hands(j.state.Plan, j.setup.dialer),
+		State: j.state, Journal: j.journal, Hands: j.hands(j.state.Plan),
 		Observers: []orchestrator.Observer{log, repools{j.app}}, World: j.lock.world,
 		First: []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "given up by recover"}},
 	}
@@ -295,7 +295,7 @@ func (a *app) sayBack(e rollout.Event) {
 // restoreReceipts puts back the hosts of a run of which only the receipts are known.
 func (j *job) restoreReceipts(ctx context.Context, l lost) []rollout.Out {
 	var out []rollout.Out
-	hands := j.hands(&rollout.Plan{Run: l.run}, j.setup.dialer)
+	hands := j.hands(&rollout.Plan{Run: l.run})
 	for _, r := range l.receipts {
 		step := rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1}
 		for _, o := range r.Objects {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 )
 
@@ -94,8 +93,7 @@ func (j *job) lookAgain(ctx context.Context) string {
 	if plan.Tree == nil || plan.Origin == "" {
 		return ""
 	}
-	hands := &orchestrator.Hands{Plan: plan, Fleet: j.setup.fleet, Dialer: j.setup.dialer}
-	digest, err := hands.Digest(ctx, plan.Origin, plan.Paths)
+	digest, err := j.setup.asking().Digest(ctx, plan.Origin, plan.Paths)
 	if err != nil || digest != plan.Tree.Digest {
 		return "the tree of " + plan.Origin + " is not the one that the run began with: begin a new one"
 	}

@@ -39,7 +39,7 @@ masters undo.
 			return a.rollback(c.Context(), args[0], o)
 		},
 	}
-	c.Flags().StringVar(&o.limit, "limit", "", "only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+	limitFlag(c, &o.limit)
 	o.waitFlag(c)
 	o.forceFlag(c)
 	return c
@@ -91,11 +91,9 @@ func (a *app) kept(s *setup, was *rollout.State, limit string) (names []string, 
 	if was.Plan.Undoes != "" {
 		return nil, nil, fail(exitInvalid, fmt.Errorf("run %s is a rollback itself", was.Plan.Run), a.command()+" sync brings the tree of the origin")
 	}
-	var selection []string
-	if limit != "" {
-		if selection, err = s.fleet.Select(limit); err != nil {
-			return nil, nil, usage(fmt.Errorf("--limit: %w", err), "")
-		}
+	selection, err := s.selection(limit)
+	if err != nil {
+		return nil, nil, err
 	}
 	keeps := map[string]bool{}
 	for _, h := range was.Plan.Hosts {

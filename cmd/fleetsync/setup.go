@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -58,6 +59,11 @@ func (a *app) load() (*setup, error) {
 	s.dialer = s.newDialer(false)
 	a.dialers = append(a.dialers, s.dialer)
 	return s, nil
+}
+
+// asking returns hands that only ask hosts what they have.
+func (s *setup) asking() *orchestrator.Hands {
+	return &orchestrator.Hands{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: s.dialer}
 }
 
 // newDialer returns what connects to hosts as the policy says; share keeps a process and a connection of the ssh program

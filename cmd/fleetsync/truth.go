@@ -52,10 +52,6 @@ func (a *app) trees(s *setup) (trees *rollout.Trees, newest *rollout.Plan, err e
 }
 
 func (s *setup) isMaster(name string) bool {
-	for _, m := range s.fleet.Masters {
-		if m.Host == name {
-			return true
-		}
-	}
-	return false
+	_, ok := s.fleet.Master(name)
+	return ok
 }

@@ -43,7 +43,7 @@ Ends 3 if a host has drifted, cannot be asked, or is not known to hold a tree.
 			return a.verify(c.Context(), o)
 		},
 	}
-	c.Flags().StringVar(&o.limit, "limit", "", "only these hosts: names, ranges, @group, role:, datacenter:, with and, or, not")
+	limitFlag(c, &o.limit)
 	c.Flags().BoolVar(&o.content, "content", false, "read every file, and compare contents too")
 	c.Flags().IntVar(&o.most, "most", o.most, "name at most this many `paths` of a host")
 	return c
@@ -76,7 +76,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	v := verifier{setup: s, hands: &orchestrator.Hands{Fleet: s.fleet, Dialer: s.dialer}, verifyOptions: o, manifests: map[string]*manifest.Manifest{}}
+	v := verifier{setup: s, hands: s.asking(), verifyOptions: o, manifests: map[string]*manifest.Manifest{}}
 	results := make([]report.Verified, len(names))
 	var group errgroup.Group
 	group.SetLimit(verifyAtOnce)
@@ -117,12 +117,9 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 
 // destinations returns the hosts that a run would sync and that are selected, in the fleet's order.
 func (s *setup) destinations(limit string) ([]string, error) {
-	var selection []string
-	if limit != "" {
-		var err error
-		if selection, err = s.fleet.Select(limit); err != nil {
-			return nil, usage(fmt.Errorf("--limit: %w", err), "")
-		}
+	selection, err := s.selection(limit)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
 	for _, h := range s.fleet.Hosts {

@@ -20,7 +20,7 @@ func NewMasterSync(f *inventory.Fleet, settings inventory.Settings, r Request) (
 	p.Limits.Drain, p.Limits.MaxFailures = 0, 0
 	to := map[string]bool{}
 	for _, name := range r.Selection {
-		if !isMaster(f, name) {
+		if _, ok := f.Master(name); !ok {
 			return nil, fmt.Errorf("%s is not a master", name)
 		}
 		if name == r.Origin {
@@ -33,7 +33,7 @@ func NewMasterSync(f *inventory.Fleet, settings inventory.Settings, r Request) (
 		switch {
 		case h.Name == r.Origin:
 			host.Slots = inventory.DefaultSlots
-			if !isMaster(f, h.Name) {
+			if _, ok := f.Master(h.Name); !ok {
 				host.Role = RoleHost
 			}
 		case to[h.Name]:
@@ -60,7 +60,7 @@ func NewMasterUndo(f *inventory.Fleet, settings inventory.Settings, r Request) (
 	p.Limits.Drain, p.Limits.MaxFailures = 0, 0
 	to := map[string]bool{}
 	for _, name := range r.Selection {
-		if !isMaster(f, name) {
+		if _, ok := f.Master(name); !ok {
 			return nil, fmt.Errorf("%s is not a master", name)
 		}
 		to[name] = true
@@ -71,15 +71,6 @@ func NewMasterUndo(f *inventory.Fleet, settings inventory.Settings, r Request) (
 		return nil, errors.New("no master is named to put back")
 	}
 	return p, nil
-}
-
-func isMaster(f *inventory.Fleet, name string) bool {
-	for _, m := range f.Masters {
-		if m.Host == name {
-			return true
-		}
-	}
-	return false
 }
 
 // inOrder returns the names in the fleet's order.
