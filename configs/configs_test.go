@@ -36,6 +36,9 @@ func TestPolicyHoldsTheDefaults(t *testing.T) {
 	if got.Inventory != want.Inventory || got.State != want.State {
 		t.Errorf("inventory %q, state %q; the defaults are %q, %q", got.Inventory, got.State, want.Inventory, want.State)
 	}
+	if got.Hooks.Run.Pre[0].Timeout != 60e9 || got.Hooks.Run.Pre[0].Failure != inventory.HookFails {
+		t.Errorf("the hook that shows the defaults is %+v", got.Hooks.Run.Pre[0])
+	}
 	got.Guard.Required, got.Guard.Provisioned, got.Guard.Owners, got.Guard.Untracked = nil, "", nil, nil
 	same(t, "guard", got.Guard, want.Guard)
 	same(t, "verify", got.Verify, want.Verify)
@@ -46,6 +49,28 @@ func TestPolicyHoldsTheDefaults(t *testing.T) {
 		got, want := got.For(mode), want.For(mode)
 		got.Gate.Checks = nil
 		same(t, string(mode), got, want)
+	}
+}
+
+// What the example's hooks select is in the example's fleet.
+func TestHooksSelectHosts(t *testing.T) {
+	fleet, err := inventory.ParseFleet("inventory.yaml", configs.Inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := inventory.ParsePolicy("fleetsync.yaml", configs.Policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hooks := range [][]inventory.Hook{policy.Hooks.Hosts.Pre, policy.Hooks.Hosts.Post, policy.Hooks.Hosts.OnFailure} {
+		for _, h := range hooks {
+			if h.Hosts == "" {
+				continue
+			}
+			if _, err := fleet.Select(h.Hosts); err != nil {
+				t.Errorf("%s: %v", h.Name, err)
+			}
+		}
 	}
 }
 

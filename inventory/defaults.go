@@ -3,8 +3,8 @@ package inventory
 import "time"
 
 // defaults returns the policy of a file that says nothing. Every default of a policy is here, but for
-// those of what a file may hold several times: see defaultPooling, defaultBalancers, defaultCheck and
-// defaultHTTP.
+// those of what a file may hold several times: see defaultPooling, defaultBalancers, defaultCheck,
+// defaultHTTP and defaultHook.
 func defaults() (Policy, Settings) {
 	return Policy{
 			State: "/var/lib/fleetsync",
@@ -30,6 +30,7 @@ func defaults() (Policy, Settings) {
 				MaxFailures: percent(5),
 				Attempts:    3,
 				Timeout:     15 * time.Minute,
+				Down:        DownSkip,
 			},
 			Gate: Gate{
 				Soak:     20 * time.Second,
@@ -48,6 +49,7 @@ func defaultPooling() Pooling {
 		Threshold:     percent(50),
 		Drain:         10 * time.Second,
 		Timeout:       30 * time.Second,
+		Quarantine:    QuarantineCanaries,
 		OnForeignEdit: ForeignEditStop,
 	}
 }
@@ -60,5 +62,8 @@ func defaultCheck() Check { return Check{Timeout: 10 * time.Second} }
 
 // defaultHTTP returns a check over HTTP that only says which URL.
 func defaultHTTP() HTTPCheck { return HTTPCheck{Status: 200} }
+
+// defaultHook returns a hook that says nothing but what it runs.
+func defaultHook() Hook { return Hook{Timeout: time.Minute, Failure: HookFails} }
 
 func percent(n int) Amount { return Amount{BasisPoints: n * 100, Share: true} }

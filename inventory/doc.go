@@ -35,6 +35,8 @@
 //   - Exclude patterns mean the same to rsync and to find, and rsync's additional arguments cannot
 //     delete, redirect or leave anything out, nor make a host's metadata differ from the origin's.
 //   - What a Guard requires lies within the tree, its patterns compile, and its budgets are bounded.
+//   - A hook has a name that no other in its list has, a program, a bounded time, and of its hosts an expression whose
+//     syntax is right. What it refers to is for Fleet.Select to find out.
 //   - The keys of the lock and those of the pools never lie among each other.
 //   - Whatever a file holds, reading it ends soon and in bounded memory: 8 MiB, 100,000 hosts,
 //     1,000,000 names in groups. YAML's aliases, anchors, merge keys and tags are refused.

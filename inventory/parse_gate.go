@@ -21,14 +21,14 @@ func (p *policyParser) readGate(n *yaml.Node, g *Gate) {
 
 func (p *policyParser) readChecks(n *yaml.Node) []Check {
 	var checks []Check
-	first := map[string]int{} // name, as in the step's ID → line
+	first := map[string]int{}
 	for _, item := range p.items(n, "checks") {
 		c := defaultCheck()
 		var name, asks *yaml.Node
 		if !p.mapping(item, "a check", keys{
-			"name":    func(n *yaml.Node) { name = n; p.textInto(&c.Name, checkCheckName)(n) },
+			"name":    func(n *yaml.Node) { name = n; p.textInto(&c.Name, checkNameOf("check"))(n) },
 			"http":    func(n *yaml.Node) { asks = n; c.HTTP = p.readHTTP(n) },
-			"command": func(n *yaml.Node) { c.Command = p.readCommand(n, &asks) },
+			"command": func(n *yaml.Node) { asks = n; c.Command = p.readCommand(n) },
 			"timeout": p.durationInto(&c.Timeout, time.Millisecond),
 		}, "name") {
 			continue
@@ -40,30 +40,48 @@ func (p *policyParser) readChecks(n *yaml.Node) []Check {
 		if c.HTTP != nil && c.HTTP.Latency > c.Timeout {
 			p.report(asks, "make the latency smaller or the timeout larger", "latency %v can never be reached: the check's timeout is %v", c.HTTP.Latency, c.Timeout)
 		}
-		if id := strings.ReplaceAll(c.Name, " ", "-"); id != "" {
-			if line, again := first[id]; again {
-				p.report(name, fmt.Sprintf("the first is on line %d; spaces and dashes count as one", line), "duplicate check %s", quote(c.Name))
-				continue
-			}
-			first[id] = name.Line
+		if p.isDuplicate(first, name, "check", c.Name) {
+			continue
 		}
 		checks = append(checks, c)
 	}
 	return checks
 }
 
-// checkName matches what a check may be called: with dashes for spaces it is part of a step's ID.
-var checkName = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]*( [a-z0-9_-]+)*$`)
+// stepName matches what a check or a hook may be called: with dashes for spaces it is part of a step's ID.
+var stepName = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]*( [a-z0-9_-]+)*$`)
 
-func checkCheckName(s string) *fault {
-	if len(s) > 64 || !checkName.MatchString(s) {
-		return faultf("use words of a-z, 0-9, _ and -, up to 64 characters", "bad name of a check %s", quote(s))
+// checkNameOf returns a check of the name of what.
+func checkNameOf(what string) func(string) *fault {
+	return func(s string) *fault {
+		if len(s) > 64 || !stepName.MatchString(s) {
+			return faultf("use words of a-z, 0-9, _ and -, up to 64 characters", "bad name of a %s %s", what, quote(s))
+		}
+		return nil
 	}
-	return nil
 }
 
-func (p *policyParser) readCommand(n *yaml.Node, asks **yaml.Node) []string {
-	*asks = n
+// isDuplicate reports a name that another item of the list has. The map holds the line of each name so far, as it
+// is in a step's ID. An empty name is bad, which was reported.
+func (d *document) isDuplicate(first map[string]int, at *yaml.Node, what, name string) bool {
+	if name == "" {
+		return false
+	}
+	id := strings.ReplaceAll(name, " ", "-")
+	if line, again := first[id]; again {
+		d.report(at, fmt.Sprintf("the first is on line %d; spaces and dashes count as one", line), "duplicate %s %s", what, quote(name))
+		return true
+	}
+	first[id] = at.Line
+	return false
+}
+
+// readCommand reads a program and its arguments.
+func (p *policyParser) readCommand(n *yaml.Node) []string {
+	if n.Kind == yaml.ScalarNode && !isNull(n) {
+		p.reportKind(n, "command must be a list", "write [PROGRAM, ARGUMENT, …]; no shell splits a line")
+		return nil
+	}
 	command := p.texts(n, "command", checkArgument)
 	if len(command) > 0 && (command[0] == "" || command[0][0] == '-') {
 		p.report(n.Content[0], "", "%s is no program", quote(command[0]))

@@ -60,8 +60,7 @@ func (p *policyParser) read(root *yaml.Node) {
 		"verify":    p.readVerify,
 		"keep":      p.readKeep,
 		"ssh":       p.readSSH,
-
-		"hooks": nil,
+		"hooks":     p.readHooks,
 	}, "inventory")
 	p.checkPrefixes()
 
@@ -138,7 +137,22 @@ func (p *policyParser) readBatches(n *yaml.Node, b *Batches) {
 		"ramp":     func(n *yaml.Node) { b.Ramp = p.readRamp(n) },
 
 		"max_failures": p.amountInto(&b.MaxFailures, "hosts"),
+		"down": func(n *yaml.Node) {
+			if s, ok := p.text(n, checkDown); ok {
+				b.Down = Down(s)
+			}
+		},
 	})
+}
+
+func checkDown(s string) *fault {
+	switch Down(s) {
+	case DownSkip, DownTry:
+		return nil
+	default:
+		known := []string{string(DownSkip), string(DownTry)}
+		return faultf(didYouMean(s, known)+"write skip or try", "unknown answer to hosts that are down %s", quote(s))
+	}
 }
 
 func (p *policyParser) readRamp(n *yaml.Node) []Amount {

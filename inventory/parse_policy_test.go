@@ -18,10 +18,10 @@ import (
 const policyText = `
 modes: # before what they override
   canary: {gate: {soak: 1m}}
-  resync: {batches: {parallel: 200, ramp: [8, 12.5%], max_failures: 50%}, gate: {soak: 0s, checks: [{name: up, command: [true]}]}}
+  resync: {batches: {down: skip, parallel: 200, ramp: [8, 12.5%], max_failures: 50%}, gate: {soak: 0s, checks: [{name: up, command: [true]}]}}
 inventory: ../inventory.yaml
 state: state
-batches: {parallel: 10, timeout: 1h30m}
+batches: {parallel: 10, timeout: 1h30m, down: try}
 gate:
   interval: 500ms
   checks:
@@ -31,6 +31,7 @@ pooling:
   endpoints: ["https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"]
   select: {cluster: appserver, service: [apache2, nginx]}
   threshold: 66.67%
+  quarantine: all
   on_foreign_edit: depool-again
   balancers:
     eqiad: {urls: ["http://lvs1003:9090", "https://[::1]"], pools: {apache2: apaches_80, nginx: apaches_443}, timeout: 10m}
@@ -53,6 +54,15 @@ guard:
   sparse: true
 verify: sample
 keep: {hosts: all, runs: 5, age: 30d, manifests: 1}
+hooks:
+  run:
+    pre: [{name: freeze jobs, command: [/usr/local/bin/freeze, "{run}", "--mode={mode}", "of {fleet}"]}]
+    on_failure: [{name: tell, command: [logger, -t, fleetsync, "{run} failed"], timeout: 1s}, {name: tell again, command: [mail], failure: ignore}]
+  hosts:
+    pre: [{name: stop job runner, hosts: "@jobrunners", command: [systemctl, stop, jobrunner]}]
+    post:
+      - {name: restart php, command: [systemctl, reload, php-fpm], parallel: 5, timeout: 2m, failure: ignore}
+      - {name: warm, hosts: "not (role:canaries or mw[1017-1020].eqiad)", command: [sh, -c, "f() { {x}; }", "{host}", "--in={destination}"], failure: fail}
 lock: {ttl: 1m, prefix: /locks, endpoints: ["http://lock1001:2379"]}
 rsync: {bandwidth_limit: 1.5M, compress: true, timeout: 2m, args: [--fuzzy, -HAX, --sockopts=TCP_NODELAY]}
 `
@@ -74,8 +84,10 @@ func TestParsePolicy(t *testing.T) {
 	}
 	batches := Batches{
 		Parallel: 10, Ramp: []Amount{percent(5), percent(25), percent(100)}, MaxFailures: percent(5), Attempts: 3, Timeout: 90 * time.Minute,
+		Down: DownTry,
 	}
 	emergency := batches
+	emergency.Down = DownSkip
 	emergency.Parallel, emergency.Ramp, emergency.MaxFailures = 200, []Amount{{Count: 8}, {BasisPoints: 1250, Share: true}}, percent(50)
 	want := &Policy{
 		Inventory: filepath.Join(filepath.Dir(dir), "inventory.yaml"),
@@ -98,6 +110,25 @@ func TestParsePolicy(t *testing.T) {
 		Verify: VerifySample,
 		Keep:   Keep{Hosts: KeepAll, Runs: 5, Age: 720 * time.Hour, Manifests: 1},
 		SSH:    SSH{Client: SSHNative, MaxConnections: 1000},
+		Hooks: Hooks{
+			Run: HookSet{
+				Pre: []Hook{{Name: "freeze jobs", Command: []string{"/usr/local/bin/freeze", "{run}", "--mode={mode}", "of {fleet}"}, Timeout: time.Minute, Failure: HookFails}},
+				OnFailure: []Hook{
+					{Name: "tell", Command: []string{"logger", "-t", "fleetsync", "{run} failed"}, Timeout: time.Second, Failure: HookIgnored},
+					{Name: "tell again", Command: []string{"mail"}, Timeout: time.Minute, Failure: HookIgnored},
+				},
+			},
+			Hosts: HookSet{
+				Pre: []Hook{{Name: "stop job runner", Hosts: "@jobrunners", Command: []string{"systemctl", "stop", "jobrunner"}, Timeout: time.Minute, Failure: HookFails}},
+				Post: []Hook{
+					{Name: "restart php", Command: []string{"systemctl", "reload", "php-fpm"}, Timeout: 2 * time.Minute, Parallel: 5, Failure: HookIgnored},
+					{
+						Name: "warm", Hosts: "not (role:canaries or mw[1017-1020].eqiad)", Timeout: time.Minute, Failure: HookFails,
+						Command: []string{"sh", "-c", "f() { {x}; }", "{host}", "--in={destination}"},
+					},
+				},
+			},
+		},
 		Pooling: &Pooling{
 			Endpoints: []string{"https://conf1001.eqiad.wmnet:4001", "http://[::1]:4001"},
 			Prefix:    "/conftool/v1/pools",
@@ -108,6 +139,7 @@ func TestParsePolicy(t *testing.T) {
 			Timeout:   30 * time.Second,
 			Health:    &HTTPCheck{URL: "http://{host}/healthz", Status: 204},
 
+			Quarantine:    QuarantineAll,
 			OnForeignEdit: ForeignEditDepoolAgain,
 			Balancers: map[string]Balancers{
 				"eqiad": {
@@ -152,14 +184,15 @@ func TestParsePolicyDefaults(t *testing.T) {
 		SSH:       SSH{Client: SSHNative, MaxConnections: 1000},
 		Pooling: &Pooling{
 			Endpoints: []string{"http://h:1"}, Prefix: "/conftool/v1/pools", Threshold: Amount{BasisPoints: 5000, Share: true},
-			Drain: 10 * time.Second, Timeout: 30 * time.Second, OnForeignEdit: ForeignEditStop,
+			Drain: 10 * time.Second, Timeout: 30 * time.Second,
+			Quarantine: QuarantineCanaries, OnForeignEdit: ForeignEditStop,
 		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Policy{})); diff != "" {
 		t.Error(diff)
 	}
 	settings := Settings{
-		Batches{80, []Amount{{0, 500, true}, {0, 2500, true}, {0, 10000, true}}, Amount{0, 500, true}, 3, 15 * time.Minute},
+		Batches{80, []Amount{{0, 500, true}, {0, 2500, true}, {0, 10000, true}}, Amount{0, 500, true}, 3, 15 * time.Minute, DownSkip},
 		Gate{20 * time.Second, 5 * time.Second, nil},
 	}
 	for _, mode := range []Mode{ModeSync, ModeCanary, ModeResync} {
@@ -302,6 +335,7 @@ func checkPolicy(t *testing.T, p *Policy) {
 		t.Fatalf("bad lock %+v", l)
 	}
 	checkGuard(t, p.Guard)
+	checkHooks(t, p.Hooks)
 	switch k := p.Keep; {
 	case k.Hosts != KeepCanaries && k.Hosts != KeepAll, k.Runs < 1, k.Manifests < 1, k.Age < time.Hour, k.Age > 3650*24*time.Hour:
 		t.Fatalf("bad keep %+v", k)
@@ -317,6 +351,7 @@ func checkPolicy(t *testing.T, p *Policy) {
 		s := p.For(mode)
 		b, g := s.Batches, s.Gate
 		if b.Parallel < 1 || b.Attempts < 1 || b.Attempts > maxAttempts || b.Timeout <= 0 || len(b.Ramp) == 0 ||
+			b.Down != DownSkip && b.Down != DownTry ||
 			slices.Contains(b.Ramp, Amount{}) || g.Soak < 0 || g.Interval <= 0 {
 			t.Fatalf("bad settings %+v", s)
 		}
@@ -338,6 +373,9 @@ func checkPolicy(t *testing.T, p *Policy) {
 		}
 		if pool.OnForeignEdit != ForeignEditStop && pool.OnForeignEdit != ForeignEditDepoolAgain {
 			t.Fatalf("bad answer %q", pool.OnForeignEdit)
+		}
+		if q := pool.Quarantine; q != QuarantineNone && q != QuarantineCanaries && q != QuarantineAll {
+			t.Fatalf("bad quarantine %q", q)
 		}
 		for datacenter, b := range pool.Balancers {
 			if checkWord(datacenter) != nil || len(b.URLs) == 0 || len(b.Pools) == 0 || b.Timeout <= 0 || b.Timeout > maxConfirm {

@@ -34,6 +34,11 @@ func (p *policyParser) readPooling(n *yaml.Node) {
 		"cert_file":     func(n *yaml.Node) { cert = n; p.localPath(&pool.CertFile)(n) },
 		"key_file":      func(n *yaml.Node) { key = n; p.localPath(&pool.KeyFile)(n) },
 		"balancers":     func(n *yaml.Node) { pool.Balancers = p.readBalancers(n, balancers) },
+		"quarantine": func(n *yaml.Node) {
+			if s, ok := p.text(n, checkQuarantine); ok {
+				pool.Quarantine = Quarantine(s)
+			}
+		},
 		"on_foreign_edit": func(n *yaml.Node) {
 			if s, ok := p.text(n, checkForeignEdit); ok {
 				pool.OnForeignEdit = ForeignEdit(s)
@@ -53,6 +58,16 @@ func (p *policyParser) together(a, b *yaml.Node, nameA, nameB string) {
 		p.report(a, "write both or neither", "%s without %s", nameA, nameB)
 	case a == nil && b != nil:
 		p.report(b, "write both or neither", "%s without %s", nameB, nameA)
+	}
+}
+
+func checkQuarantine(s string) *fault {
+	switch Quarantine(s) {
+	case QuarantineNone, QuarantineCanaries, QuarantineAll:
+		return nil
+	default:
+		known := []string{string(QuarantineNone), string(QuarantineCanaries), string(QuarantineAll)}
+		return faultf(didYouMean(s, known)+"write none, canaries or all", "unknown choice of hosts %s", quote(s))
 	}
 }
 

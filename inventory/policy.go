@@ -17,6 +17,7 @@ type Policy struct {
 	Verify    Verify
 	Keep      Keep
 	SSH       SSH
+	Hooks     Hooks
 
 	settings map[Mode]Settings
 }
@@ -53,7 +54,17 @@ type Batches struct {
 	MaxFailures Amount        // of the run's hosts; one more halts the run
 	Attempts    int           // tries of one host before it has failed for good
 	Timeout     time.Duration // of one attempt
+	Down        Down          // what is done about hosts that do not answer when the run is planned
 }
+
+// Down is what a run does about hosts that are down.
+type Down string
+
+// The answers to hosts that are down.
+const (
+	DownSkip Down = "skip" // hosts that do not answer when the run is planned are not tried, and counted as failed
+	DownTry  Down = "try"  // nobody asks before: every host gets its attempts
+)
 
 // Gate is how canaries are judged.
 type Gate struct {
@@ -135,6 +146,42 @@ const (
 	KeepAll      KeepHosts = "all"      // so that a whole run can be rolled back
 )
 
+// Hooks are commands around runs and around the syncs of hosts.
+type Hooks struct {
+	Run   HookSet // on the machine that runs fleetsync, once a run
+	Hosts HookSet // on each host, as every other command there
+}
+
+// HookSet is the hooks of one kind, each list in the order in which they run.
+type HookSet struct {
+	Pre       []Hook // before
+	Post      []Hook // after, if all went well
+	OnFailure []Hook // after, if not; all of them HookIgnored
+}
+
+// Hook is one command.
+type Hook struct {
+	Name string // no two in a list have the same, with dashes for spaces
+
+	// Command is a program and its arguments, never a line for a shell. Arguments may hold {run}, {fleet} and {mode};
+	// those of a host's hook also {host} and {destination}.
+	Command []string
+
+	Hosts    string        // which hosts it is for: an expression for Fleet.Select, whose syntax is right; empty is all; only of hosts' hooks
+	Timeout  time.Duration // at least a second
+	Parallel int           // hosts on which it runs at once; 0 is as many as are synced; only of hosts' hooks
+	Failure  HookFailure
+}
+
+// HookFailure is what the failure of a hook means.
+type HookFailure string
+
+// The meanings of a hook's failure.
+const (
+	HookFails   HookFailure = "fail"   // what it is around has failed
+	HookIgnored HookFailure = "ignore" // it is named, and nothing else
+)
+
 // SSH is how hosts are connected to, beyond what ssh_config says of them.
 type SSH struct {
 	Client         SSHClient
@@ -163,6 +210,7 @@ type Pooling struct {
 	Timeout   time.Duration // of one operation on the API, retries included
 	Health    *HTTPCheck    // asked before a repool; nil is none
 
+	Quarantine    Quarantine // which hosts are taken out of their pools because their sync has failed
 	OnForeignEdit ForeignEdit
 	Balancers     map[string]Balancers // datacenter → who must confirm there; absent is nobody
 
@@ -180,6 +228,17 @@ type Lock struct {
 	Prefix    string        // of the keys of lock and receipts; the fleet's name is appended; apart from Pooling.Prefix
 	Endpoints []string      // base URLs of the store; empty is those of the pools
 }
+
+// Quarantine is which pooled hosts are taken out of their pools because of what a run left on them, so that they serve
+// no stale or half tree.
+type Quarantine string
+
+// The choices of a quarantine.
+const (
+	QuarantineNone     Quarantine = "none"     // they stay in
+	QuarantineCanaries Quarantine = "canaries" // canaries that cannot be rolled back
+	QuarantineAll      Quarantine = "all"      // every pooled host whose sync has failed for good
+)
 
 // ForeignEdit is what a run does when somebody puts a proxy back into a pool while it serves.
 type ForeignEdit string

@@ -78,75 +78,94 @@ func (s span) size() int { return s.high - s.low + 1 }
 
 // expandOne expands a pattern without commas outside brackets to at most room names.
 func expandOne(pattern string, room int) ([]string, *fault) {
-	const few = "write it as several patterns"
-	if pattern == "" {
-		return nil, faultf("write a name or a range, such as mw[1017-1070]", "a name is missing")
+	p, f := parsePattern(pattern, room)
+	if f != nil {
+		return nil, f
 	}
-	tooMany := faultf(few, "%s stands for more than %d names", quote(pattern), maxNames)
+	return p.names(), nil
+}
+
+// pattern is a pattern without commas outside brackets.
+type pattern struct {
+	literals []string // around the brackets: one more than there are brackets
+	brackets [][]span
+	total    int // names
+}
+
+// parsePattern reads a pattern that stands for at most room names.
+func parsePattern(text string, room int) (pattern, *fault) {
+	const few = "write it as several patterns"
+	if text == "" {
+		return pattern{}, faultf("write a name or a range, such as mw[1017-1070]", "a name is missing")
+	}
+	tooMany := faultf(few, "%s stands for more than %d names", quote(text), maxNames)
 	if room < 1 {
-		return nil, tooMany
+		return pattern{}, tooMany
 	}
 
-	var literals []string // around the brackets: one more than there are brackets
-	var brackets [][]span
-	longest, total := 0, 1
-	rest := pattern
+	p := pattern{total: 1}
+	longest := 0
+	rest := text
 	for {
-		at := len(pattern) - len(rest)
+		at := len(text) - len(rest)
 		open, closing := strings.IndexByte(rest, '['), strings.IndexByte(rest, ']')
 		if open < 0 && closing < 0 {
 			break
 		}
 		switch {
 		case open < 0 || closing >= 0 && closing < open:
-			return nil, faultf("remove it, or open it with [", "a ] closes nothing").at(at + closing)
+			return pattern{}, faultf("remove it, or open it with [", "a ] closes nothing").at(at + closing)
 		case closing < 0:
-			return nil, faultf("close it with ]", "a [ is not closed").at(at + open)
+			return pattern{}, faultf("close it with ]", "a [ is not closed").at(at + open)
 		}
 		spans, f := parseSpans(rest[open+1 : closing])
 		if f != nil {
-			return nil, f.at(at + open + 1 + f.offset)
+			return pattern{}, f.at(at + open + 1 + f.offset)
 		}
-		literals = append(literals, rest[:open])
-		brackets = append(brackets, spans)
+		p.literals = append(p.literals, rest[:open])
+		p.brackets = append(p.brackets, spans)
 		rest = rest[closing+1:]
 
 		size := 0
 		width := 0
 		for _, s := range spans {
 			if s.size() > room-size {
-				return nil, tooMany
+				return pattern{}, tooMany
 			}
 			size += s.size()
 			width = max(width, s.width, len(strconv.Itoa(s.high)))
 		}
-		if size > room/total { // then total × size is more than room, and so far it cannot overflow
-			return nil, tooMany
+		if size > room/p.total { // then total × size is more than room, and so far it cannot overflow
+			return pattern{}, tooMany
 		}
-		total *= size
+		p.total *= size
 		longest += open + width
 	}
-	literals = append(literals, rest)
+	p.literals = append(p.literals, rest)
 	if longest+len(rest) > maxName {
-		return nil, faultf("", "%s stands for names longer than %d characters", quote(pattern), maxName)
+		return pattern{}, faultf("", "%s stands for names longer than %d characters", quote(text), maxName)
 	}
+	return p, nil
+}
 
-	names := make([]string, 0, total)
+// names returns the names that p stands for, in its order.
+func (p pattern) names() []string {
+	names := make([]string, 0, p.total)
 	var build func(prefix string, i int)
 	build = func(prefix string, i int) {
-		prefix += literals[i]
-		if i == len(brackets) {
+		prefix += p.literals[i]
+		if i == len(p.brackets) {
 			names = append(names, prefix)
 			return
 		}
-		for _, s := range brackets[i] {
+		for _, s := range p.brackets[i] {
 			for n := s.low; n <= s.high; n++ {
 				build(prefix+pad(n, s.width), i+1)
 			}
 		}
 	}
 	build("", 0)
-	return names, nil
+	return names
 }
 
 func pad(n, width int) string {

@@ -26,33 +26,30 @@ import (
 // the fleet does not have. Errors are Problems, with the file "selection".
 func (f *Fleet) Select(expression string) ([]string, error) {
 	p := selection{fleet: f, text: expression}
-	if len(expression) > maxExpression {
-		p.report(faultf("name a group in the inventory instead", "the selection is longer than %d bytes", maxExpression))
-		return nil, p.problems
-	}
-	p.tokenize()
-	if len(p.problems) > 0 {
-		return nil, p.problems.sorted()
-	}
-	selected, ok := p.expression(0)
-	if ok && len(p.tokens) > 0 {
-		p.unexpected("and, or, or a comma")
-	}
-	if len(p.problems) > 0 {
-		return nil, p.problems.sorted()
-	}
-
+	selected := p.read()
 	var names []string
-	for i, in := range selected {
-		if in {
-			names = append(names, f.Hosts[i].Name)
+	if len(p.faults) == 0 {
+		for i, in := range selected {
+			if in {
+				names = append(names, f.Hosts[i].Name)
+			}
+		}
+		if len(names) == 0 {
+			p.report(faultf("", "the selection %s holds no host", quote(expression)))
 		}
 	}
-	if len(names) == 0 {
-		p.report(faultf("", "the selection %s holds no host", quote(expression)))
-		return nil, p.problems
+	var problems Problems
+	for _, f := range p.faults {
+		problems = append(problems, f.problems("selection", expression)...)
 	}
-	return names, nil
+	return names, problems.orNil()
+}
+
+// checkSelection returns what is wrong with an expression for Fleet.Select as far as that can be told without a fleet.
+func checkSelection(expression string) []*fault {
+	p := selection{fleet: &Fleet{}, text: expression, anyFleet: true}
+	p.read()
+	return p.faults
 }
 
 const (
@@ -60,7 +57,10 @@ const (
 	maxNesting    = 100      // of parentheses and nots
 )
 
-var roleNames = []string{"masters", "canaries", "proxies"}
+var (
+	roleNames     = []string{"masters", "canaries", "proxies"}
+	selectionKeys = []string{"role", "datacenter", "rack"}
+)
 
 // hosts says of each host of a fleet whether it is selected.
 type hosts []bool
@@ -68,9 +68,10 @@ type hosts []bool
 // selection is an expression while it is read.
 type selection struct {
 	fleet    *Fleet
+	anyFleet bool // any name may be one of the fleet's: only what no fleet can have is a fault
 	text     string
 	tokens   []token // still to be read
-	problems Problems
+	faults   []*fault
 }
 
 // token is a word, a parenthesis or a comma.
@@ -79,8 +80,20 @@ type token struct {
 	offset int
 }
 
-func (p *selection) report(f *fault) {
-	p.problems = append(p.problems, f.problems("selection", p.text)...)
+func (p *selection) report(f *fault) { p.faults = append(p.faults, f) }
+
+// read returns what the whole text selects, which means something if there is no fault.
+func (p *selection) read() hosts {
+	if len(p.text) > maxExpression {
+		p.report(faultf("name a group in the inventory instead", "the selection is longer than %d bytes", maxExpression))
+		return nil
+	}
+	p.tokenize()
+	selected, ok := p.expression(0)
+	if ok && len(p.tokens) > 0 {
+		p.unexpected("and, or, or a comma")
+	}
+	return selected
 }
 
 // tokenize splits the text. A comma inside brackets belongs to its word.
@@ -214,6 +227,9 @@ func (p *selection) item(selected hosts, depth int) bool {
 
 // word adds the hosts that a word stands for to those selected.
 func (p *selection) word(selected hosts, word string) *fault {
+	if p.anyFleet {
+		return checkSelected(word)
+	}
 	if group, ok := strings.CutPrefix(word, "@"); ok {
 		names, known := p.fleet.Groups[group]
 		if !known {
@@ -253,9 +269,44 @@ func (p *selection) add(selected hosts, names []string) {
 	}
 }
 
-func (p *selection) glob(selected hosts, pattern string) *fault {
+// checkSelected says what is wrong with a word of a selection in whatever fleet. It expands no range, because an
+// expression could hold thousands, each for a hundred thousand names.
+func checkSelected(word string) *fault {
+	if group, ok := strings.CutPrefix(word, "@"); ok {
+		if f := checkWord(group); f != nil {
+			return f.at(1)
+		}
+		return nil
+	}
+	if key, value, ok := strings.Cut(word, ":"); ok {
+		switch {
+		case !slices.Contains(selectionKeys, key):
+			return unknownKey(key)
+		case key == "role" && !slices.Contains(roleNames, value):
+			return unknown("role", value, roleNames).at(len("role:"))
+		case checkWord(value) != nil:
+			return checkWord(value).at(len(key) + 1)
+		}
+		return nil
+	}
+	if strings.ContainsAny(word, "*?") {
+		return checkGlob(word)
+	}
+	_, f := parsePattern(word, maxNames)
+	return f
+}
+
+// checkGlob says when a glob is more than that.
+func checkGlob(pattern string) *fault {
 	if i := strings.IndexAny(pattern, `[]\`); i >= 0 {
 		return faultf("join two words with a comma or and", "a word cannot be a glob and a range at once").at(i)
+	}
+	return nil
+}
+
+func (p *selection) glob(selected hosts, pattern string) *fault {
+	if f := checkGlob(pattern); f != nil {
+		return f
 	}
 	found := false
 	for i, h := range p.fleet.Hosts {
@@ -278,9 +329,12 @@ func (p *selection) keyed(selected hosts, key, value string) *fault {
 	case "rack":
 		return p.attribute(selected, key, value, func(h *Host) string { return h.Rack })
 	default:
-		keys := []string{"role", "datacenter", "rack"}
-		return faultf(didYouMean(key, keys)+"keys are "+list(keys), "unknown key %s", quote(key))
+		return unknownKey(key)
 	}
+}
+
+func unknownKey(key string) *fault {
+	return faultf(didYouMean(key, selectionKeys)+"keys are "+list(selectionKeys), "unknown key %s", quote(key))
 }
 
 func (p *selection) role(selected hosts, role string) *fault {

@@ -220,7 +220,11 @@ func FuzzSelect(f *testing.F) {
 	}
 	fleet := parseSelectable(f)
 	f.Fuzz(func(t *testing.T, expression string) {
+		faults := checkSelection(expression)
 		names, err := fleet.Select(expression)
+		if err == nil && len(faults) > 0 {
+			t.Fatalf("Select(%q) = %q, but without the fleet %v", expression, names, faults[0])
+		}
 		if err != nil {
 			checkProblems(t, err, expression)
 			return

@@ -13,8 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// keys says which keys a mapping may hold, and what to do with the value of each. A nil function is
-// a key of later work.
+// keys says which keys a mapping may hold, and what to do with the value of each.
 type keys map[string]func(value *yaml.Node)
 
 // mapping reads a mapping whose keys are fixed. It returns whether it was one.
@@ -25,14 +24,10 @@ func (d *document) mapping(n *yaml.Node, what string, allowed keys, required ...
 	seen := map[string]bool{}
 	for key, value := range d.pairs(n) {
 		seen[key.Value] = true
-		read, known := allowed[key.Value]
-		switch {
-		case !known:
-			d.reportUnknownKey(key, what, allowed)
-		case read == nil:
-			d.report(key, "remove it; this version of fleetsync would ignore it", "%s is not yet supported", quote(key.Value))
-		default:
+		if read, known := allowed[key.Value]; known {
 			read(value)
+		} else {
+			d.reportUnknownKey(key, what, allowed)
 		}
 	}
 	required = slices.DeleteFunc(slices.Clone(required), func(key string) bool { return seen[key] })
@@ -43,9 +38,7 @@ func (d *document) mapping(n *yaml.Node, what string, allowed keys, required ...
 }
 
 func (d *document) reportUnknownKey(key *yaml.Node, what string, allowed keys) {
-	valid := slices.Collect(maps.Keys(allowed))
-	valid = slices.DeleteFunc(valid, func(key string) bool { return allowed[key] == nil })
-	slices.Sort(valid)
+	valid := slices.Sorted(maps.Keys(allowed))
 	d.report(key, didYouMean(key.Value, valid)+what+" may hold "+strings.Join(valid, ", "),
 		"unknown key %s", quote(key.Value))
 }
