@@ -100,11 +100,11 @@ Exit codes:
 		dir = "lab"
 	}
 	root.PersistentFlags().StringVar(&a.dir, "dir", dir, "the lab's `directory`; FLEETLAB_DIR sets another default")
-	root.AddCommand(a.upCommand(), a.downCommand(), a.execCommand(), a.slowCommand(), a.delayCommand(),
+	root.AddCommand(a.upCommand(), a.downCommand(), a.execCommand(), a.slowCommand(), a.delayCommand(), a.skewCommand(),
 		a.hostCommand("kill", "Cut the power of hosts: all processes end at once, silently; disks stay", (*lab.Lab).Kill),
 		a.hostCommand("start", "Boot hosts that were killed", (*lab.Lab).Start),
 		a.hostCommand("partition", "Take the links of hosts down", (*lab.Lab).Partition),
-		a.hostCommand("heal", "Take back partition, slow, delay and fill-disk", (*lab.Lab).Heal),
+		a.hostCommand("heal", "Take back partition, slow, delay, skew and fill-disk", (*lab.Lab).Heal),
 		a.hostCommand("fill-disk", "Fill /srv of hosts to the last page (needs up --srv-size)", (*lab.Lab).FillDisk),
 	)
 	return root

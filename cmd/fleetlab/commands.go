@@ -84,6 +84,30 @@ func (a *app) delayCommand() *cobra.Command {
 	}
 }
 
+func (a *app) skewCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "skew HOST DURATION",
+		Short: "Set the clock of a host wrong: 1h is ahead, -1h behind; 0s for right (needs libfaketime)",
+		Long: `Sets the wall clock of a host wrong, for what runs in new sessions of its sshd and under exec.
+Programs that do not ask libc, such as Go's, see the right time, and the times that the
+kernel puts on files stay right.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			l, err := lab.Open(a.dir)
+			if err != nil {
+				return err
+			}
+			d, err := time.ParseDuration(args[1])
+			if err != nil {
+				return errUsage{err}
+			}
+			return l.Skew(c.Context(), args[0], d)
+		},
+	}
+	c.Flags().SetInterspersed(false) // -1h is no flag
+	return c
+}
+
 func (a *app) execCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exec HOST -- COMMAND [ARGUMENT...]",

@@ -118,6 +118,9 @@ func hostEnv(env []string) []string {
 	for name, value := range own {
 		out = append(out, name+"="+value)
 	}
+	if clock, err := os.ReadFile(clockEnv); err == nil {
+		out = append(out, strings.Fields(string(clock))...)
+	}
 	for i, e := range out {
 		if path, ok := strings.CutPrefix(e, "PATH="); ok && !strings.Contains(path+":", "/usr/sbin:") {
 			out[i] = e + ":/usr/local/sbin:/usr/sbin:/sbin" // as root's login would have

@@ -35,8 +35,8 @@
 //
 // What a host's root can do needs no function here: Command does it. To stop an rsync, pkill -STOP rsync; to have
 // its daemon refuse, change "max connections" in /run/rsyncd.conf, which it reads for every client; to have sshd
-// refuse, change /etc/ssh/sshd_config and pkill -HUP -o sshd, as for another host key; to set a clock wrong,
-// mount --bind another program on /usr/bin/date. Mounts last until the host's next power cut.
+// refuse, change /etc/ssh/sshd_config and pkill -HUP -o sshd, as for another host key. Mounts last until the host's
+// next power cut.
 //
 // It never installs anything and never syncs a tree: what does that is under test here.
 package lab

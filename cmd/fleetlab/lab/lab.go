@@ -362,7 +362,19 @@ func (l *Lab) Delay(ctx context.Context, host string, roundTrip time.Duration) e
 	return l.order(ctx, order{Do: doDelay, Host: host, Wait: roundTrip})
 }
 
-// Heal takes back Partition, Slow, Delay and FillDisk.
+// Skew sets a host's clock wrong: so much ahead, behind if it is negative. It replaces an earlier Skew, and ends with the host's
+// power. What reads it is what clock.go says, which needs libfaketime: the error is a *MissingError if that is missing.
+func (l *Lab) Skew(ctx context.Context, host string, by time.Duration) error {
+	if by < -maxSkew || by > maxSkew {
+		return fmt.Errorf("%v is no skew of a clock: up to %v is", by, maxSkew)
+	}
+	if _, err := faketime(); err != nil {
+		return err
+	}
+	return l.order(ctx, order{Do: doSkew, Host: host, Wait: by})
+}
+
+// Heal takes back Partition, Slow, Delay, Skew and FillDisk.
 func (l *Lab) Heal(ctx context.Context, host string) error {
 	return l.order(ctx, order{Do: doHeal, Host: host})
 }

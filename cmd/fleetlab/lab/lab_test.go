@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -186,6 +187,51 @@ func TestLab(t *testing.T) {
 		done(t, l.Kill(t.Context(), host))
 		done(t, l.Start(t.Context(), host))
 		must(t, l, master, "ssh", host, "true")
+	})
+	t.Run("Skew", func(t *testing.T) {
+		if _, err := faketime(); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+		wantClock := func(ahead time.Duration, argv ...string) {
+			t.Helper()
+			var off time.Duration
+			for range 200 { // a file's new offset is read within a second
+				began := time.Now()
+				said, err := strconv.ParseFloat(strings.TrimSpace(must(t, l, argv[0], argv[1:]...)), 64)
+				done(t, err)
+				off = time.Unix(0, int64(said*1e9)).Sub(began) - ahead
+				if off.Abs() < 30*time.Second {
+					return
+				}
+			}
+			t.Errorf("%v: the clock is %v off, not %v", argv, off+ahead, ahead)
+		}
+		const now = "date +%s.%N"
+		wantClock(0, master, "ssh", host, now)
+		done(t, l.Skew(t.Context(), host, time.Hour))
+		wantClock(time.Hour, master, "ssh", host, now)
+		wantClock(time.Hour, host, "sh", "-c", now)
+		wantClock(0, other, "sh", "-c", now)
+		// What somebody computes is of the wrong clock; times of files are what they are.
+		must(t, l, host, "sh", "-euc", `cd /srv; rm -rf s; mkdir s; touch -d @1.000000002 s/old; touch s/now
+test "$(stat -c %.9Y s/old)" = 1.000000002; test -n "$(find s/now -mmin -1)"; touch -d '-59 min' s/past; test $(stat -c %Y s/past) -lt $(($(date +%s) - 3000))
+rsync -a s/ t; test "$(stat -c %.9Y t/old)" = 1.000000002; test "$(stat -c %.9Y t/now)" = "$(stat -c %.9Y s/now)"`)
+		info := strings.Fields(must(t, l, other, "sh", "-c", "date +%s; touch /srv/now; stat -c %Y /srv/now"))
+		if len(info) != 2 || info[0] > info[1] {
+			t.Errorf("on another host it is %v", info)
+		}
+		done(t, l.Skew(t.Context(), host, -time.Hour))
+		wantClock(-time.Hour, master, "ssh", host, now)
+		done(t, l.Heal(t.Context(), host))
+		wantClock(0, master, "ssh", host, now)
+		wantClock(0, host, "sh", "-c", now)
+		done(t, l.Skew(t.Context(), host, time.Hour))
+		done(t, l.Kill(t.Context(), host))
+		done(t, l.Start(t.Context(), host))
+		wantClock(0, master, "ssh", host, now)
 	})
 	t.Run("FillDisk", func(t *testing.T) {
 		done(t, l.FillDisk(t.Context(), host))

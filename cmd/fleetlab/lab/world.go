@@ -39,6 +39,8 @@ type running struct {
 	gone  chan struct{} // closed when that process and all of its namespace have ended
 	rate  string        // of its link now; empty is unshaped
 	relay *relay        // between its link and the bridge; nil: they are connected
+
+	skewed bool // its sessions read its clock from a file
 }
 
 // namespaces are what a world and each host have of their own.
@@ -215,7 +217,7 @@ func (w *world) start(h *running) (in io.WriteCloser, out io.Reader, _ error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.pid, h.gone = c.Process.Pid, make(chan struct{})
+	h.pid, h.gone, h.skewed = c.Process.Pid, make(chan struct{}), false
 	go func() {
 		_ = c.Wait() // killed
 		close(h.gone)
@@ -354,7 +356,7 @@ func (w *world) fill(h *running) error {
 	return nil
 }
 
-// heal takes back what was done to a host that is up: partition, slow, delay and fill-disk.
+// heal takes back what was done to a host that is up: partition, slow, delay, skew and fill-disk.
 func (w *world) heal(ctx context.Context, h *running) error {
 	if err := os.Remove(filepath.Join(hostDir(w.dir, h.Name), "srv", filler)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -374,6 +376,11 @@ func (w *world) heal(ctx context.Context, h *running) error {
 	if err := w.direct(ctx, h); err != nil {
 		return err
 	}
+	if h.skewed {
+		if err := h.skew(ctx, 0); err != nil {
+			return err
+		}
+	}
 	return w.link(ctx, h, "up")
 }
 
@@ -384,7 +391,7 @@ type order struct {
 	Do   verb
 	Host string
 	Rate string        // of slow
-	Wait time.Duration // of delay: a round trip takes so much longer
+	Wait time.Duration // of delay: a round trip takes so much longer; of skew: the clock is so much ahead
 }
 
 // verb is what can be done to a host, or to the lab.
@@ -398,6 +405,7 @@ const (
 	doFillDisk  verb = "fill-disk"
 	doSlow      verb = "slow"
 	doDelay     verb = "delay"
+	doSkew      verb = "skew"
 	doDown      verb = "down"
 )
 
@@ -452,7 +460,7 @@ func (w *world) do(ctx context.Context, o order) error {
 		return w.heal(ctx, h)
 	case doFillDisk:
 		return w.fill(h)
-	case doPartition, doSlow, doDelay:
+	case doPartition, doSlow, doDelay, doSkew:
 		switch {
 		case !up:
 			return fmt.Errorf("%s is down", h.Name)
@@ -460,6 +468,8 @@ func (w *world) do(ctx context.Context, o order) error {
 			return w.link(ctx, h, "down")
 		case o.Do == doDelay:
 			return w.delay(ctx, h, o.Wait)
+		case o.Do == doSkew:
+			return h.skew(ctx, o.Wait)
 		}
 		return w.shape(ctx, h, o.Rate)
 	case doDown:
