@@ -113,7 +113,7 @@ func (b *books) take(e rollout.Event) {
 		b.end(e, began)
 	case rollout.AbortAsked:
 		b.stopped = "somebody asked for it"
-	case rollout.RunStarted, rollout.RunResumed, rollout.RunFinished, rollout.PoolChanged, rollout.SourceChanged, rollout.LockLost:
+	case rollout.RunStarted, rollout.RunResumed, rollout.RunFinished, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent, rollout.LockLost:
 	}
 }
 

@@ -60,6 +60,13 @@ func (s *State) apply(e Event) error {
 		}
 		s.lose(i)
 		return nil
+	case SourceSilent:
+		i, ok := s.index[e.Host]
+		if !ok || s.hosts[i].source == nil {
+			return fmt.Errorf("host %q is no source", e.Host)
+		}
+		s.fellSilent(i)
+		return nil
 	case LockLost:
 		s.stop(HaltLock, "the lock was lost: "+e.Error)
 		s.abort = max(s.abort, AbortNow)
@@ -356,15 +363,19 @@ func (s *State) resumed(at time.Time) {
 	for i := range s.hosts {
 		s.ready.remove(i)
 		s.delayed.remove(i)
+		if s.hosts[i].source != nil {
+			s.hosts[i].source.silent = false
+		}
 		s.reconsider(i)
 	}
+	s.updateOrigin()
 	s.stage = 0
 	s.enter(at)
 }
 
 // reopen takes back what ended a finished run.
 func (s *State) reopen() {
-	s.outcome, s.halt, s.haltWhy, s.failures, s.mends = nil, "", "", 0, false
+	s.outcome, s.halt, s.haltWhy, s.failures, s.mends = nil, "", "", s.downs, false
 	if s.gate.verdict != Pass {
 		s.gate = gate{checks: s.gate.checks}
 		for i := range s.gate.checks {

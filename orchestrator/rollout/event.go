@@ -14,6 +14,7 @@ const (
 	StepFailed    EventKind = "step_failed"
 	PoolChanged   EventKind = "pool_changed"   // somebody else changed an object that we hold
 	SourceChanged EventKind = "source_changed" // a source no longer has the run's tree
+	SourceSilent  EventKind = "source_silent"  // a source does not answer any more
 	LockLost      EventKind = "lock_lost"
 	AbortAsked    EventKind = "abort_asked" // carries its level
 	RunFinished   EventKind = "run_finished"

@@ -86,6 +86,14 @@ func anOrder(t *rapid.T, sound bool) order {
 			o.request.Left = append(o.request.Left, rollout.Left{Host: p.Host, Reason: "its pool is at its threshold"})
 		}
 	}
+	if dice(t, 30, "down") {
+		o.request.Down = map[string]string{}
+		for _, h := range f.Hosts {
+			if dice(t, 8, "down") {
+				o.request.Down[h.Name] = "no route to host"
+			}
+		}
+	}
 	if dice(t, 10, "from") {
 		o.request.Origin = f.Masters[upTo(t, len(f.Masters)-1, "origin")].Host
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 )
 
+// ErrDown says that more hosts are not there than may fail.
+var ErrDown = errors.New("too many hosts are not there")
+
 // ErrNoProxyFits says that a fleet has proxies, and none of them can be taken out of its pools.
 var ErrNoProxyFits = errors.New("no proxy can be taken out of its pools")
 
@@ -32,6 +35,8 @@ type Request struct {
 	Verify    inventory.Verify // which of the fleet's hosts are compared with the tree after their sync; canaries and proxies always are
 	Keep      bool             // every host keeps what its sync replaces; canaries and masters always do
 
+	Down map[string]string // hosts that are not there, and why: they are not tried, and count as failed
+
 	Pools bool          // the fleet has pools; false: proxies serve without being taken out of any
 	Left  []Left        // proxies that the pools cannot spare, and why
 	Drain time.Duration // between a depool and the proxy's first use
@@ -49,13 +54,13 @@ const (
 // NewPlan makes the plan of a run. The order of its stages is why the tool is safe, so each stage
 // carries its reason.
 //
-// The error is ErrNoProxyFits, or says what in the request does not fit the fleet.
+// The error is ErrNoProxyFits or ErrDown, or says what in the request does not fit the fleet.
 func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan, error) {
 	b := builder{fleet: f, request: r, roles: map[string]Role{}, left: map[string]bool{}}
 	if err := b.cast(); err != nil {
 		return nil, err
 	}
-	fleet := b.names(RoleHost)
+	fleet := b.there(RoleHost)
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
 		Origin: b.origin, Limit: r.Limit, From: r.From, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
@@ -67,8 +72,11 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 		p.Paths = nil // no paths are the whole tree, however they are written
 	}
 	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts) - 1) // the origin is not synced
+	if err := p.tooManyDown(); err != nil {
+		return nil, err
+	}
 
-	canaries := b.names(RoleCanary)
+	canaries := b.there(RoleCanary)
 	p.stage(Stage{Name: "canaries", Kind: StageSync, Hosts: canaries, Origin: true,
 		Why: "straight from the origin, before any proxy: no bad tree reaches a host that will be pooled again"})
 	p.stage(Stage{Name: "gate", Kind: StageCheck, Hosts: canaries,
@@ -76,7 +84,7 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	if r.Mode == inventory.ModeCanary {
 		return p, nil
 	}
-	p.stage(Stage{Name: "masters", Kind: StageSync, Hosts: b.comasters(), Origin: true,
+	p.stage(Stage{Name: "masters", Kind: StageSync, Hosts: b.up(b.comasters()), Origin: true,
 		Why: "every master holds what the fleet is about to get"})
 	proxies := b.names(RoleProxy)
 	pooled := slices.DeleteFunc(slices.Clone(proxies), func(name string) bool { return !b.pooled(name) })
@@ -88,6 +96,22 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	p.stage(Stage{Name: "repool", Kind: StageRepool, Hosts: pooled,
 		Why: "every object back as it was"})
 	return p, nil
+}
+
+// tooManyDown refuses a plan that would halt before it has begun.
+func (p *Plan) tooManyDown() error {
+	n, first := 0, ""
+	for _, h := range p.Hosts {
+		if h.Down != "" {
+			if n++; n == 1 {
+				first = h.Name + ": " + h.Down
+			}
+		}
+	}
+	if n <= p.Limits.MaxFailures {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d, and %d may fail: %s", ErrDown, n, len(p.Hosts)-1, p.Limits.MaxFailures, first)
 }
 
 func limits(settings inventory.Settings, r Request) Limits {
@@ -168,9 +192,12 @@ func (b *builder) cast() error {
 			b.roles[name] = RoleHost
 		}
 	}
-	b.castCanaries()
-	if len(b.names(RoleCanary)) == 0 {
+	if len(b.names(RoleHost)) == 0 {
 		return errors.New("there is no host to sync: all that are selected are masters")
+	}
+	b.castCanaries()
+	if len(b.there(RoleCanary)) == 0 {
+		return fmt.Errorf("%w: not one of all that are selected is", ErrDown)
 	}
 	return b.castProxies()
 }
@@ -213,14 +240,14 @@ func (b *builder) castMasters() error {
 	}
 }
 
-// castCanaries takes the fleet's canaries or, where the selection has none of them, as many of its
+// castCanaries takes the fleet's canaries that are there or, where the selection has none of them, as many of its
 // first hosts: there is no run without a gate.
 func (b *builder) castCanaries() {
 	found := false
 	for _, name := range b.fleet.Canaries {
 		if b.roles[name] == RoleHost {
 			b.roles[name] = RoleCanary
-			found = true
+			found = found || b.request.Down[name] == ""
 		}
 	}
 	if found {
@@ -230,7 +257,7 @@ func (b *builder) castCanaries() {
 	for _, p := range b.fleet.Proxies {
 		proxy[p.Host] = true
 	}
-	hosts := b.names(RoleHost)
+	hosts := b.there(RoleHost)
 	stand := slices.DeleteFunc(slices.Clone(hosts), func(name string) bool { return proxy[name] })
 	if len(stand) == 0 {
 		stand = hosts // a proxy stands in only where there is nobody else
@@ -250,7 +277,7 @@ func (b *builder) castProxies() error {
 	for _, l := range b.request.Left {
 		spared[l.Host] = l.Reason
 	}
-	fleet := len(b.names(RoleHost))
+	fleet := len(b.there(RoleHost))
 	var serving, candidates int
 	var full Left // the first that the pools cannot spare
 	for _, p := range b.fleet.Proxies {
@@ -261,6 +288,9 @@ func (b *builder) castProxies() error {
 			continue
 		case b.roles[p.Host] == RoleCanary:
 			b.leaveOut(p.Host, "stands in for a canary")
+			continue
+		case b.request.Down[p.Host] != "":
+			b.leaveOut(p.Host, "is down: "+b.request.Down[p.Host])
 			continue
 		case spare:
 			b.leaveOut(p.Host, reason)
@@ -305,6 +335,14 @@ func (b *builder) names(r Role) []string {
 	return names
 }
 
+// there returns those of a role that are, in the fleet's order.
+func (b *builder) there(r Role) []string { return b.up(b.names(r)) }
+
+// up leaves out the hosts that are not there.
+func (b *builder) up(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return b.request.Down[name] != "" })
+}
+
 // comasters returns the masters to be synced: all but the origin, and only selected ones.
 func (b *builder) comasters() []string {
 	var names []string
@@ -332,12 +370,16 @@ func (b *builder) hosts(p *Plan) {
 		case role != RoleCanary && role != RoleMaster && b.request.Mode == inventory.ModeCanary:
 			continue
 		}
-		p.Hosts = append(p.Hosts, Host{
+		host := Host{
 			Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack,
 			Slots: b.slots[h.Name], Pooled: role == RoleProxy && b.pooled(h.Name),
 			Keep: b.keeps(h.Name), Verify: b.verifies(h.Name, fleet),
-		})
-		if role == RoleHost {
+		}
+		if why := b.request.Down[h.Name]; why != "" && h.Name != b.origin {
+			host.Down, host.Slots, host.Keep, host.Verify = why, 0, false, false
+		}
+		p.Hosts = append(p.Hosts, host)
+		if role == RoleHost && host.Down == "" {
 			fleet++
 		}
 	}

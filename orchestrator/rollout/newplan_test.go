@@ -54,10 +54,11 @@ type casting struct {
 	canaries, comasters, proxies, fleet []string
 	slots                               map[string]int
 	pooled                              []string
+	down                                map[string]rollout.Role
 }
 
 func cast(o order) casting {
-	c := casting{slots: map[string]int{}}
+	c := casting{slots: map[string]int{}, down: map[string]rollout.Role{}}
 	var masters []string
 	serve := map[string]int{}
 	for _, m := range o.fleet.Masters {
@@ -85,7 +86,14 @@ func cast(o order) casting {
 		if o.request.Selection != nil && !slices.Contains(o.request.Selection, h.Name) {
 			continue
 		}
+		isDown := o.request.Down[h.Name] != "" && h.Name != c.origin
 		switch {
+		case isDown && slices.Contains(masters, h.Name):
+			c.down[h.Name] = rollout.RoleMaster
+		case isDown && slices.Contains(o.fleet.Canaries, h.Name):
+			c.down[h.Name] = rollout.RoleCanary
+		case isDown:
+			c.down[h.Name] = rollout.RoleHost
 		case !slices.Contains(masters, h.Name):
 			hosts = append(hosts, h.Name)
 		case h.Name != c.origin:
@@ -96,6 +104,11 @@ func cast(o order) casting {
 	c.slots[c.origin] = serve[c.origin]
 	if len(hosts) == 0 {
 		c.err = "there is no host to sync"
+		for _, role := range c.down {
+			if role != rollout.RoleMaster {
+				c.err = rollout.ErrDown.Error()
+			}
+		}
 		return c
 	}
 	proxies := map[string]inventory.Proxy{}
@@ -114,6 +127,12 @@ func cast(o order) casting {
 	rest := keep(hosts, func(name string) bool { return !slices.Contains(c.canaries, name) })
 	if o.request.Mode == inventory.ModeCanary {
 		c.comasters = nil
+		for name, role := range c.down {
+			if role != rollout.RoleCanary {
+				delete(c.down, name)
+			}
+		}
+		c.budget(o)
 		return c
 	}
 	could := keep(rest, isProxy)
@@ -133,7 +152,26 @@ func cast(o order) casting {
 			c.pooled = append(c.pooled, name)
 		}
 	}
+	c.budget(o)
 	return c
+}
+
+// budget sees whether more hosts are down than may fail. Those count among the hosts of which a share may.
+func (c *casting) budget(o order) {
+	if len(c.down) > c.most(o) {
+		c.err = rollout.ErrDown.Error()
+	}
+}
+
+// most is how many hosts may fail: the largest number that is not more than its share of them.
+func (c *casting) most(o order) int {
+	hosts := len(c.canaries) + len(c.comasters) + len(c.proxies) + len(c.fleet) + len(c.down)
+	most := o.settings.Batches.MaxFailures.Count
+	if o.settings.Batches.MaxFailures.Share {
+		for most = 0; (most+1)*10_000 <= hosts*o.settings.Batches.MaxFailures.BasisPoints; most++ {
+		}
+	}
+	return most
 }
 
 func keep(names []string, good func(string) bool) []string {
@@ -171,15 +209,9 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 		t.Fatalf("the stages are\n%s\nshould be\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	c.compareHosts(t, o, plan)
-	synced := len(c.canaries) + len(c.comasters) + len(c.proxies) + len(c.fleet)
-	most := o.settings.Batches.MaxFailures.Count
-	if o.settings.Batches.MaxFailures.Share {
-		for most = 0; (most+1)*10_000 <= synced*o.settings.Batches.MaxFailures.BasisPoints; most++ {
-		}
-	}
 	b := o.settings.Batches
 	limits := rollout.Limits{
-		Parallel: b.Parallel, MaxFailures: most, Attempts: b.Attempts, Timeout: rollout.Duration(b.Timeout), Drain: rollout.Duration(o.request.Drain),
+		Parallel: b.Parallel, MaxFailures: c.most(o), Attempts: b.Attempts, Timeout: rollout.Duration(b.Timeout), Drain: rollout.Duration(o.request.Drain),
 		RetryDelay: rollout.Duration(2 * time.Second), Restore: rollout.Duration(2 * time.Minute), MaxDelete: o.request.MaxDelete,
 	}
 	if plan.Limits != limits {
@@ -231,6 +263,10 @@ func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
 	}
 	var want []rollout.Host
 	for _, h := range o.fleet.Hosts {
+		if role := c.down[h.Name]; role != "" {
+			want = append(want, rollout.Host{Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Down: o.request.Down[h.Name]})
+			continue
+		}
 		if role := roles[h.Name]; role != "" {
 			want = append(want, rollout.Host{
 				Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Slots: c.slots[h.Name], Pooled: slices.Contains(c.pooled, h.Name),

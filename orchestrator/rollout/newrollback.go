@@ -10,6 +10,7 @@ import (
 // before it. The hosts are r.Selection: those that kept theirs. The same canaries come first and are judged
 // at the same gate; then the fleet follows in batches. Nobody serves, so no host is taken out of its pools.
 func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan, error) {
+	r.Down = nil // each host is tried
 	b := builder{fleet: f, request: r, roles: map[string]Role{}}
 	if r.Selection == nil {
 		r.Selection, b.request.Selection = []string{}, []string{}

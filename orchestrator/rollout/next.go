@@ -230,10 +230,10 @@ func (d *decider) startSync(i int, c *candidate) {
 	}
 }
 
-// mustEnd says whether transfers from source i must be ended: it is lost, or users are on it again.
+// mustEnd says whether transfers from source i must be ended: it is lost or silent, or users are on it again.
 func (s *State) mustEnd(i int) bool {
 	h := &s.hosts[i]
-	return h.source.lost || h.pool != nil && h.pool.status != poolOut
+	return h.source.lost || h.source.silent || h.pool != nil && h.pool.status != poolOut
 }
 
 // stops names what must not go on: transfers from a source that may no longer serve, or to a canary that

@@ -29,6 +29,7 @@ type books struct {
 	depooled bool  // all proxies that are needed were out at the same time, since the beginning
 	syncing  int   // and rolled back just now
 	failed   int
+	down     int
 	named    []rollout.Named
 	halt     string // why nothing may start any more; empty: it may
 	abort    int
@@ -56,7 +57,7 @@ type rounds struct {
 // account is what is known of one host.
 type account struct {
 	rollout.Host
-	stage int // its place in Plan.Stages; -1: the origin
+	stage int // its place in Plan.Stages; -1: the origin, or it is down
 
 	tree      bool // has the run's tree, verified
 	failed    bool // for good
@@ -79,6 +80,7 @@ type account struct {
 
 	lost    bool // as a source: it no longer has the tree, or is no longer ours
 	left    bool // for another, because of its failures
+	silent  bool // since the run last began
 	blamed  int  // times in succession
 	serving int  // transfers in flight
 
@@ -139,6 +141,10 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 		a := &account{Host: h, stage: -1, tried: map[string]bool{}, first: map[string]rollout.Object{}, tree: h.Name == plan.Origin}
 		b.hosts[h.Name] = a
 		b.order = append(b.order, a)
+		if h.Down != "" {
+			b.down++
+			a.err = h.Down
+		}
 	}
 	for i, stage := range plan.Stages {
 		if !changes(stage) {
@@ -227,7 +233,7 @@ func (b *books) fleetOpen() int {
 
 // serves says whether a host is a good source, drained or about to be.
 func (b *books) serves(a *account) bool {
-	if !a.tree || a.lost || a.left || a.Slots == 0 {
+	if !a.tree || a.lost || a.left || a.silent || a.Slots == 0 {
 		return false
 	}
 	switch a.Role {
@@ -287,7 +293,7 @@ func (b *books) reached(stage int) bool {
 				if b.depooled || b.fleetOpen() == 0 {
 					break // what is edited later is not waited for, nor what nobody needs
 				}
-				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.failed && !a.given {
+				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.silent && !a.failed && !a.given {
 					return false
 				}
 			}
@@ -322,6 +328,13 @@ func (b *books) happened(e rollout.Event) {
 		b.edited(b.hosts[e.Host], e)
 	case rollout.SourceChanged:
 		b.lose(b.hosts[e.Host])
+	case rollout.SourceSilent:
+		if src := b.hosts[e.Host]; b.serves(src) && slices.ContainsFunc(b.order, func(o *account) bool { return o != src && b.serves(o) }) {
+			src.silent = true
+			b.tally["silent source"]++
+		} else {
+			b.tally["silent, and not left"]++
+		}
 	case rollout.LockLost:
 		b.stop("lock")
 		b.abort = 2
@@ -603,7 +616,7 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 func (b *books) gaveUp(a *account) {
 	b.open[a.stage]--
 	b.failed++
-	if b.failed > b.limits.MaxFailures {
+	if b.failed+b.down > b.limits.MaxFailures {
 		b.stop("budget")
 	}
 	if a.Role == rollout.RoleCanary {
@@ -703,7 +716,7 @@ func (b *books) resumed() {
 			a.undo.due = time.Time{}
 		}
 		a.took, a.observed, a.failures, a.repools, a.given = false, false, 0, 0, false
-		a.back, a.againAt = false, time.Time{}
+		a.back, a.againAt, a.silent = false, time.Time{}, false
 		if over {
 			b.reopened(a)
 		}
@@ -799,7 +812,7 @@ func (b *books) again() {
 	}
 	for _, a := range b.order {
 		waits := a.held && a.edits > 0 && !a.took && !a.observed && !b.now.Before(a.againAt) && b.depooled
-		gone := a.lost || a.left || a.refused || a.failed || a.given || a.failures > 0
+		gone := a.lost || a.left || a.silent || a.refused || a.failed || a.given || a.failures > 0
 		if waits && !gone && b.flights[rollout.StepID("observe/"+a.Name)] == "" {
 			b.t.Fatalf("P9: %s was put back by somebody, and is not looked at again", a.Name)
 		}
@@ -938,6 +951,8 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P3: %s in a run that rolls back another", step.ID)
 	}
 	switch {
+	case a.Down != "":
+		b.t.Fatalf("P4 bounds hold: %s starts, and the host is down", step.ID)
 	case a.undo.running || a.restored:
 		b.t.Fatalf("P9: %s starts, rolled back %v, just now %v", step.ID, a.restored, a.undo.running)
 	case a.syncing || a.tree || a.failed:
@@ -1011,7 +1026,7 @@ func (b *books) pastGate(what string) {
 		return
 	}
 	for _, a := range b.order {
-		if a.Role == rollout.RoleCanary && !a.tree && (!b.undoing() || !a.restored) && b.plan.Force == "" {
+		if a.Role == rollout.RoleCanary && a.Down == "" && !a.tree && (!b.undoing() || !a.restored) && b.plan.Force == "" {
 			b.t.Fatalf("P3 the gate holds: %s starts, and canary %s has not the tree", what, a.Name)
 		}
 	}
@@ -1063,7 +1078,7 @@ func (b *books) depoolStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P1 pools come back: %s without a receipt", step.ID)
 	case !reflect.DeepEqual(step.Objects, a.seen):
 		b.t.Fatalf("P1 pools come back: %s with %+v, observed was %+v", step.ID, step.Objects, a.seen)
-	case b.fleetOpen() == 0 || a.lost || a.refused || a.failed || a.left:
+	case b.fleetOpen() == 0 || a.lost || a.refused || a.failed || a.left || a.silent:
 		b.t.Fatalf("P1 pools come back: %s for nothing: nobody needs it", step.ID)
 	}
 	if b.takenOut() > 1 {
@@ -1091,7 +1106,7 @@ func (b *books) repoolStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P1 pools come back: %s while it is being synced", step.ID)
 	case !reflect.DeepEqual(step.Objects, a.receipts):
 		b.t.Fatalf("P1 pools come back: %s with %+v, first found was %+v", step.ID, step.Objects, a.receipts)
-	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.failed && !a.refused:
+	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.silent && !a.failed && !a.refused:
 		b.t.Fatalf("P5: %s while hosts are left that it could serve", step.ID)
 	}
 	a.took, a.observed = false, false
@@ -1105,7 +1120,7 @@ func (b *books) stops(d rollout.Decision) {
 		}
 		src := b.hosts[a.last]
 		pooled := src.Role == rollout.RoleProxy && src.Pooled && !src.took // users are on it again
-		must := src.lost || pooled || b.abort >= rollout.AbortNow || b.condemned(a)
+		must := src.lost || src.silent || pooled || b.abort >= rollout.AbortNow || b.condemned(a)
 		if b.condemned(a) {
 			b.tally["transfer to a condemned canary"]++
 		}
@@ -1226,7 +1241,7 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 	want := rollout.Counts{}
 	var bytes int64
 	for _, r := range b.order {
-		if r.stage < 0 {
+		if r.Name == b.plan.Origin {
 			continue
 		}
 		want.Hosts++
@@ -1240,6 +1255,9 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 			want.RolledBack++
 		case rollout.Failed:
 			want.Failed++
+		case rollout.Down:
+			want.Down++
+			b.tally["down"]++
 		case rollout.Untouched:
 			want.Untouched++
 		case rollout.Syncing, rollout.Waiting:
@@ -1367,7 +1385,7 @@ func (b *books) result(o rollout.Outcome) {
 		if b.gated() && b.verdict != rollout.Pass && b.plan.Force == "" {
 			b.t.Fatalf("P3: done, and the gate says %q", b.verdict)
 		}
-		if b.failed > 0 {
+		if b.failed+b.down > 0 {
 			want = rollout.ResultFailed
 		}
 	}
@@ -1381,6 +1399,8 @@ func (b *books) result(o rollout.Outcome) {
 
 func (b *books) standing(a *account) rollout.Standing {
 	switch {
+	case a.Down != "":
+		return rollout.Down
 	case a.tree && len(b.plan.Paths) > 0:
 		return rollout.Partial
 	case a.tree:
@@ -1404,7 +1424,7 @@ func (b *books) standing(a *account) rollout.Standing {
 func (b *books) report(report []rollout.HostReport) {
 	var want []rollout.HostReport
 	for _, a := range b.order {
-		if a.stage < 0 {
+		if a.Name == b.plan.Origin {
 			continue
 		}
 		w := rollout.HostReport{

@@ -36,6 +36,7 @@ type Counts struct {
 	Partial    int `json:"partial,omitempty"`     // synced, of a subset of the tree
 	RolledBack int `json:"rolled_back,omitempty"` // have the tree that they had before
 	Failed     int `json:"failed"`
+	Down       int `json:"down,omitempty"`    // were not there when the run was planned, and not tried
 	Waiting    int `json:"waiting,omitempty"` // to be tried again; none once the run has ended
 	Untouched  int `json:"untouched"`
 	Unknown    int `json:"unknown,omitempty"`
@@ -65,6 +66,7 @@ const (
 	RolledBack Standing = "rolled_back" // has the tree again that it had before
 	Failed     Standing = "failed"      // tried, and has not the tree: what it has may be mixed
 	Syncing    Standing = "syncing"     // in flight; of a run that has died: unknown
+	Down       Standing = "down"        // was not there when the run was planned, and has what it had
 )
 
 // HostReport is where one host stands.
@@ -118,6 +120,8 @@ func (s *State) standing(h *host) Standing {
 		return Failed
 	case syncing:
 		return Syncing
+	case down:
+		return Down
 	default:
 		switch {
 		case h.attempts+h.undo.attempts == 0:
@@ -154,6 +158,8 @@ func (s *State) Outcome() Outcome {
 			o.Counts.RolledBack++
 		case Failed:
 			o.Counts.Failed++
+		case Down:
+			o.Counts.Down++
 		case Waiting:
 			o.Counts.Waiting++
 		case Untouched:
@@ -194,7 +200,7 @@ func (s *State) Outcome() Outcome {
 		o.Result, o.Why = ResultHalted, s.haltWhy
 	case s.abort > 0:
 		o.Result, o.Why = ResultAborted, s.abortWhy
-	case o.Counts.Failed > 0:
+	case o.Counts.Failed+o.Counts.Down > 0:
 		o.Result = ResultFailed
 	default:
 		o.Result = ResultDone

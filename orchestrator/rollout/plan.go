@@ -89,6 +89,7 @@ type Host struct {
 	Pooled     bool   `json:"pooled,omitempty"` // has pool objects that must be out while it serves
 	Keep       bool   `json:"keep,omitempty"`   // keeps what its sync replaces, so that it can be rolled back
 	Verify     bool   `json:"verify,omitempty"` // its tree is compared with the run's after its sync, which else has failed
+	Down       string `json:"down,omitempty"`   // why it was not there when the run was planned: it is in no stage, and has failed; empty: it was
 }
 
 // StageKind is what the steps of a stage do.

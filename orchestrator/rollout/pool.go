@@ -131,7 +131,7 @@ func (s *State) edited(i int, e Event) {
 func (s *State) needed(i int) bool {
 	h := &s.hosts[i]
 	return !s.stopping() && s.fleetLeft > 0 && !h.pool.refused && h.pool.status != poolStuck &&
-		!h.source.lost && !h.source.dropped && h.sync != failed
+		!h.source.lost && !h.source.dropped && !h.source.silent && h.sync != failed
 }
 
 // restorable says whether proxy i is to be repooled now or later, and no longer used.

@@ -144,11 +144,13 @@ func (s *sim) drawAgenda() {
 	sources := s.sources()
 	for range 1 + upTo(s.t, 4, "events") {
 		e := rollout.Event{At: epoch.Add(seconds(upTo(s.t, 30, "minutes")*10 + upTo(s.t, 10, "seconds")))}
-		what := pick(s.t, 6, "event")
+		what := pick(s.t, 8, "event") - 2
 		if len(sources) == 0 {
 			what = max(what, 4)
 		}
 		switch what {
+		case -2, -1:
+			e.Kind, e.Host = rollout.SourceSilent, sources[upTo(s.t, len(sources)-1, "silent source")]
 		case 0, 1:
 			e.Kind, e.Host = rollout.PoolChanged, sources[upTo(s.t, len(sources)-1, "pool of")]
 			e.Edit = rollout.EditIn
@@ -630,7 +632,7 @@ func planned(t *rapid.T) *rollout.Plan {
 	plan, err := plans(o.fleet, o.settings, o.request)
 	if err != nil {
 		// Most of what cannot be planned can without its narrowing.
-		o.request.Selection, o.request.Left, o.request.Origin = everybody, nil, ""
+		o.request.Selection, o.request.Left, o.request.Origin, o.request.Down = everybody, nil, "", nil
 		plan, err = plans(o.fleet, o.settings, o.request)
 	}
 	if err != nil {

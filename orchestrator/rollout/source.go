@@ -30,6 +30,7 @@ type source struct {
 	from    time.Time // not before: a proxy drains first
 	dropped bool      // left, because transfers from it failed
 	lost    bool      // must not serve any more: what it serves is ended
+	silent  bool      // does not answer: what it serves is ended; forgotten when the run is resumed
 }
 
 // roster is the sources of one tier that serve, and those of them with a free slot.
@@ -69,7 +70,7 @@ func (s *State) reconsider(i int) {
 	if h.source == nil {
 		return
 	}
-	h.source.serving = !h.source.lost && !h.source.dropped &&
+	h.source.serving = !h.source.lost && !h.source.dropped && !h.source.silent &&
 		h.sync == synced && (h.pool == nil || h.pool.status == poolOut)
 	s.rosters[h.source.tier].update(i, h.source)
 }
@@ -102,11 +103,27 @@ func (s *State) blame(i int, class Class) {
 	if src.fails++; class == Permanent {
 		src.fails = suspicion
 	}
-	serving := len(s.rosters[proxyTier].serving) + len(s.rosters[masterTier].serving)
-	if src.fails >= suspicion && src.serving && serving > 1 && i != s.origin {
+	if src.fails >= suspicion && src.serving && !s.lastSource() && i != s.origin {
 		src.dropped = true
 		s.reconsider(i)
 	}
+}
+
+// lastSource says whether no more than one source serves: it is never left, because another try may go well.
+func (s *State) lastSource() bool {
+	return len(s.rosters[proxyTier].serving)+len(s.rosters[masterTier].serving) <= 1
+}
+
+// fellSilent leaves a source that does not answer, and has what it serves ended: its hosts would wait for their time
+// to be over. From the last one they may as well wait.
+func (s *State) fellSilent(i int) {
+	src := s.hosts[i].source
+	if !src.serving || s.lastSource() {
+		return
+	}
+	src.silent, s.anyLost = true, true
+	s.reconsider(i)
+	s.updateOrigin()
 }
 
 // untried says whether a source serves the current stage that has not failed a host.

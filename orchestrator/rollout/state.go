@@ -15,6 +15,7 @@ const (
 	failed  syncStatus = "failed" // for good
 
 	rolledBack syncStatus = "rolled back" // has the tree that it had before
+	down       syncStatus = "down"        // was not there when the run was planned
 )
 
 // HaltKind is why a run stopped by itself.
@@ -57,7 +58,8 @@ type State struct {
 	flights  map[StepID]flight // steps that were started and did not end
 	syncing  int               // of which syncs
 	depools  int               // of which depools
-	failures int               // hosts that failed for good
+	failures int               // hosts that failed for good, or were not there
+	downs    int               // of which were not there
 
 	gate     gate
 	halt     HaltKind
@@ -116,6 +118,10 @@ func NewState(p *Plan) (*State, error) {
 			return nil, fmt.Errorf("plan %s: host %s is listed twice", p.Run, h.Name)
 		}
 		s.index[h.Name] = i
+		if h.Down != "" {
+			s.hosts[i].sync, s.hosts[i].err = down, h.Down
+			s.downs++
+		}
 		if h.Slots > 0 {
 			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
 		}
@@ -161,8 +167,8 @@ func NewState(p *Plan) (*State, error) {
 			if !ok {
 				return nil, fmt.Errorf("plan %s: stage %s names host %q, which the plan does not list", p.Run, stage.Name, name)
 			}
-			if s.hosts[i].sync == waiting || i == origin {
-				return nil, fmt.Errorf("plan %s: stage %s syncs host %s, which is the origin or in another stage too", p.Run, stage.Name, name)
+			if s.hosts[i].sync != "" || i == origin {
+				return nil, fmt.Errorf("plan %s: stage %s syncs host %s, which is the origin, down or in another stage too", p.Run, stage.Name, name)
 			}
 			s.hosts[i].sync = waiting
 			if !stage.Origin && stage.Kind == StageSync {
@@ -179,6 +185,7 @@ func NewState(p *Plan) (*State, error) {
 			return nil, fmt.Errorf("plan %s: host %s is in no stage and not the origin", p.Run, p.Hosts[i].Name)
 		}
 	}
+	s.failures = s.downs
 	for _, name := range p.Gate.Checks {
 		s.gate.checks = append(s.gate.checks, check{name: name})
 	}
@@ -260,7 +267,7 @@ func (s *State) enter(at time.Time) {
 				s.wait(i, s.drained(i))
 			case syncing:
 				s.stageLeft++
-			case synced, failed, rolledBack:
+			case synced, failed, rolledBack, down:
 			}
 		}
 	case StageCheck:

@@ -63,7 +63,7 @@ func (t *Trees) Add(s *State) {
 			continue
 		}
 		switch r.Standing {
-		case Untouched:
+		case Untouched, Down:
 		case RolledBack:
 			if l.RolledBack == "" {
 				l.RolledBack = s.Plan.Run

@@ -16,13 +16,17 @@ func (v *view) failures(p *text.Printer) {
 	if v.phase == running {
 		title = "trouble" // some of them wait for another attempt
 	}
-	var groups alikes
+	var groups, down alikes
 	for _, h := range v.hosts {
+		if h.Standing == rollout.Down {
+			down.add(h.Host, h.Error)
+		}
 		if h.Standing == rollout.Failed || h.Standing == rollout.Waiting {
 			groups.add(h.Host, orElse(h.Error, "no reason is known"))
 		}
 	}
 	groups.print(p, text.Red, title)
+	down.print(p, text.Red, "down")
 }
 
 // maxReasons bounds the reasons that are shown: each may take some lines of a narrow terminal.

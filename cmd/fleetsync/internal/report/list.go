@@ -34,7 +34,7 @@ func (v *view) severity(h rollout.HostReport) int {
 	switch {
 	case h.Held, names(v.outcome.Mixed, h.Host):
 		return 0
-	case h.Standing == rollout.Failed:
+	case h.Standing == rollout.Failed, h.Standing == rollout.Down:
 		return 1
 	case h.Standing == rollout.Syncing, h.Standing == rollout.Waiting:
 		return 2
@@ -55,7 +55,7 @@ func names(all []rollout.Named, host string) bool {
 func (v *view) hostRow(h rollout.HostReport) text.Row {
 	stands, colour := strings.ReplaceAll(string(h.Standing), "_", " "), text.Plain
 	switch h.Standing {
-	case rollout.Failed:
+	case rollout.Failed, rollout.Down:
 		colour = text.Red
 	case rollout.Syncing:
 		if v.phase != running {
@@ -196,6 +196,9 @@ func historyRow(v *view) text.Row {
 	}
 	if c.Failed > 0 {
 		counts += fmt.Sprintf(", %s failed", text.Count(c.Failed))
+	}
+	if c.Down > 0 {
+		counts += fmt.Sprintf(", %s down", text.Count(c.Down))
 	}
 	if c.Unknown > 0 && v.phase != running {
 		counts += fmt.Sprintf(", %s unknown", text.Count(c.Unknown))

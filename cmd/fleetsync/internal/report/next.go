@@ -111,6 +111,7 @@ func (v *view) nextGate(say func(command, why string)) {
 			continue
 		}
 		switch h.Standing {
+		case rollout.Down:
 		case rollout.RolledBack, rollout.Untouched:
 			back = append(back, h.Host)
 		case rollout.Synced, rollout.Partial:
@@ -195,7 +196,7 @@ func (v *view) undoable() bool {
 	changed := false
 	for _, h := range v.hosts {
 		switch h.Standing {
-		case rollout.Untouched, rollout.RolledBack:
+		case rollout.Untouched, rollout.RolledBack, rollout.Down:
 		case rollout.Synced, rollout.Partial, rollout.Failed, rollout.Waiting, rollout.Syncing:
 			changed = true
 			if !v.keeps[h.Host] {
@@ -231,7 +232,7 @@ func (v *view) selecting(name string, hosts []string) string {
 func (v *view) failed() (names, masters []string) {
 	for _, h := range v.hosts {
 		switch {
-		case h.Standing != rollout.Failed:
+		case h.Standing != rollout.Failed && h.Standing != rollout.Down:
 		case h.Role == rollout.RoleMaster:
 			masters = append(masters, h.Host)
 		default:

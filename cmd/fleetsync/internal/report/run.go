@@ -295,6 +295,7 @@ func (v *view) where(p *text.Printer) {
 		add(c.RolledBack, "rolled back (they have the tree that they had before)")
 	}
 	add(c.Failed, "failed (their trees may be mixed)")
+	add(c.Down, "down when the run was planned, and not tried")
 	add(c.Waiting, "to be tried again")
 	if v.phase == running {
 		add(c.Unknown, "in flight")

@@ -46,7 +46,7 @@ func TestBooks(t *testing.T) {
 					flights++
 				case rollout.Failed:
 					failed++
-				case rollout.Untouched, rollout.Waiting:
+				case rollout.Untouched, rollout.Waiting, rollout.Down:
 				}
 			}
 			for _, r := range state.Running() {

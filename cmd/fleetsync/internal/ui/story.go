@@ -135,6 +135,8 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 		s.tell(bad, "%s: somebody changed its pool objects%s; nothing more is taken from it", name(e.Host), detail(e))
 	case rollout.SourceChanged:
 		s.changed(e)
+	case rollout.SourceSilent:
+		s.tell(bad, "%s: does not answer any more%s; where another source serves, its hosts go on from that", name(e.Host), detail(e))
 	case rollout.LockLost:
 		s.tell(bad, "the lock was lost%s; nothing new starts, and running transfers are stopped%s", detail(e), s.andPools())
 		s.stopping, s.stopTold = "the lock was lost", true
@@ -192,7 +194,7 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 				s.failed[h.Host] = true
 				stage.failed++
 			}
-		case rollout.Untouched, rollout.Waiting, rollout.Syncing:
+		case rollout.Untouched, rollout.Waiting, rollout.Syncing, rollout.Down:
 		}
 	}
 	s.held = state.Held()
@@ -428,6 +430,9 @@ func (s *story) finished(e rollout.Event) {
 		did, moved = o.Counts.RolledBack, ""
 	} else if o.Counts.RolledBack > 0 {
 		back = fmt.Sprintf(", %s rolled back", text.Count(o.Counts.RolledBack))
+	}
+	if o.Counts.Down > 0 {
+		back += fmt.Sprintf(", %s down", text.Count(o.Counts.Down))
 	}
 	s.tellPlain("%s; %s of %s %s%s, %s failed, %s untouched, %sin %s", said,
 		text.Count(did), text.Hosts(o.Counts.Hosts), s.verb(), back, text.Count(o.Counts.Failed),
