@@ -34,6 +34,17 @@ func (h Host) validate() error {
 	return nil
 }
 
+// addressed returns h with its address, if that can be given to ssh.
+func (h Host) addressed() (Host, error) {
+	if h.Address == "" {
+		h.Address = h.Name
+	}
+	if err := h.validate(); err != nil {
+		return h, fmt.Errorf("host %q: %w", h.Name, err)
+	}
+	return h, nil
+}
+
 // Fallback is a host that only the OpenSSH program can reach, although native connections were asked for.
 type Fallback struct {
 	Host   string // its name
@@ -68,11 +79,9 @@ func (d *Dialer) Dial(h Host) (Conn, error) {
 	if h.Local {
 		return Local{Become: h.Become, Grace: d.Grace}, nil
 	}
-	if h.Address == "" {
-		h.Address = h.Name
-	}
-	if err := h.validate(); err != nil {
-		return nil, fmt.Errorf("host %q: %w", h.Name, err)
+	h, err := h.addressed()
+	if err != nil {
+		return nil, err
 	}
 	switch d.SSH.Client {
 	case "", ClientNative:
@@ -105,7 +114,7 @@ func (d *Dialer) route(h Host) (*route, error) {
 		}
 		d.routes[key] = found
 	}
-	if found.err != nil {
+	if found.err != nil && d.SSH.Client != ClientOpenSSH {
 		d.fallbacks[h.Name] = found.err.Error()
 	}
 	return found.route, found.err

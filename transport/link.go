@@ -139,31 +139,18 @@ func viaError(r *route, err error) error {
 	return e
 }
 
-func (l *link) failed(err error) error {
-	return &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: connect to %s port %d: %v", l.route.address, l.route.port, err)), Err: err}
+func (l *link) failed(err error) error { return l.route.failed(err) }
+
+func (r *route) failed(err error) error {
+	return &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: connect to %s port %d: %v", r.address, r.port, err)), Err: err}
 }
 
 // connect returns a connection on which the host has begun to speak: one that does not holds up nobody's handshake.
 func (l *link) connect(ctx context.Context) (*wire, error) {
-	r := l.route
-	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no answer within %v", r.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, l.route.timeout, fmt.Errorf("no answer within %v", l.route.timeout))
 	defer cancel()
-	address := net.JoinHostPort(r.address, strconv.Itoa(r.port))
-	var conn net.Conn
-	var err error
-	if l.via != nil {
-		conn, err = l.via.client.DialContext(ctx, "tcp", address)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, r.network, address)
-	}
+	conn, err := l.route.dial(ctx, l.via)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		// What net adds is said already.
-		if op := (*net.OpError)(nil); errors.As(err, &op) {
-			err = op.Err
-		}
 		return nil, err
 	}
 	w := &wire{Conn: conn}
@@ -178,6 +165,22 @@ func (l *link) connect(ctx context.Context) (*wire, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// dial connects to the host, through the connection to its jump host if it has one. The error says no more than why.
+func (r *route) dial(ctx context.Context, via *link) (net.Conn, error) {
+	address := net.JoinHostPort(r.address, strconv.Itoa(r.port))
+	var conn net.Conn
+	var err error
+	if via != nil {
+		conn, err = via.client.DialContext(ctx, "tcp", address)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, r.network, address)
+	}
+	if err != nil {
+		return nil, why(ctx, err)
+	}
+	return conn, nil
 }
 
 // handshake sets l.client.

@@ -38,6 +38,7 @@ type route struct {
 	agent          string // socket; "": none
 
 	timeout  time.Duration // to connect, and again for the handshake
+	probe    time.Duration // for a host to say that it is there
 	alive    time.Duration // without a word before the host is asked for one
 	aliveMax int           // so many questions without an answer are the end
 
@@ -147,7 +148,7 @@ func parseJump(s string) (Host, error) {
 
 // route returns the route without its jump host, which it returns as it is written.
 func (d *directives) route(h Host, c SSHConfig) (r *route, jump string, err error) {
-	r = &route{network: "tcp", port: h.Port, user: h.User, aliveMax: 3, alive: 15 * time.Second, timeout: 15 * time.Second}
+	r = &route{network: "tcp", port: h.Port, user: h.User, aliveMax: 3, alive: 15 * time.Second}
 	fail := func(keyword string, err error) (*route, string, error) {
 		return nil, "", errOnlyProgram(Neutral(fmt.Sprintf("%s %s: %v", keyword, d.get(keyword), err)))
 	}
@@ -286,8 +287,9 @@ func (d *directives) route(h Host, c SSHConfig) (r *route, jump string, err erro
 	if c.ConnectTimeout > 0 {
 		r.timeout = c.ConnectTimeout
 	}
+	r.probe = r.timeout
 	if r.timeout <= 0 {
-		r.timeout = 15 * time.Second
+		r.timeout, r.probe = 15*time.Second, 10*time.Second
 	}
 	if v := d.get("serveraliveinterval"); v != "" {
 		alive, err := sshDuration(v)

@@ -98,7 +98,7 @@ func (d *Daemon) ready(ctx context.Context, address string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if greets(ctx, address) {
+		if greet(ctx, address) == nil {
 			// If it was somebody else who took the port, ours has ended or is about to.
 			select {
 			case <-d.ended:
@@ -118,22 +118,6 @@ func (d *Daemon) ready(ctx context.Context, address string) error {
 		case <-tick.C:
 		}
 	}
-}
-
-func greets(ctx context.Context, address string) bool {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	greeting := make([]byte, len("@RSYNCD:"))
-	if conn.SetDeadline(deadline) != nil {
-		return false
-	}
-	n, _ := conn.Read(greeting)
-	return string(greeting[:n]) == "@RSYNCD:"
 }
 
 // Close ends the daemon and waits until it has ended. The error tells why it had ended before.

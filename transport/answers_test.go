@@ -1,0 +1,258 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/transporttest"
+)
+
+// peer listens on a loopback port until the test ends, does something with each connection and then closes it.
+func peer(t *testing.T, do func(net.Conn)) (port int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				do(conn)
+				_ = conn.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		wg.Wait()
+	})
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// talk says something.
+func talk(text string) func(net.Conn) {
+	return func(c net.Conn) { _, _ = c.Write([]byte(text)) }
+}
+
+// mute says something and then nothing until the other end hangs up.
+func mute(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		_, _ = c.Write([]byte(text))
+		for b := make([]byte, 64); ; {
+			if _, err := c.Read(b); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// reset hangs up so that the other end gets an error, not an end.
+func reset(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
+
+// endless says something again and again until nobody listens.
+func endless(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		for {
+			if _, err := c.Write([]byte(text)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// closedPort is one that nobody listens on.
+func closedPort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // it was only to get a port
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// answered checks what became of a probe: words that its error must have, or none.
+func answered(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Error(err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("not %q: %v", want, err)
+	case err != nil && (strings.ContainsAny(err.Error(), "\x1b\r\n\x00") || len(err.Error()) > 300):
+		t.Errorf("not neutral: %q", err)
+	}
+}
+
+// TestAnswers: planted faults seen to fail it: no bound on what comes before the line; a peer that hangs up taken for one
+// that is not there; a whole line not waited for; the words of the peer passed on as they are; no timeout of our own.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	d := transporttest.StartSSHD(t)
+	for name, c := range map[string]struct {
+		port int
+		want string // empty: it is there
+	}{
+		"sshd":                  {d.Port, ""},
+		"a line":                {peer(t, talk("SSH-2.0-x\r\n")), ""},
+		"a line, no return":     {peer(t, talk("SSH-2.0-x\n")), ""},
+		"a line of two":         {peer(t, talk("SSH-1.99-x\r\n")), ""},
+		"lines before":          {peer(t, mute("hello\r\n\r\nSSH is here\r\nSSH-2.0-x\r\n")), ""},
+		"many lines before":     {peer(t, mute(strings.Repeat("x\r\n", 2000)+"SSH-2.0-x\r\n")), ""},
+		"busy, without a word":  {peer(t, func(net.Conn) {}), ""},
+		"busy, reset":           {peer(t, reset), ""},
+		"busy":                  {peer(t, talk("Exceeded MaxStartups\r\n")), ""},
+		"busy with penalties":   {peer(t, talk("Not allowed at this time\r\n")), ""},
+		"closed":                {closedPort(t), "connection refused"},
+		"silent":                {peer(t, mute("")), "no answer within 1s"},
+		"half a line":           {peer(t, mute("SSH-2.0-x")), "no answer within 1s"},
+		"a greeting, no line":   {peer(t, mute("welcome\r\n")), "no answer within 1s"},
+		"half a line, the end":  {peer(t, talk("SSH-2.0-x")), `does not speak ssh 2: it says "SSH-2.0-x"`},
+		"an old one":            {peer(t, talk("SSH-1.5-x\r\n")), `does not speak ssh 2: it says "SSH-1.5-x"`},
+		"something else":        {peer(t, talk("HTTP/1.1 400 \x1b[2JBad\x9b Request\r\n\r\n")), `it says "HTTP/1.1 400 [2JBad`},
+		"endless lines":         {peer(t, endless("x\x1b\r\n")), `it says "x"`},
+		"an endless line":       {peer(t, endless("x\x1b\x00")), `it says "xxx`},
+		"endless, and no words": {peer(t, endless("\r\n")), "says too much"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own := dialer(t, "HostName 127.0.0.1", "ConnectTimeout 1")
+			answered(t, own.Answers(t.Context(), transport.Host{Name: "mw1", Port: c.port}), c.want)
+		})
+	}
+	t.Run("the context ends", func(t *testing.T) {
+		t.Parallel()
+		cause := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		port := peer(t, func(c net.Conn) {
+			cancel(cause)
+			mute("")(c)
+		})
+		err := dialer(t).Answers(ctx, transport.Host{Name: "mw1", Address: "127.0.0.1", Port: port})
+		if !errors.Is(err, cause) {
+			t.Error(err)
+		}
+	})
+	t.Run("is not counted", func(t *testing.T) {
+		t.Parallel()
+		own := dialer(t, knowing(t, d, read1(t, d.Known))...)
+		own.SSH.MaxConnections = 1
+		conn := dial(t, own, d.Host())
+		// While the only connection is in use.
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := &once{then: func() {
+			answered(t, own.Answers(t.Context(), transport.Host{Name: "mw2", Address: "127.0.0.1", Port: d.Port}), "")
+			cancel()
+		}}
+		_, err := conn.Run(ctx, transport.Command{Args: []string{"sh", "-c", "echo; sleep 1000"}, Stdout: asked})
+		refused(t, err, transport.ClassStopped)
+	})
+	t.Run("not asked", func(t *testing.T) {
+		t.Parallel()
+		port := closedPort(t)
+		for name, c := range map[string]struct {
+			config transport.SSHConfig
+			host   transport.Host
+			want   string
+		}{
+			"local":            {transport.SSHConfig{}, transport.Host{Name: "mw1", Port: port, Local: true}, ""},
+			"the program":      {transport.SSHConfig{Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
+			"its jump host":    {transport.SSHConfig{Client: transport.ClientOpenSSH, Options: []string{"ProxyJump=mw2"}}, transport.Host{Name: "mw1", Port: port}, ""},
+			"but by the port":  {transport.SSHConfig{Client: transport.ClientOpenSSH, Options: []string{"HostName=127.0.0.1"}}, transport.Host{Name: "mw1", Port: port}, "refused"},
+			"an option, by us": {transport.SSHConfig{}, transport.Host{Name: "-oProxyCommand=x"}, "is no address"},
+		} {
+			c.config.ConfigFile = "none"
+			own := transport.Dialer{SSH: c.config}
+			answered(t, own.Answers(t.Context(), c.host), c.want)
+			if n := len(own.Fallbacks()); (n == 1) != (name == "the program") {
+				t.Errorf("%s: %d fallbacks", name, n)
+			}
+		}
+	})
+}
+
+// TestAnswersJump: planted faults seen to fail it: the jump host left out; a connection of its own for each.
+func TestAnswersJump(t *testing.T) {
+	t.Parallel()
+	first, target := transporttest.StartSSHD(t), transporttest.StartSSHD(t)
+	relay, via, known := relayed(t, first)
+	silent, closed := peer(t, mute("")), closedPort(t)
+	config := func(port int) []string {
+		return []string{
+			"Host first", "HostName 127.0.0.1", "HostKeyAlias first", "Port " + strconv.Itoa(port),
+			"Host mw*", "HostName 127.0.0.1", "ProxyJump first",
+			"Host *", "ConnectTimeout 1", "IdentityFile " + first.Identity, "IdentityAgent none", "GlobalKnownHostsFile none",
+			"UserKnownHostsFile " + file(t, known+"first "+transporttest.PublicKey(t, first.HostKey)),
+		}
+	}
+	d := dialer(t, config(via.Port)...)
+	before, _ := relay.Count()
+	var wg sync.WaitGroup
+	for i, c := range []struct {
+		port int
+		want string
+	}{
+		{target.Port, ""}, {target.Port, ""},
+		{peer(t, func(net.Conn) {}), ""}, // busy
+		{closed, "connect failed"}, {silent, "no answer within 1s"},
+	} {
+		wg.Go(func() {
+			answered(t, d.Answers(t.Context(), transport.Host{Name: fmt.Sprintf("mw%d", i), Port: c.port}), c.want)
+		})
+	}
+	wg.Wait()
+	if after, _ := relay.Count(); after != before+1 {
+		t.Errorf("%d connections to the jump host", after-before)
+	}
+	// One that ends meanwhile is connected to again.
+	first.Stop()
+	first.Start(t)
+	answered(t, d.Answers(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "")
+	answered(t, dialer(t, config(closed)...).Answers(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "jump host 127.0.0.1: ssh: connect to 127.0.0.1 port")
+	answered(t, dialer(t, config(silent)...).Answers(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "no answer within 1s")
+}
+
+// TestGreets: planted faults seen to fail it: any line taken for a greeting; no end with the context; no bound.
+func TestGreets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	full := transporttest.StartDaemon(t, transport.DaemonConfig{Module: "common", Path: dir, Parameters: []string{"hosts deny = *"}})
+	at := func(port int) string { return fmt.Sprintf("rsync://127.0.0.1:%d", port) }
+	for name, c := range map[string]struct {
+		endpoint, want string
+	}{
+		"rsyncd":             {full.Endpoint, ""},
+		"with a slash":       {full.Endpoint + "/", ""},
+		"a line":             {at(peer(t, mute("@RSYNCD: 31.0 md5\n"))), ""},
+		"no endpoint":        {"127.0.0.1:\x1b1", "is no endpoint"},
+		"closed":             {at(closedPort(t)), "connection refused"},
+		"silent":             {at(peer(t, mute(""))), "enough"},
+		"half a line":        {at(peer(t, mute("@RSYNCD: 31"))), "enough"},
+		"hangs up":           {at(peer(t, func(net.Conn) {})), "without a word"},
+		"resets":             {at(peer(t, reset)), "reset by peer"},
+		"sshd":               {at(peer(t, talk("SSH-2.0-x\r\n@RSYNCD: 31.0\n"))), `it says "SSH-2.0-x"`},
+		"an error":           {at(peer(t, talk("@ERROR: \x1b[2Jno\n"))), `it says "@ERROR: [2Jno"`},
+		"an endless line":    {at(peer(t, endless("x\x1b\x00"))), `it says "xxx`},
+		"a line that is cut": {at(peer(t, talk("@RSYNCD: 31"))), `it says "@RSYNCD: 31"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("enough"))
+			defer cancel()
+			answered(t, transport.Greets(ctx, c.endpoint), c.want)
+		})
+	}
+}
