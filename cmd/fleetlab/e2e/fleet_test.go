@@ -24,6 +24,9 @@ import (
 // patience is how long anything may take before a test gives it up, on a machine that is busy.
 const patience = 90 * time.Second
 
+// longest is how long any run may take, however it is spoilt.
+const longest = 5 * time.Minute
+
 const (
 	source      = "/srv/mediawiki-staging"
 	destination = "/srv/mediawiki"
@@ -133,12 +136,16 @@ func (f *fleet) ask(t *testing.T, host, what, of string, answer any) {
 // tree returns what a host has.
 func (f *fleet) tree(t *testing.T, host string) (w tree) {
 	t.Helper()
-	at := destination
-	if host == f.origin || host == f.comaster {
-		at = source
-	}
-	f.ask(t, host, walkOf, at, &w)
+	f.ask(t, host, walkOf, f.place(host), &w)
 	return w
+}
+
+// place returns where a host has the tree.
+func (f *fleet) place(host string) string {
+	if host == f.origin || host == f.comaster {
+		return source
+	}
+	return destination
 }
 
 // trees returns what hosts have.
@@ -218,7 +225,7 @@ func (f *fleet) out(t *testing.T) []string {
 }
 
 // bigSize is that of a file with which a transfer can be met half-way.
-const bigSize = 600_000
+const bigSize = 1_500_000
 
 // change changes the source: content, a mode, a link; what the last change made is gone. With big that file has
 // new content, of which no host has anything; it stays, or the guard would see the tree shrink.
@@ -261,8 +268,8 @@ func (f *fleet) write(t *testing.T, pairs ...string) string {
 type run struct {
 	command *exec.Cmd
 	began   time.Time
-	took    time.Duration   // once it has ended
-	said    strings.Builder // on standard error
+	took    time.Duration // once it has ended
+	stderr  strings.Builder
 	read    sync.WaitGroup
 	ended   bool
 
@@ -276,12 +283,12 @@ type run struct {
 // start starts fleetsync on a master.
 func (f *fleet) start(t *testing.T, on, policy string, args ...string) *run {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	r := &run{began: time.Now(), more: make(chan struct{})}
 	r.command = f.Command(ctx, on, append([]string{f.program, "--config", policy, "--json"}, args...)...)
 	out, in, err := os.Pipe()
 	done(t, err)
-	r.command.Stdout, r.command.Stderr = in, &r.said
+	r.command.Stdout, r.command.Stderr = in, &r.stderr
 	done(t, r.command.Start())
 	done(t, in.Close())
 	r.read.Go(func() {
@@ -295,7 +302,7 @@ func (f *fleet) start(t *testing.T, on, policy string, args ...string) *run {
 		}
 		r.read.Wait()
 		if t.Failed() {
-			t.Logf("fleetsync %s said:\n%s", strings.Join(args, " "), r.said.String())
+			t.Logf("fleetsync %s said:\n%s", strings.Join(args, " "), r.stderr.String())
 		}
 	})
 	return r
@@ -321,30 +328,58 @@ func (r *run) follow(d *json.Decoder) {
 }
 
 // await returns the first event of a kind and a step, which may end in *, from any source or the one that is given.
-func (r *run) await(t *testing.T, kind rollout.EventKind, step string, from ...string) rollout.Event {
+func (r *run) await(t *testing.T, kind rollout.EventKind, step string, from ...string) (found rollout.Event) {
+	t.Helper()
+	what := fmt.Sprintf("%s of %s %v", kind, step, from)
+	if !r.until(t, 0, what, func(e rollout.Event) bool {
+		found = e
+		prefix, begins := strings.CutSuffix(step, "*")
+		return e.Kind == kind && (string(e.Step) == step || begins && strings.HasPrefix(string(e.Step), prefix)) &&
+			(len(from) == 0 || slices.Contains(from, e.Source))
+	}) {
+		t.Fatalf("the run ended without %s", what)
+	}
+	return found
+}
+
+// until shows a function all events since so many until it says that it has seen what it waits for; false: the run
+// has ended without.
+func (r *run) until(t *testing.T, since int, what string, seen func(rollout.Event) bool) bool {
 	t.Helper()
 	limit := time.After(patience)
-	for seen := 0; ; {
+	for {
 		r.mutex.Lock()
 		events, more, closed := r.events, r.more, r.closed
 		r.mutex.Unlock()
-		for ; seen < len(events); seen++ {
-			e := events[seen]
-			prefix, begins := strings.CutSuffix(step, "*")
-			if e.Kind == kind && (string(e.Step) == step || begins && strings.HasPrefix(string(e.Step), prefix)) &&
-				(len(from) == 0 || slices.Contains(from, e.Source)) {
-				return e
+		for ; since < len(events); since++ {
+			if seen(events[since]) {
+				return true
 			}
 		}
 		if closed {
-			t.Fatalf("the run ended without %s of %s %v", kind, step, from)
+			return false
 		}
 		select {
 		case <-more:
 		case <-limit:
-			t.Fatalf("no %s of %s within %v", kind, step, patience)
+			t.Fatalf("no %s within %v", what, patience)
 		}
 	}
+}
+
+// said returns how many events there have been.
+func (r *run) said() int {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return len(r.events)
+}
+
+// outcome returns what a run that has ended says that it came to; nil if it has not begun.
+func (r *run) outcome() *rollout.Outcome {
+	if n := len(r.events); n > 0 {
+		return r.events[n-1].Outcome
+	}
+	return nil
 }
 
 // wait returns how fleetsync ended.

@@ -21,6 +21,7 @@ import (
 // What this test binary does when a test has a host run it.
 const (
 	walkOf = "E2E_WALK" // prints the tree below a path
+	lookAt = "E2E_LOOK" // prints that, and what else there is on the host
 	getOf  = "E2E_GET"  // prints what a URL answers
 )
 
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(walkOf) != "":
 		os.Exit(tell(readTree(os.Getenv(walkOf))))
+	case os.Getenv(lookAt) != "":
+		os.Exit(tell(readLook(os.Getenv(lookAt))))
 	case os.Getenv(getOf) != "":
 		os.Exit(tell(get(os.Getenv(getOf))))
 	}
