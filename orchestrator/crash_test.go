@@ -82,7 +82,8 @@ func (sc scenario) start(t *testing.T, w *world, j *memory) (rollout.Outcome, er
 
 // TestCrashAtEveryAppend lets the loop die at each append to the journal in turn, with none, some
 // or all of it durable, and some of what was in flight done; and again, at each of the first
-// appends after it went on. It must come to the same end as if it had not died.
+// appends after it went on, or another of them each time, unless -exhaust is given. It must come to the
+// same end as if it had not died.
 //
 // Planted, one at a time, and seen to fail here: effects that begin before the append; step_started
 // not written; run_started in place of run_resumed; end events without their attempt; Do returning
@@ -92,8 +93,10 @@ func (sc scenario) start(t *testing.T, w *world, j *memory) (rollout.Outcome, er
 // twice. In run_test.go: a stop that is ignored, a world that is not heard, a panic that is not
 // caught, effects that are waited out and not ended.
 func TestCrashAtEveryAppend(t *testing.T) {
+	t.Parallel()
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
 			var want rollout.Outcome
 			appends := 0
 			synctest.Test(t, func(t *testing.T) {
@@ -109,6 +112,9 @@ func TestCrashAtEveryAppend(t *testing.T) {
 			for dieAt := 1; dieAt <= appends; dieAt++ {
 				for durable := range 3 {
 					for again := range 4 {
+						if !*exhaust && again != (dieAt+durable)%4 {
+							continue
+						}
 						crashes++
 						synctest.Test(t, func(t *testing.T) { sc.crash(t, dieAt, durable, again, want) })
 					}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,9 +24,18 @@ import (
 )
 
 var (
-	deaths  = flag.Int("deaths", 40, "how many simulated runs die several times")
-	exhaust = flag.Bool("exhaust", false, "bring a run to its end in each way after each death, not in one")
+	deaths  = flag.Int("deaths", forLong(20, 40), "how many simulated runs die several times")
+	exhaust = flag.Bool("exhaust", false, "bring a run to its end in each way after each death, not in one; crash in each way at each append")
 )
+
+// forLong is how often something is tried that finds, each time, what the seed leads to: more often
+// where the time is not short, which the environment says.
+func forLong(short, long int) int {
+	if os.Getenv("FLEETSYNC_LONG") == "" {
+		return short
+	}
+	return long
+}
 
 // mortal counts the effects of one process: what it makes durable, in its journal or in the store. At
 // one of them it dies: nothing that it does afterwards has any effect.
@@ -397,15 +407,18 @@ var ends = [][]part{{resume}, {abandon}, {rescue}, {rescue, resume}, {rescue, ab
 // pool object come late, when the next process has ended. The run is brought to its end
 // in each way that there is, and then all objects are byte for byte what they were, and no mark, receipt
 // or lock is left; at no moment was a pool below its threshold, or an object out without a receipt in the
-// store. After every death another of the ways is tried, or each with -exhaust.
+// store. After every death another of the ways is tried, and with the second of the limits each effect is
+// died at in one manner, another for each; with -exhaust all are.
 //
 // Planted, one at a time, and seen to fail here or in TestDeathAgain: a depool without a receipt in the
 // store; a receipt of our own mark; one dropped before its host is back, or never; what is only observed
 // not settled; a recover that does the rest of the run; a resume that forgets what is held, or that takes
 // for out what the other master has put back; a depool that comes late, after recover has looked.
 func TestDeathBetweenEffects(t *testing.T) {
+	t.Parallel()
 	for _, limit := range limits {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			t.Parallel()
 			var kinds []string
 			synctest.Test(t, func(t *testing.T) {
 				w, m := newSaga(t, limit), &mortal{}
@@ -419,10 +432,17 @@ func TestDeathBetweenEffects(t *testing.T) {
 			died := 0
 			for i, kind := range kinds {
 				count[kind]++
-				for _, how := range []manner{justBefore, justAfter, amid, justLate} {
-					if how == amid && kind != "append" || how == justLate && !strings.HasPrefix(kind, "PUT p") {
-						continue
-					}
+				manners := []manner{justBefore, justAfter}
+				switch {
+				case kind == "append":
+					manners = append(manners, amid)
+				case strings.HasPrefix(kind, "PUT p"):
+					manners = append(manners, justLate)
+				}
+				if limit != limits[0] && !*exhaust {
+					manners = manners[i%len(manners):][:1]
+				}
+				for _, how := range manners {
 					for n, end := range ends {
 						if !*exhaust && n != died%len(ends) {
 							continue
@@ -455,6 +475,7 @@ func (w *saga) finish(end []part) {
 // TestDeathAgain lets what is to bring a run to its end die too, up to three times, on either machine.
 // The seed of the first one is printed; -seed brings it back.
 func TestDeathAgain(t *testing.T) {
+	t.Parallel()
 	first, n := firstSeed(t), *deaths
 	died := map[string]int{}
 	for i := range n {
@@ -482,6 +503,7 @@ func TestDeathAgain(t *testing.T) {
 // TestLockBroken lets somebody break the lock just before each effect of a run in turn. The run finds
 // out, puts back what is out and ends, or was done before it could know.
 func TestLockBroken(t *testing.T) {
+	t.Parallel()
 	results := map[rollout.Result]int{}
 	for i := 1; ; i++ {
 		over := false

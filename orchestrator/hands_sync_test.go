@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func TestOverSSH(t *testing.T) {
 	}
 	dialer, canaries := &transport.Dialer{SSH: sshd.SSH()}, &transport.Dialer{SSH: sshd.SSH()}
 	canaries.SSH.Share = true
-	defer func() { _ = canaries.Close() }()
+	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // or sshd ends when they are idle
 	hands := &orchestrator.Hands{
 		Plan:  &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(time.Minute)}},
 		Fleet: f, Dialer: dialer, Canaries: canaries,

@@ -24,7 +24,7 @@ import (
 
 var (
 	seed     = flag.Uint64("seed", 0, "of the first simulated run that operators disturb, and of the first that dies twice; 0: another one each time")
-	operated = flag.Int("operated", 200, "how many simulated runs operators disturb")
+	operated = flag.Int("operated", forLong(60, 200), "how many simulated runs operators disturb")
 )
 
 // firstSeed returns the seed of the first of many simulated runs, and prints it. Goroutines make what
@@ -286,6 +286,7 @@ const (
 // overwritten; a depool from the first receipt and not the last; writes without an index; a depool that
 // does not see that an object it has no business with became "yes".
 func TestOperator(t *testing.T) {
+	t.Parallel()
 	first, n := firstSeed(t), *operated
 	tally := map[string]int{}
 	var worst time.Duration
