@@ -1106,7 +1106,7 @@ func (b *books) repoolStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P1 pools come back: %s while it is being synced", step.ID)
 	case !reflect.DeepEqual(step.Objects, a.receipts):
 		b.t.Fatalf("P1 pools come back: %s with %+v, first found was %+v", step.ID, step.Objects, a.receipts)
-	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.silent && !a.failed && !a.refused:
+	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.failed && !a.refused:
 		b.t.Fatalf("P5: %s while hosts are left that it could serve", step.ID)
 	}
 	a.took, a.observed = false, false

@@ -134,10 +134,12 @@ func (s *State) needed(i int) bool {
 		!h.source.lost && !h.source.dropped && !h.source.silent && h.sync != failed
 }
 
-// restorable says whether proxy i is to be repooled now or later, and no longer used.
+// restorable says whether proxy i is to be repooled now or later, and no longer used. One that is silent has no users to
+// come back to, and may be well again at the end.
 func (s *State) restorable(i int) bool {
 	h := &s.hosts[i]
-	return h.pool.held && h.pool.status != poolStuck && !s.needed(i)
+	asleep := h.source.silent && !s.stopping() && s.fleetLeft > 0
+	return h.pool.held && h.pool.status != poolStuck && !s.needed(i) && !asleep
 }
 
 // poolFailed records that a step on the pool objects of a proxy failed.

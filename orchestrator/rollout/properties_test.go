@@ -108,8 +108,8 @@ var tally = map[string]int{}
 //
 // Without a source: canaries that are left as they are; a pause before the look at a master that a transfer failed from.
 //
-// Silent sources: one whose transfers go on, that serves on, or stays out of its pools; the last one left; one that is
-// silent for ever, or as the origin, after the run was resumed.
+// Silent sources: one whose transfers go on, that serves on, or stays out of its pools; the last one left; one that is put
+// back before the end; one that is silent for ever, or as the origin, after the run was resumed.
 //
 // Hosts that are down: tried; not counted against the budget, at the beginning or after the run was opened again; as
 // untouched; in a run that is done without a failure; as a canary that holds up the gate.
