@@ -111,6 +111,7 @@ func spoil(f *poolingtest.Faults, fault poolingtest.Fault) {
 
 // TestConfirmWords: what PyBal's words mean, one by one.
 func TestConfirmWords(t *testing.T) {
+	t.Parallel()
 	for words, want := range map[string]struct{ out, in bool }{
 		"enabled/up/pooled":                   {false, true},
 		"enabled/up/not pooled":               {true, false}, // about to be taken in

@@ -98,10 +98,17 @@ func (a api) get(key string) apiNode {
 	return n
 }
 
-// both runs a test against the embedded API and a real etcd 3.4.
+// both runs a test against the embedded API and a real etcd 3.4, beside other tests.
 func both(t *testing.T, test func(t *testing.T, a api)) {
-	t.Run("store", func(t *testing.T) { test(t, api{t, serve(t).URL}) })
-	t.Run("etcd 3.4", func(t *testing.T) { test(t, api{t, poolingtest.StartEtcd(t)}) })
+	t.Parallel()
+	t.Run("store", func(t *testing.T) {
+		t.Parallel()
+		test(t, api{t, serve(t).URL})
+	})
+	t.Run("etcd 3.4", func(t *testing.T) {
+		t.Parallel()
+		test(t, api{t, poolingtest.StartEtcd(t)})
+	})
 }
 
 func observe(t testing.TB, c *pooling.Client, host string) []pooling.Object {
@@ -262,6 +269,7 @@ func TestKeys(t *testing.T) {
 // Seen to fail with: DefaultBackoff (an hour for 503); 412 after a lost reply taken for a conflict; a 404 without
 // errorCode taken for a missing key; an answer about another key believed.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	// an operation works on its own server, which has two hosts in one pool and one of them taken by "mine"
 	operations := []struct {
 		name   string

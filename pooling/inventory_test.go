@@ -87,6 +87,7 @@ func TestInventoryRecord(t *testing.T) {
 
 // TestInventoryRecordFaults: a store that is away or says nonsense is an error, and never "there is none".
 func TestInventoryRecordFaults(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	c := share(t, pooling.Config{Endpoints: []string{s.URL}, Timeout: 300 * time.Millisecond})
 	r := pooling.InventoryRecord{Digest: "sha256:1", Machine: "tin", Since: since}

@@ -107,6 +107,7 @@ func TestWaitLonger(t *testing.T) {
 // asked for again, which keeps a quiet pool on a busy etcd from falling out of the history. A proxy that
 // ends each watch at once is a failure, not a reason to ask in a loop.
 func TestWaitAgain(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	var since []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
