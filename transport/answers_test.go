@@ -170,6 +170,7 @@ func TestAnswers(t *testing.T) {
 		}{
 			"local":            {transport.SSHConfig{}, transport.Host{Name: "mw1", Port: port, Local: true}, ""},
 			"the program":      {transport.SSHConfig{Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
+			"of the program":   {transport.SSHConfig{Client: transport.ClientOpenSSH, Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
 			"its jump host":    {transport.SSHConfig{Client: transport.ClientOpenSSH, Options: []string{"ProxyJump=mw2"}}, transport.Host{Name: "mw1", Port: port}, ""},
 			"but by the port":  {transport.SSHConfig{Client: transport.ClientOpenSSH, Options: []string{"HostName=127.0.0.1"}}, transport.Host{Name: "mw1", Port: port}, "refused"},
 			"an option, by us": {transport.SSHConfig{}, transport.Host{Name: "-oProxyCommand=x"}, "is no address"},
@@ -184,7 +185,7 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// TestAnswersJump: planted faults seen to fail it: the jump host left out; a connection of its own for each.
+// TestAnswersJump: planted faults seen to fail it: the jump host left out.
 func TestAnswersJump(t *testing.T) {
 	t.Parallel()
 	first, target := transporttest.StartSSHD(t), transporttest.StartSSHD(t)

@@ -22,42 +22,31 @@ type link struct {
 
 	up   chan struct{} // closed when it can be used, or err says why not
 	down chan struct{} // closed when it was up and is of no use any more: why
-	end  chan struct{} // closed to end it
+	stop func()        // ends it
 	err  error         // an *Error
 	why  error
 
-	client   *ssh.Client
+	conn     ssh.Conn
+	channels <-chan ssh.NewChannel // that the host wants to open
+	requests <-chan *ssh.Request   // that it has besides
 	wire     *wire
 	via      *link         // the jump host's
 	sessions chan struct{} // a token for each session that may be opened
 	jumped   chan struct{} // a token for each connection that is being made through it
 
 	// Under the pool's lock.
-	users  int
-	timer  *time.Timer // until it was idle for too long
-	ending bool
-	limit  int // of sessions: fewer than maxSessions if the host has said so
+	users int
+	timer *time.Timer // until it was idle for too long
+	limit int         // of sessions: fewer than maxSessions if the host has said so
 }
 
 // errEnded is why a link ends that nobody uses.
 var errEnded = errors.New("the connection was closed")
 
-// live opens the connection, watches it and clears it away.
+// live opens the connection, watches it and clears it away. It ends when ctx does.
 func (l *link) live(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	l.pool.attended.Go(func() { // ctx ends when the link shall
-		defer close(ended)
-		select {
-		case <-l.end:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
+	defer l.stop()
 	leave, err := l.open(ctx)
-	cancel()
-	<-ended
-
 	forget := func() {
 		l.pool.mu.Lock()
 		l.pool.shut(l)
@@ -65,7 +54,7 @@ func (l *link) live(ctx context.Context) {
 	}
 	if err == nil {
 		close(l.up)
-		l.why = l.watch()
+		l.why = l.watch(ctx)
 		forget()
 		close(l.down)
 		_ = l.wire.Close() // it is given up
@@ -173,7 +162,7 @@ func (r *route) dial(ctx context.Context, via *link) (net.Conn, error) {
 	var conn net.Conn
 	var err error
 	if via != nil {
-		conn, err = via.client.DialContext(ctx, "tcp", address)
+		conn, err = (&ssh.Client{Conn: via.conn}).DialContext(ctx, "tcp", address)
 	} else {
 		conn, err = (&net.Dialer{}).DialContext(ctx, r.network, address)
 	}
@@ -183,7 +172,7 @@ func (r *route) dial(ctx context.Context, via *link) (net.Conn, error) {
 	return conn, nil
 }
 
-// handshake sets l.client.
+// handshake sets l.conn, and what the host may want of it.
 func (l *link) handshake(ctx context.Context, known known) error {
 	r, p := l.route, l.pool
 	select {
@@ -226,7 +215,7 @@ func (l *link) handshake(ctx context.Context, known known) error {
 	mismatch := (*ssh.AlgorithmNegotiationError)(nil)
 	switch {
 	case err == nil:
-		l.client = ssh.NewClient(conn, channels, requests)
+		l.conn, l.channels, l.requests = conn, channels, requests
 		return nil
 	case refused != nil:
 		return permanent(refused.message)
@@ -254,16 +243,16 @@ func (l *link) handshake(ctx context.Context, known known) error {
 
 // watch waits for the end of a connection and says why it came. A host that says nothing is asked for
 // a word, as ssh does (ssh_config(5), ServerAliveInterval).
-func (l *link) watch() error {
+func (l *link) watch(ctx context.Context) error {
 	lost := make(chan error, 1)
-	l.pool.attended.Go(func() { lost <- l.client.Wait() })
+	l.pool.attended.Go(func() { lost <- l.refuse() })
 	tick := time.NewTicker(l.route.alive)
 	defer tick.Stop()
 	answer := make(chan struct{}, 1)
 	asking, missed, heard := false, 0, l.wire.heard.Load()
 	for {
 		select {
-		case <-l.end:
+		case <-ctx.Done():
 			return errEnded
 		case err := <-lost:
 			return fmt.Errorf("the connection was lost: %w", err)
@@ -276,7 +265,7 @@ func (l *link) watch() error {
 				asking = true
 				l.pool.attended.Go(func() {
 					// The answer, even if it is no, is what matters; without one it ends with the connection.
-					if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+					if _, _, err := l.conn.SendRequest("keepalive@openssh.com", true, nil); err == nil {
 						answer <- struct{}{}
 					}
 				})
@@ -285,6 +274,29 @@ func (l *link) watch() error {
 			}
 		}
 	}
+}
+
+// refuse says no to all that the host wants, until the connection ends, and returns why it did. What else ssh.NewClient
+// offers takes four more goroutines for each connection.
+func (l *link) refuse() error {
+	channels, requests := l.channels, l.requests
+	for channels != nil || requests != nil {
+		select {
+		case c, ok := <-channels:
+			if !ok {
+				channels = nil
+				continue
+			}
+			_ = c.Reject(ssh.UnknownChannelType, "not here") // the connection is gone, then
+		case r, ok := <-requests:
+			if !ok {
+				requests = nil
+				continue
+			}
+			_ = r.Reply(false, nil) // an answer is what a keep-alive of the host's wants
+		}
+	}
+	return l.conn.Wait()
 }
 
 // lost is the error of a command whose connection is down.
@@ -310,7 +322,7 @@ func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 		got := make(chan opened, 1)
 		l.pool.attended.Go(func() {
 			var o opened
-			o.channel, o.requests, o.err = l.client.OpenChannel("session", nil)
+			o.channel, o.requests, o.err = l.conn.OpenChannel("session", nil)
 			got <- o
 		})
 		var o opened

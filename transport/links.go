@@ -69,16 +69,16 @@ func (p *links) use(ctx context.Context, r *route, jump bool) (*link, error) {
 	p.mu.Lock()
 	l := p.links[key]
 	if l == nil {
+		// Others may wait for it when ctx ends.
+		ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 		l = &link{
-			pool: p, key: key, route: r, jump: jump, up: make(chan struct{}), down: make(chan struct{}), end: make(chan struct{}),
+			pool: p, key: key, route: r, jump: jump, up: make(chan struct{}), down: make(chan struct{}), stop: stop,
 			sessions: make(chan struct{}, maxSessions), limit: maxSessions, jumped: make(chan struct{}, maxJumped),
 		}
 		for range maxSessions {
 			l.sessions <- struct{}{}
 		}
 		p.links[key] = l
-		// Others may wait for it when ctx ends.
-		ctx := context.WithoutCancel(ctx)
 		p.attended.Go(func() { l.live(ctx) })
 	}
 	l.users++
@@ -143,10 +143,7 @@ func (p *links) shut(l *link) {
 	if p.links[l.key] == l {
 		delete(p.links, l.key)
 	}
-	if !l.ending {
-		l.ending = true
-		close(l.end)
-	}
+	l.stop()
 }
 
 // enter waits until one more connection may be open. An idle one is closed to make room.

@@ -33,8 +33,20 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(d.Endpoint)
 		select {}
+	case "crowd":
+		played(playCrowd)
+	case "visit":
+		played(playVisit)
 	default:
 		os.Exit(m.Run())
+	}
+}
+
+// played plays a role to its end.
+func played(role func() error) {
+	if err := role(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 

@@ -85,7 +85,7 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 	heard, broken := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(heard)
-		if _, err := io.Copy(stdout, channel); err != nil {
+		if err := pass(stdout, channel); err != nil {
 			broken <- err
 			_, _ = io.Copy(io.Discard, channel) // what still comes must not block the rest
 		}
@@ -93,7 +93,7 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 	complained := make(chan struct{})
 	go func() {
 		defer close(complained)
-		_, _ = io.Copy(stderr, channel.Stderr()) // lines takes all; the rest is the session's end
+		_ = pass(stderr, channel.Stderr()) // lines takes all; the rest is the session's end
 	}()
 	finished := make(chan struct{})
 	go func() {
@@ -168,6 +168,30 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 		return r, l.lost()
 	case <-time.After(slack):
 		return r, &Error{Class: ClassTransient, Message: fmt.Sprintf("ssh: %s ended the session and did not say how the command ended", Neutral(l.route.address))}
+	}
+}
+
+// pass passes on what a command says. Most say little, and all of them are waited for at once: the two buffers of 32 KiB that io.Copy
+// makes for each were more than the rest of a connection (measured).
+func pass(to io.Writer, from io.Reader) error {
+	const most = 32 << 10
+	buffer := make([]byte, 512)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if n == len(buffer) && n < most {
+			buffer = make([]byte, most)
+		}
 	}
 }
 

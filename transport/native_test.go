@@ -151,10 +151,15 @@ func TestNativeRestart(t *testing.T) {
 		d.Start(t)
 	}
 	// One that ends while a command runs is the end of that.
-	under := &once{then: d.Stop}
+	stopped := make(chan struct{})
+	under := &once{then: func() {
+		defer close(stopped)
+		d.Stop()
+	}}
 	r, err := conn.Run(t.Context(), transport.Command{Args: []string{"sh", "-c", "echo; trap '' TERM; sleep 1000"}, Stdout: under})
 	refused(t, err, transport.ClassTransient, "ssh: ")
 	t.Log(r, err)
+	<-stopped // sshd itself ends after its connections
 	refused(t, says(t, conn), transport.ClassTransient, "connection refused")
 }
 
