@@ -31,14 +31,15 @@ type Work struct {
 // If files had to be read, the tree is listed again after that, and it is ErrChanging if it
 // differs, because then the manifest would be of a tree that never was.
 func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full, sparse bool) (*manifest.Manifest, Work, error) {
-	m, err := t.List(ctx)
-	if err != nil {
-		return nil, Work{}, err
-	}
-	work := Work{Listed: len(m.Entries)}
 	if previous == nil || full {
 		previous = &manifest.Manifest{}
 	}
+	before, err := lookAt(ctx, t, len(previous.Entries) == 0, sparse)
+	if err != nil {
+		return nil, Work{}, err
+	}
+	m := before.manifest
+	work := Work{Listed: len(m.Entries)}
 	var paths []string
 	var entries []int            // of m, one for each path
 	var twins [][2]int           // an entry, and which of the paths is the same file
@@ -50,6 +51,11 @@ func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full, sparse
 			old = old[1:]
 		}
 		if e.Type != manifest.File {
+			continue
+		}
+		if e.Hash != (manifest.Hash{}) {
+			work.Hashed++
+			work.Bytes += e.Size
 			continue
 		}
 		if len(old) > 0 && old[0].Path == e.Path && unchanged(&old[0], e, previous.Taken) {
@@ -69,22 +75,20 @@ func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full, sparse
 		paths, entries = append(paths, e.Path), append(entries, i)
 		work.Bytes += e.Size
 	}
-	work.Hashed = len(paths)
-	if len(paths) == 0 {
+	work.Hashed += len(paths)
+	if work.Hashed == 0 {
 		return m, work, nil
 	}
-	hashes, err := t.Hash(ctx, paths)
-	if err != nil {
-		return nil, work, err
+	var hashes []manifest.Hash
+	if len(paths) > 0 {
+		if hashes, err = t.Hash(ctx, paths); err != nil {
+			return nil, work, err
+		}
 	}
 	if len(hashes) != len(paths) {
 		return nil, work, fmt.Errorf("%d files were to be hashed, and %d hashes came back", len(paths), len(hashes))
 	}
-	again, err := t.List(ctx)
-	if err != nil {
-		return nil, work, err
-	}
-	if err := same(m, again); err != nil {
+	if err := before.again(ctx); err != nil {
 		return nil, work, err
 	}
 	for n, i := range entries {
@@ -115,10 +119,18 @@ func same(m, again *manifest.Manifest) error {
 		return fmt.Errorf("%s%s: %w", show(changes[0].Path), more, ErrChanging)
 	}
 	for i := range m.Entries {
-		a, b := &m.Entries[i], &again.Entries[i]
-		if a.Type == manifest.File && (a.Ctime != b.Ctime || a.Inode != b.Inode || a.Device != b.Device) {
-			return fmt.Errorf("%s: %w", show(a.Path), ErrChanging)
+		if differ(&m.Entries[i], &again.Entries[i]) {
+			return changed(m.Entries[i].Path)
 		}
 	}
 	return nil
+}
+
+// differ tells whether what a path was, other than a folder or a symlink, is not what it is.
+func differ(was, is *manifest.Entry) bool {
+	if was.Type != is.Type || was.Type != manifest.Folder && was.Type != manifest.Symlink && was.Mode != is.Mode {
+		return true
+	}
+	return was.Type == manifest.File &&
+		(was.Size != is.Size || was.Mtime != is.Mtime || was.Ctime != is.Ctime || was.Inode != is.Inode || was.Device != is.Device)
 }

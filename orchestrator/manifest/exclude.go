@@ -46,19 +46,43 @@ func Excluded(patterns []string) func(path string, folder bool) bool {
 	}
 }
 
-func (e *exclude) match(path string, folder bool) bool {
-	if e.anchored != "" {
-		rest, found := strings.CutPrefix(path, e.anchored)
-		return found && (rest == "" && (folder || !e.folder) || rest != "" && rest[0] == '/')
+// ExcludedHere is Excluded for paths that are in a folder which is known not to be left out. It does not look at all the
+// folders above it again, which is most of what Excluded does.
+func ExcludedHere(patterns []string) func(path string, folder bool) bool {
+	all := parseExcludes(patterns)
+	return func(path string, folder bool) bool {
+		if path == "." {
+			return false
+		}
+		for i := range all {
+			if all[i].matchItself(path, folder) {
+				return true
+			}
+		}
+		return false
 	}
+}
+
+func (e *exclude) match(path string, folder bool) bool {
 	// From the path itself up to the folder at its top.
 	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '/') {
-		if (folder || !e.folder) && e.matchEnd(path[:end]) {
+		if e.matchItself(path[:end], folder) {
 			return true
 		}
 		folder = true
 	}
 	return false
+}
+
+// matchItself tells whether the pattern matches the path, and not only a folder that it is in.
+func (e *exclude) matchItself(path string, folder bool) bool {
+	switch {
+	case e.folder && !folder:
+		return false
+	case e.anchored != "":
+		return path == e.anchored
+	}
+	return e.matchEnd(path)
 }
 
 // matchEnd tells whether the path ends with the components of the pattern.
