@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -20,9 +21,9 @@ type fault struct {
 	policy []string     // pairs: what it has instead of the others' policy
 	before func(*stand) // the run: makes ready
 	strike func(*stand)
-	heal   func(*stand)      // while the run goes on, once it has felt the fault; nil: nobody does
-	repair func(*stand)      // after the run, when hosts have been booted and healed, which is always done
-	code   map[string]int    // by stage; "" is all others, and 0 unless it is written
+	heal   func(*stand) // while the run goes on, once it has felt the fault; nil: nobody does
+	repair func(*stand) // after the run, when hosts have been booted and healed, which is always done
+	code   codes
 	never  map[string]string // by stage: why it cannot strike there
 	slow   bool              // the stage is not released, but by the repair
 	within time.Duration     // a minute if it is 0
@@ -34,9 +35,21 @@ const (
 	free = "max connections = 100"
 )
 
+// codes are the exit codes that a run may end with, by stage; "" is all others, where it is 0 unless that is written.
+type codes map[string][]int
+
+func (c codes) at(stage string) []int {
+	for _, key := range []string{stage, ""} {
+		if may, ok := c[key]; ok {
+			return may
+		}
+	}
+	return []int{0}
+}
+
 // lost is what runs come to that lose the stage's host for good. A canary's gate does not pass; a proxy that does not
 // answer its health check is not put back.
-var lost = map[string]int{"": 3, "Canaries": 4, "Gate": 4, "Depool": 5, "Proxies": 5, "Repool": 5}
+var lost = codes{"": {3}, "BeforeCanary": {3, 4}, "BeforeProxy": {3, 5}, "Canaries": {4}, "Gate": {4}, "Depool": {5}, "Proxies": {5}, "Repool": {5}}
 
 // Why some faults cannot strike everywhere.
 const (
@@ -45,7 +58,22 @@ const (
 	noLogin   = "nobody logs in to the host, then or later"
 	noServing = "it serves nobody; that it loses power there is a row of PowerCut"
 	noRun     = "the run does not begin, as with EtcdGone"
+	asBefore  = "it does not strike the stage's host, so it is as Before"
 )
+
+// because returns stages with the reason that they have in common.
+func because(why string, stages ...string) map[string]string {
+	never := map[string]string{}
+	for _, s := range stages {
+		never[s] = why
+	}
+	return never
+}
+
+func and(one, other map[string]string) map[string]string {
+	maps.Copy(one, other)
+	return one
+}
 
 var faults = []fault{
 	{
@@ -59,9 +87,8 @@ var faults = []fault{
 		strike: func(s *stand) { s.do(s.Partition(s.Context(), s.victim)) },
 		heal:   func(s *stand) { s.do(s.Heal(s.Context(), s.victim)) },
 	}, {
-		name: "ProxyPowerCutServing", code: map[string]int{"Batches": 5},
-		never: map[string]string{"Before": noServing, "Canaries": noServing, "Gate": noServing, "Comaster": noServing,
-			"Depool": noServing, "Proxies": noServing, "Repool": noServing},
+		name: "ProxyPowerCutServing", code: codes{"Batches": {5}},
+		never: because(noServing, "Before", "BeforeCanary", "BeforeMaster", "BeforeProxy", "Canaries", "Gate", "Comaster", "Depool", "Proxies", "Repool"),
 		// What notices is the attempt's timeout: rsync 3.5.0 with --timeout=3 had not noticed after 30 s that its daemon was
 		// gone without a word (measured).
 		policy: []string{"timeout: 30s}", "timeout: 8s}", "inventory.yaml", "uneven.yaml"},
@@ -78,11 +105,11 @@ var faults = []fault{
 			}
 		},
 	}, {
-		name: "DiskFull", code: map[string]int{"": 3, "Canaries": 4, "Gate": 0, "Repool": 0},
+		name: "DiskFull", code: codes{"": {3}, "Before": {14}, "BeforeCanary": {14}, "BeforeMaster": {14}, "BeforeProxy": {14}, "Canaries": {4}, "Gate": {0}, "Repool": {0}},
 		strike: func(s *stand) { s.do(s.FillDisk(s.Context(), s.victim)) },
 	}, {
 		name: "RsyncdFull", policy: []string{"attempts: 2", "attempts: 6"},
-		never: map[string]string{"Repool": noPull},
+		never: and(because(noPull, "Repool"), because(asBefore, "BeforeCanary", "BeforeMaster", "BeforeProxy")),
 		// Those that it serves come again, and are refused.
 		strike: func(s *stand) {
 			for _, from := range s.stage.from(s.fleet) {
@@ -97,7 +124,7 @@ for p in $(pgrep -x rsync); do [ $p = "$(cat /run/rsyncd.pid)" ] || kill $p || t
 		},
 	}, {
 		name: "SshdFull", policy: []string{"attempts: 2", "attempts: 4"},
-		never: map[string]string{"Repool": noLogin},
+		never: because(noLogin, "Repool"),
 		strike: func(s *stand) {
 			s.sshd("-o MaxStartups=1:100:1")
 			// Who says nothing holds the only place, once it has one.
@@ -108,7 +135,7 @@ echo $$ >/run/holder; exec sleep 1000' >/dev/null 2>&1 & until [ -s /run/holder 
 		repair: func(s *stand) { s.sshd("") },
 	}, {
 		name: "RsyncStopped", policy: []string{"timeout: 30s}", "timeout: 6s}"},
-		never: map[string]string{"Before": noRsync, "Gate": noRsync, "Depool": noRsync, "Repool": noRsync},
+		never: because(noRsync, "Before", "BeforeCanary", "BeforeMaster", "BeforeProxy", "Gate", "Depool", "Repool"),
 		strike: func(s *stand) {
 			s.must(s.T, s.victim, `for p in $(pgrep -x rsync); do grep -qz -- --daemon /proc/$p/cmdline || kill -STOP $p; done`)
 		},
@@ -120,8 +147,8 @@ echo $$ >/run/holder; exec sleep 1000' >/dev/null 2>&1 & until [ -s /run/holder 
 		policy: []string{"connect_timeout: 1s", "connect_timeout: 5s"}, // which is for several round trips
 		strike: func(s *stand) { s.do(s.Delay(s.Context(), s.victim, 200*time.Millisecond)) },
 	}, {
-		name: "HostKeyChanged", code: map[string]int{"": 3, "Canaries": 4, "Gate": 4},
-		never: map[string]string{"Repool": noLogin},
+		name: "HostKeyChanged", code: codes{"": {3}, "BeforeCanary": {4}, "Canaries": {4}, "Gate": {4}},
+		never: because(noLogin, "Repool"),
 		strike: func(s *stand) {
 			s.must(s.T, s.victim, `cp -a /etc/ssh /run/ssh; rm /etc/ssh/host_key*; ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/host_key
 sed -i /HostCertificate/d /etc/ssh/sshd_config`)
@@ -144,12 +171,13 @@ sed -i /HostCertificate/d /etc/ssh/sshd_config`)
 		strike: func(s *stand) { s.do(s.Skew(s.Context(), s.victim, time.Hour)) },
 	}, {
 		// The lock is lost, so the run ends; it asks for two minutes before it leaves a proxy out.
-		name: "EtcdGone", code: map[string]int{"Before": 11, "": 4, "Proxies": 5, "Batches": 5, "Repool": 5},
+		name: "EtcdGone", code: codes{"Before": {11}, "": {4}, "Depool": {4, 5}, "Proxies": {5}, "Batches": {5}, "Repool": {5}},
+		never:  because(asBefore, "BeforeCanary", "BeforeMaster", "BeforeProxy"),
 		strike: func(s *stand) { s.kill(lab.Conf) },
 		within: 4 * time.Minute,
 	}, {
 		name: "EtcdAway", policy: []string{"attempts: 2", "attempts: 6", "ttl: 5s", "ttl: 60s"},
-		never:  map[string]string{"Before": noRun},
+		never:  because(noRun, "Before", "BeforeCanary", "BeforeMaster", "BeforeProxy"),
 		strike: func(s *stand) { s.kill(lab.Conf) },
 		heal:   func(s *stand) { s.boot(lab.Conf) },
 	},
@@ -169,9 +197,9 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	lab.Need(t)
 	long := os.Getenv("FLEETSYNC_LONG") != ""
-	labs := 1
+	labs := 2 // because most of a fault is waiting
 	if long {
-		labs = 3 // because most of a fault is waiting
+		labs = 3
 	}
 	var cells []cell
 	for _, f := range faults {
@@ -184,24 +212,32 @@ func TestFaults(t *testing.T) {
 	for i := range labs {
 		t.Run(fmt.Sprint("Lab", i+1), func(t *testing.T) {
 			t.Parallel()
-			o := lab.Defaults()
-			o.Files, o.SrvSize = 60, "64M"
-			f := up(t, o)
-			f.uneven(t)
-			f.watchRsync(t, f.all()...)
-			f.fleetsync(t, 0, f.write(t), "sync", "--yes")
+			f := prepared(t)
 			for n, c := range cells {
-				if n%labs == i {
-					t.Run(c.name(), func(t *testing.T) { c.try(t, f) })
+				if n%labs == i && !t.Run(c.name(), func(t *testing.T) { c.try(t, f) }) {
+					done(t, f.Close()) // what is wrong with it is not the next one's
+					f = prepared(t)
 				}
 			}
 		})
 	}
 }
 
-// some are the cells that every test run tries: one for each stage, and for each way a run can end.
+// prepared returns a lab whose hosts have the tree.
+func prepared(t *testing.T) *fleet {
+	t.Helper()
+	o := lab.Defaults()
+	o.Files, o.SrvSize = 60, "64M"
+	f := up(t, o)
+	f.uneven(t)
+	f.watchRsync(t, f.all()...)
+	f.fleetsync(t, 0, f.write(t), "sync", "--yes")
+	return f
+}
+
+// some are the cells that every test run tries: those that take the least time, one for most stages and ways to end.
 var some = []string{
-	"PowerCutAtCanaries", "HostKeyChangedAtComaster", "EtcdAwayAtDepool", "RsyncdFullAtProxies", "DiskFullAtBatches", "PartitionAtRepool",
+	"DiskFullAtBefore", "HostKeyChangedAtGate", "ClockSkewAtComaster", "RsyncdFullAtProxies", "DiskFullAtBatches", "EtcdAwayAtRepool",
 }
 
 // uneven writes an inventory by which one proxy serves three hosts at once, so that the other serves five.
