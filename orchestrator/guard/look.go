@@ -17,17 +17,17 @@ type look struct {
 
 // looker is a Tree that has a quicker way to look at all of it than List, Hash and List.
 type looker interface {
-	// look lists the tree. With hash, some files may have their hashes already, none of them mostly holes unless sparse;
-	// these mean nothing until again has returned no error.
-	look(ctx context.Context, hash, sparse bool) (look, error)
+	// look lists the tree. With hash, small files may have their hashes already, which mean nothing until again has
+	// returned no error.
+	look(ctx context.Context, hash bool) (look, error)
 }
 
 var _ looker = (*Local)(nil)
 
 // lookAt looks at any tree.
-func lookAt(ctx context.Context, t Tree, hash, sparse bool) (look, error) {
+func lookAt(ctx context.Context, t Tree, hash bool) (look, error) {
 	if l, ok := t.(looker); ok {
-		return l.look(ctx, hash, sparse)
+		return l.look(ctx, hash)
 	}
 	m, err := t.List(ctx)
 	if err != nil {
@@ -42,8 +42,8 @@ func lookAt(ctx context.Context, t Tree, hash, sparse bool) (look, error) {
 	}}, nil
 }
 
-func (l *Local) look(ctx context.Context, hash, sparse bool) (look, error) {
-	w := &walk{local: l, hash: hash, sparse: sparse}
+func (l *Local) look(ctx context.Context, hash bool) (look, error) {
+	w := &walk{local: l, hash: hash}
 	if err := w.walk(ctx); err != nil {
 		return look{}, err
 	}
@@ -52,7 +52,8 @@ func (l *Local) look(ctx context.Context, hash, sparse bool) (look, error) {
 
 // again sees what a second listing would see, at less than half the price: every file is asked for its times once more, but a
 // folder is only read again if its own times say that names came or went in it, or are so new that they
-// could not tell. A symlink cannot change but by being replaced, which is a change of its folder (symlink(7), inode(7)).
+// could not tell. That they say so is what inode(7) promises of every file system. A symlink cannot change but by being
+// replaced, which is a change of its folder (symlink(7)).
 func (w *walk) again(ctx context.Context) error {
 	if w.local.hashed != nil {
 		w.local.hashed()

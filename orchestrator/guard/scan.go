@@ -28,13 +28,16 @@ type Work struct {
 // A file that is mostly holes is only read if sparse files are let pass, as in Rules. If not, its hash stays unknown, and
 // Inspect refuses the tree.
 //
-// If files had to be read, the tree is listed again after that, and it is ErrChanging if it
-// differs, because then the manifest would be of a tree that never was.
+// If files had to be read, all of the tree is looked at again after the last of them, and it is ErrChanging if anything in it is
+// not what it was before it was read, because then the manifest would be of a tree that never was. So there is a
+// moment, after the last read and before the second look, at which the tree was the manifest: what changed before is
+// noticed, and what changes after is for those who look later. Two changes of one file within one tick of the file
+// system's clock, with a read between them, look like one; a later scan reads that file again, because it is racy.
 func Scan(ctx context.Context, t Tree, previous *manifest.Manifest, full, sparse bool) (*manifest.Manifest, Work, error) {
 	if previous == nil || full {
 		previous = &manifest.Manifest{}
 	}
-	before, err := lookAt(ctx, t, len(previous.Entries) == 0, sparse)
+	before, err := lookAt(ctx, t, len(previous.Entries) == 0)
 	if err != nil {
 		return nil, Work{}, err
 	}

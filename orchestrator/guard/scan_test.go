@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -91,6 +92,36 @@ func TestLocalListsWhatFindLists(t *testing.T) {
 		}
 		if now := time.Now().UnixNano(); got.Taken > now || got.Taken < now-int64(time.Minute) {
 			t.Errorf("taken %d, now it is %d", got.Taken, now)
+		}
+	}
+}
+
+// A scan of this machine's tree, which hashes files as it finds them, comes to what a listing, a hash of each file and another
+// listing come to, whatever the tree.
+//
+// Seen to fail with: what is below a folder put right behind it; below the folders that only begin like it; files of several
+// names, large files, or those that a large folder has more of, left out; a buffer's worth of a larger file hashed.
+func TestScanIsListingAndHashing(t *testing.T) {
+	root := t.TempDir()
+	plant(t, root, "sub/x", "sub/y/z", "sub-/x", "sub-1", "sub.x/a", "sub0/x", "sub!", "subx", "sub\x01/x", "s/u", "a/", "a/link -> ../sub", "empty/", "fifo/", "x.swp", ".git/HEAD")
+	for i := range most + 10 {
+		plant(t, root, fmt.Sprintf("many/%d", i))
+	}
+	large := []byte(strings.Repeat("0123456789", contentBuffer/5))
+	if err := errors.Join(
+		os.WriteFile(root+"/large", large, 0o644), os.WriteFile(root+"/s/exact", large[:contentBuffer], 0o600), os.WriteFile(root+"/sub/more", large[:contentBuffer+1], 0o644),
+		os.WriteFile(root+"/nothing", nil, 0o644), os.Link(root+"/sub/x", root+"/twin"), os.Link(root+"/large", root+"/s/large"), unix.Mkfifo(root+"/fifo/fifo", 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	local := &Local{Root: root, Exclude: []string{"**/.git", "*.swp", "/sub0"}}
+	for _, local := range []*Local{local, {Root: root}} {
+		got, gotWork := scan(t, local, nil, true)
+		want, wantWork := scan(t, &counted{Tree: local}, nil, true)
+		if !slices.Equal(got.Entries, want.Entries) || !got.Hashed() {
+			t.Errorf("exclude %q: %d entries, a listing has %d: %v", local.Exclude, len(got.Entries), len(want.Entries), manifest.Diff(want, got, nil))
+		}
+		if gotWork != wantWork {
+			t.Errorf("exclude %q: work %+v, but %+v", local.Exclude, gotWork, wantWork)
 		}
 	}
 }
@@ -247,6 +278,120 @@ func TestScanOfAChangingTree(t *testing.T) {
 				t.Errorf("err = %v", err)
 			}
 		})
+	}
+}
+
+// The second look at a tree sees whatever a second listing sees, and nothing more, whether folders are as new as the first
+// look, so that they are read again, or older, so that their times must tell.
+//
+// Seen to fail with: folders never read again; only those that are new; files not asked again; each of size, mtime, ctime,
+// inode, mode left out; symlinks asked and not compared; folders' modes not compared; excluded names not left out.
+func TestSecondLook(t *testing.T) {
+	chtimes := func(path string, was os.FileInfo) error { return os.Chtimes(path, was.ModTime(), was.ModTime()) }
+	edits := map[string]struct {
+		edit  func(root string) error
+		names string // empty: nothing to see
+	}{
+		"nothing":     {func(string) error { return nil }, ""},
+		"content":     {func(root string) error { return os.WriteFile(root+"/b/file", []byte("other!"), 0o644) }, "b/file"},
+		"longer":      {func(root string) error { return os.WriteFile(root+"/b/file", []byte("longer than before"), 0o644) }, "b/file"},
+		"touched":     {func(root string) error { return os.Chtimes(root+"/a", time.Unix(1, 0), time.Unix(1, 0)) }, "a"},
+		"mode":        {func(root string) error { return os.Chmod(root+"/b/file", 0o600) }, "b/file"},
+		"fifo's mode": {func(root string) error { return os.Chmod(root+"/b/fifo", 0o640) }, "b/fifo"},
+		"folder's":    {func(root string) error { return os.Chmod(root+"/b/c", 0o700) }, "b/c"},
+		"root's mode": {func(root string) error { return os.Chmod(root, 0o700) }, "."},
+		"linked":      {func(root string) error { return os.Link(root+"/b/file", root+"/b/c/x.swp") }, "b/file"}, // its ctime
+		"added":       {func(root string) error { return os.WriteFile(root+"/b/c/new", nil, 0o644) }, "b/c/new"},
+		"folder":      {func(root string) error { return os.Mkdir(root+"/b/c/new", 0o755) }, "b/c/new"},
+		"removed":     {func(root string) error { return os.Remove(root + "/b/c/d") }, "b/c/d"},
+		"moved":       {func(root string) error { return os.Rename(root+"/b", root+"/z") }, "b"},
+		"retargeted": {func(root string) error {
+			return errors.Join(os.Remove(root+"/b/link"), os.Symlink("b", root+"/b/link"))
+		}, "b/link"},
+		"replaced, with the times of before": {func(root string) error {
+			was, err := os.Stat(root + "/b/file")
+			return errors.Join(err, os.WriteFile(root+"/x.swp", []byte("B/FILE"), 0o644), chtimes(root+"/x.swp", was), os.Rename(root+"/x.swp", root+"/b/file"))
+		}, "b/file"},
+		"a folder of other files in its place": {func(root string) error {
+			was, err := os.Stat(root + "/b")
+			return errors.Join(err, os.Mkdir(root+"/x.swp", 0o755), os.WriteFile(root+"/x.swp/file", []byte("B/FILE"), 0o644), chtimes(root+"/x.swp", was),
+				unix.Renameat2(unix.AT_FDCWD, root+"/x.swp", unix.AT_FDCWD, root+"/b", unix.RENAME_EXCHANGE))
+		}, "b/"},
+		"another tree": {func(root string) error {
+			return errors.Join(os.Rename(root, root+".old"), os.Mkdir(root, 0o755))
+		}, "a"},
+		"a folder touched":  {func(root string) error { return os.Chtimes(root+"/b", time.Unix(1, 0), time.Unix(1, 0)) }, ""},
+		"excluded, added":   {func(root string) error { return os.WriteFile(root+"/b/c/x.swp", nil, 0o644) }, ""},
+		"excluded, changed": {func(root string) error { return os.WriteFile(root+"/b/y.swp", []byte("new"), 0o644) }, ""},
+		"excluded, removed": {func(root string) error { return os.Remove(root + "/b/y.swp") }, ""},
+		"come and gone": {func(root string) error {
+			return errors.Join(os.WriteFile(root+"/b/c/new", nil, 0o644), os.Remove(root+"/b/c/new"))
+		}, ""},
+	}
+	for name, test := range edits {
+		for _, aged := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, aged %t", name, aged), func(t *testing.T) {
+				root := t.TempDir() + "/tree"
+				plant(t, root, "a", "b/file", "b/c/d", "b/y.swp", "b/link -> c")
+				if err := unix.Mkfifo(root+"/b/fifo", 0o600); err != nil {
+					t.Fatal(err)
+				}
+				local := &Local{Root: root, Exclude: []string{"*.swp"}}
+				w := &walk{local: local, hash: true}
+				if err := w.walk(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if aged {
+					w.taken += int64(time.Hour)
+				}
+				tick(t, root+"/b/fifo")
+				if err := test.edit(root); err != nil {
+					t.Fatal(err)
+				}
+				err := w.again(t.Context())
+				second, listErr := local.List(t.Context())
+				if listErr == nil {
+					listErr = same(w.manifest(), second)
+				}
+				if errors.Is(err, ErrChanging) != errors.Is(listErr, ErrChanging) || err != nil && !errors.Is(err, ErrChanging) {
+					t.Errorf("the second look finds %v, a second listing %v", err, listErr)
+				}
+				if (err == nil) != (test.names == "") || err != nil && !strings.HasPrefix(err.Error(), test.names) {
+					t.Errorf("err = %v, not of %q", err, test.names)
+				}
+			})
+		}
+	}
+}
+
+// A scan looks again after its last read.
+//
+// Seen to fail with: the second look before the large files are hashed; no second look.
+func TestScanLooksAgain(t *testing.T) {
+	root := t.TempDir()
+	plant(t, root, "a", "b/file")
+	tick(t, root+"/b/file")
+	var opened atomic.Int32
+	local := &Local{Root: root, opened: func(string) { opened.Add(1) }}
+	local.hashed = func() {
+		if n := opened.Load(); n != 3 { // the large one twice: at first for its size
+			t.Errorf("looked again after %d files were opened", n)
+		}
+		if err := os.WriteFile(root+"/b/file", []byte("B/FILE"), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.Truncate(root+"/a", contentBuffer+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Scan(t.Context(), local, nil, false, false); !errors.Is(err, ErrChanging) || !strings.Contains(err.Error(), "b/file") {
+		t.Errorf("err = %v", err)
+	}
+	before, _ := scan(t, &Local{Root: root}, nil, false)
+	local.hashed = func() { t.Error("looked again, with nothing read") }
+	opened.Store(0)
+	if _, work := scan(t, local, later(before), false); work.Hashed != 0 || opened.Load() != 0 {
+		t.Errorf("%+v, %d files opened", work, opened.Load())
 	}
 }
 

@@ -49,7 +49,6 @@ type walk struct {
 	local     *Local
 	checkouts bool // only folders are found, and which of them hold a .git
 	hash      bool // small files are hashed as they are found
-	sparse    bool // also those that are mostly holes
 
 	excluded func(path string, folder bool) bool
 	root     int
@@ -189,7 +188,7 @@ func (w *walk) read(ctx context.Context, at *folder, v *visited, r *reader) erro
 	}); err != nil {
 		return err
 	}
-	v.entries = slices.Clone(r.entries)
+	v.entries = slices.Clone(r.entries) // no larger than it must be: they are kept until the end of the scan
 	slices.SortFunc(v.entries, func(a, b manifest.Entry) int { return strings.Compare(a.Path, b.Path) })
 	for i := 1; i < len(v.entries); i++ {
 		if v.entries[i].Path == v.entries[i-1].Path {
@@ -201,7 +200,7 @@ func (w *walk) read(ctx context.Context, at *folder, v *visited, r *reader) erro
 }
 
 // most is how many files of one folder are hashed as they are found. The others of a large folder are hashed by all workers.
-const most = 1000
+const most = 256
 
 // entry returns what a path is, and whether it is one of the tree.
 func (w *walk) entry(ctx context.Context, dir int, path, name string, kind byte, r *reader) (e manifest.Entry, here bool, err error) {
@@ -228,8 +227,8 @@ func (w *walk) entry(ctx context.Context, dir int, path, name string, kind byte,
 	return e, true, err
 }
 
-// hashFound returns what a file is, with its hash if it is small and has no other name. What it is before and
-// after it is read need not be compared here: it is looked at once more when all files have been read.
+// hashFound returns what a file is, with its hash if it is small and has no other name; a small one is never mostlyHoles. What
+// it is before and after it is read need not be compared here: it is looked at once more when all files have been read.
 func (w *walk) hashFound(ctx context.Context, dir int, path, name string, st *unix.Stat_t, r *reader) (manifest.Entry, error) {
 	if w.local.opened != nil {
 		w.local.opened(path)
@@ -243,7 +242,7 @@ func (w *walk) hashFound(ctx context.Context, dir int, path, name string, st *un
 		return manifest.Entry{}, cannot("read", path, err)
 	}
 	e, err := entry(path, st)
-	if err == nil && e.Type == manifest.File && e.Links == 1 && e.Size <= contentBuffer && (w.sparse || !mostlyHoles(&e)) {
+	if err == nil && e.Type == manifest.File && e.Links == 1 && e.Size <= contentBuffer {
 		e.Hash, err = r.content.hash(ctx, fd, path, e.Size)
 	}
 	return e, err
