@@ -66,6 +66,7 @@ type Pools interface {
 type Receipts interface {
 	PutReceipt(ctx context.Context, r pooling.Receipt) error
 	DropReceipt(ctx context.Context, run, host string) error
+	Receipts(ctx context.Context) ([]pooling.Receipt, error)
 }
 
 // Do implements Doer. Nothing begins without the lock, except to put back what is ours: that is safe
@@ -85,6 +86,8 @@ func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
 		return h.rollback(ctx, step)
 	case rollout.StepQuarantine:
 		return h.quarantine(ctx, step)
+	case rollout.StepRelease:
+		return h.release(ctx, step)
 	case rollout.StepCheck:
 		return h.check(ctx, step)
 	case rollout.StepObserve:

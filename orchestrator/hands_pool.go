@@ -147,21 +147,26 @@ func written(objects []pooling.Object) []rollout.Object {
 	return out
 }
 
-// repool puts the host's objects back as its receipts say, unless the host is not healthy. A host of
-// which we hold nothing needs no health: nothing will be changed.
+// repool puts the host's objects back as its receipts say.
 func (h *Hands) repool(ctx context.Context, step rollout.Step) rollout.Event {
+	return h.putBack(ctx, h.Plan.Run, step)
+}
+
+// putBack puts back what of the step's objects bears the mark of a run, unless the host is not healthy. A host of which that run
+// holds nothing needs no health: nothing will be changed.
+func (h *Hands) putBack(ctx context.Context, run string, step rollout.Step) rollout.Event {
 	if h.Health != nil {
 		found, err := h.Pools.Observe(ctx, step.Host)
 		if err != nil {
 			return restoreFailure(ctx, err)
 		}
-		if slices.ContainsFunc(found, h.holds) {
+		if slices.ContainsFunc(found, func(o pooling.Object) bool { return heldBy(o, run) }) {
 			if e, healthy := h.healthy(ctx, step.Host); !healthy {
 				return e
 			}
 		}
 	}
-	restored, err := h.Pools.Restore(ctx, h.Plan.Run, objects(step.Objects))
+	restored, err := h.Pools.Restore(ctx, run, objects(step.Objects))
 	if err != nil {
 		return restoreFailure(ctx, err)
 	}
@@ -169,16 +174,16 @@ func (h *Hands) repool(ctx context.Context, step rollout.Step) rollout.Event {
 		return failure(rollout.Unhealthy, err)
 	}
 	if h.Receipts != nil {
-		if err := h.Receipts.DropReceipt(ctx, h.Plan.Run, step.Host); err != nil {
+		if err := h.Receipts.DropReceipt(ctx, run, step.Host); err != nil {
 			return restoreFailure(ctx, err)
 		}
 	}
 	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(named(restored, step.Objects), "; ")}
 }
 
-func (h *Hands) holds(o pooling.Object) bool {
+func heldBy(o pooling.Object, run string) bool {
 	fields, err := o.Fields()
-	return err == nil && fields.Marker == h.Plan.Run
+	return err == nil && fields.Marker == run
 }
 
 func (h *Hands) healthy(ctx context.Context, name string) (rollout.Event, bool) {

@@ -199,7 +199,7 @@ func (w *workbench) Do(ctx context.Context, step rollout.Step) rollout.Event {
 		e = rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Pass}
 	case rollout.StepLook, rollout.StepRollback:
 		e = rollout.Event{Kind: rollout.StepDone}
-	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine:
+	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease:
 		e = w.hands.Do(ctx, step)
 	}
 	if do != nil {

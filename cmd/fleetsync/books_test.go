@@ -127,7 +127,7 @@ func (b *books) start(e rollout.Event) {
 	}
 	b.flying[e.Step] = e
 	kind := b.kind(e)
-	if b.stopped != "" && kind != rollout.StepRepool && kind != rollout.StepRollback && kind != rollout.StepQuarantine {
+	if b.stopped != "" && kind != rollout.StepRepool && kind != rollout.StepRollback && kind != rollout.StepQuarantine && kind != rollout.StepRelease {
 		b.wrong("event %d: %s starts although %s", e.Seq, e.Step, b.stopped)
 	}
 	switch kind {
@@ -162,7 +162,7 @@ func (b *books) start(e rollout.Event) {
 		if b.forced() || b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("sync/"+e.Host)] == 0 {
 			b.wrong("event %d: %s is rolled back without a reason", e.Seq, e.Host)
 		}
-	case rollout.StepQuarantine:
+	case rollout.StepQuarantine, rollout.StepRelease:
 		if b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("rollback/"+e.Host)] == 0 || b.rolled[e.Host] {
 			b.wrong("event %d: %s is quarantined without a reason", e.Seq, e.Host)
 		}
@@ -190,7 +190,7 @@ func (b *books) wantLookedAt(e rollout.Event) {
 
 func (b *books) kind(e rollout.Event) rollout.StepKind {
 	for _, kind := range []rollout.StepKind{
-		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine,
+		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
 	} {
 		if e.Host != "" && string(e.Step) == string(kind)+"/"+e.Host {
 			return kind
@@ -308,7 +308,7 @@ func (b *books) end(e, began rollout.Event) {
 		b.wrong("event %d: %s failed without a reason", e.Seq, e.Step)
 	}
 	switch b.kind(e) {
-	case rollout.StepLook, rollout.StepQuarantine:
+	case rollout.StepLook, rollout.StepQuarantine, rollout.StepRelease:
 	case rollout.StepRollback:
 		if done {
 			b.rolled[e.Host] = true

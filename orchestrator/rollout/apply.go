@@ -128,14 +128,12 @@ func (s *State) stepStarted(e Event) error {
 		if err := s.undoStarted(f.host, e); err != nil {
 			return err
 		}
-	case StepQuarantine:
+	case StepQuarantine, StepRelease:
 		f.host = s.index[name]
-		q := s.hosts[f.host].quarantine
-		if q == nil {
-			return fmt.Errorf("nothing is wrong with the host")
+		if q := s.hosts[f.host].quarantine; q == nil || q.out != (kind == StepRelease) {
+			return fmt.Errorf("the host is in no quarantine that is to begin or end")
 		}
-		q.running, s.hosts[f.host].takings = true, e.Attempt
-		s.depools++
+		s.castStarted(f.host, kind, e.Attempt)
 	case StepObserve, StepDepool, StepRepool:
 		f.host = s.index[name]
 		p := s.hosts[f.host].pool
@@ -164,7 +162,7 @@ func (s *State) parse(e Event) (StepKind, string, error) {
 		if _, ok := s.index[e.Host]; !ok {
 			return "", "", fmt.Errorf("the plan has no host %q", e.Host)
 		}
-		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepLook, StepRollback, StepQuarantine} {
+		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepLook, StepRollback, StepQuarantine, StepRelease} {
 			if e.Step == stepID(kind, e.Host) {
 				return kind, e.Host, nil
 			}
@@ -201,8 +199,8 @@ func (s *State) stepEnded(e Event) error {
 		s.lookEnded(f.host, e, done)
 	case StepRollback:
 		s.undoEnded(f.host, e, done)
-	case StepQuarantine:
-		s.quarantineEnded(f.host, e, done)
+	case StepQuarantine, StepRelease:
+		s.castEnded(f.host, f.kind, e, done)
 	case StepObserve, StepDepool, StepRepool:
 		if f.kind == StepDepool {
 			s.depools--
@@ -283,6 +281,7 @@ func (s *State) gaveUp(i int, what string) {
 	if h := s.Plan.Hosts[i]; h.Role == RoleCanary {
 		s.decide(Fail, fmt.Sprintf("canary %s cannot be %s: %s", h.Name, what, s.hosts[i].err))
 	}
+	s.unfit(i)
 }
 
 // settle records that a host has been synced or has failed for good.
@@ -344,7 +343,7 @@ func (s *State) resumed(at time.Time) {
 		case StepLook:
 			s.hosts[f.host].look.running = false
 			s.pulled(f.host)
-		case StepQuarantine:
+		case StepQuarantine, StepRelease:
 			s.hosts[f.host].quarantine.running = false
 		case StepObserve, StepDepool, StepRepool:
 		}
@@ -390,9 +389,7 @@ func (s *State) reopen() {
 		if h.pool != nil {
 			h.pool.refused, h.pool.refusal = false, ""
 		}
-		if h.quarantine != nil && !h.quarantine.done {
-			h.quarantine = nil
-		}
+		s.castAgain(i)
 		if h.sync == failed && h.fleet {
 			s.fleetLeft++
 		}

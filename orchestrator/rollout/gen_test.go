@@ -94,6 +94,15 @@ func anOrder(t *rapid.T, sound bool) order {
 			}
 		}
 	}
+	o.request.Quarantine = []inventory.Quarantine{"", inventory.QuarantineNone, inventory.QuarantineCanaries, inventory.QuarantineAll}[pick(t, 4, "quarantine")]
+	if dice(t, 20, "quarantined") {
+		o.request.Quarantined = map[string]string{}
+		for _, h := range f.Hosts {
+			if dice(t, 10, "quarantined") {
+				o.request.Quarantined[h.Name] = "r0"
+			}
+		}
+	}
 	if dice(t, 10, "from") {
 		o.request.Origin = f.Masters[upTo(t, len(f.Masters)-1, "origin")].Host
 	}

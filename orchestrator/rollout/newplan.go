@@ -42,6 +42,8 @@ type Request struct {
 	Drain time.Duration // between a depool and the proxy's first use
 
 	OnForeignEdit inventory.ForeignEdit
+	Quarantine    inventory.Quarantine // whom to take out of their pools because they have no good tree; empty: canaries
+	Quarantined   map[string]string    // hosts that are out of their pools for that, and the runs that took them out
 }
 
 // Values that a plan has and a policy does not set.
@@ -64,7 +66,7 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
 		Origin: b.origin, Limit: r.Limit, From: r.From, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
-		Tree: r.Tree, Delta: r.Delta, Override: r.Override, Quarantine: r.Tree != nil && r.Pools,
+		Tree: r.Tree, Delta: r.Delta, Override: r.Override, Quarantine: r.Tree != nil && r.Pools && r.Quarantine != inventory.QuarantineNone, QuarantineAll: r.Pools && r.Quarantine == inventory.QuarantineAll,
 		Limits: limits(settings, r), Gate: gateOf(settings),
 	}
 	b.hosts(p)
@@ -292,6 +294,9 @@ func (b *builder) castProxies() error {
 		case b.request.Down[p.Host] != "":
 			b.leaveOut(p.Host, "is down: "+b.request.Down[p.Host])
 			continue
+		case b.request.Quarantined[p.Host] != "":
+			b.leaveOut(p.Host, "is out of its pools since run "+b.request.Quarantined[p.Host]+", because it had no good tree")
+			continue
 		case spare:
 			b.leaveOut(p.Host, reason)
 			if candidates++; full.Host == "" {
@@ -374,6 +379,10 @@ func (b *builder) hosts(p *Plan) {
 			Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack,
 			Slots: b.slots[h.Name], Pooled: role == RoleProxy && b.pooled(h.Name),
 			Keep: b.keeps(h.Name), Verify: b.verifies(h.Name, fleet),
+		}
+		if run := b.request.Quarantined[h.Name]; run != "" && role != RoleMaster {
+			// It comes back by its tree, so that is looked at.
+			host.Quarantined, host.Verify = run, b.request.Tree != nil
 		}
 		if why := b.request.Down[h.Name]; why != "" && h.Name != b.origin {
 			host.Down, host.Slots, host.Keep, host.Verify = why, 0, false, false

@@ -135,7 +135,7 @@ func cast(o order) casting {
 		c.budget(o)
 		return c
 	}
-	could := keep(rest, isProxy)
+	could := keep(rest, func(name string) bool { return isProxy(name) && o.request.Quarantined[name] == "" })
 	c.proxies = keep(could, func(name string) bool {
 		return !slices.ContainsFunc(o.request.Left, func(l rollout.Left) bool { return l.Host == name })
 	})
@@ -229,8 +229,11 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 	if plan.Tree != o.request.Tree || plan.Delta != o.request.Delta || plan.Override != o.request.Override || plan.Undoes != "" {
 		t.Fatalf("of the source the plan says %+v, %+v, override %q, undoes %q", plan.Tree, plan.Delta, plan.Override, plan.Undoes)
 	}
-	if plan.Quarantine != (o.request.Tree != nil && o.request.Pools) {
-		t.Fatalf("canaries are quarantined: %v, with pools %v and a tree %v", plan.Quarantine, o.request.Pools, o.request.Tree)
+	if plan.Quarantine != (o.request.Tree != nil && o.request.Pools && o.request.Quarantine != inventory.QuarantineNone) {
+		t.Fatalf("canaries are quarantined: %v, with pools %v, a tree %v and %q", plan.Quarantine, o.request.Pools, o.request.Tree, o.request.Quarantine)
+	}
+	if plan.QuarantineAll != (o.request.Pools && o.request.Quarantine == inventory.QuarantineAll) {
+		t.Fatalf("everybody is quarantined: %v, with pools %v and %q", plan.QuarantineAll, o.request.Pools, o.request.Quarantine)
 	}
 	survives(t, plan)
 }
@@ -263,14 +266,18 @@ func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
 	}
 	var want []rollout.Host
 	for _, h := range o.fleet.Hosts {
+		quarantined := o.request.Quarantined[h.Name]
+		if roles[h.Name] == rollout.RoleMaster || c.down[h.Name] == rollout.RoleMaster {
+			quarantined = ""
+		}
 		if role := c.down[h.Name]; role != "" {
-			want = append(want, rollout.Host{Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Down: o.request.Down[h.Name]})
+			want = append(want, rollout.Host{Quarantined: quarantined, Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Down: o.request.Down[h.Name]})
 			continue
 		}
 		if role := roles[h.Name]; role != "" {
 			want = append(want, rollout.Host{
 				Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Slots: c.slots[h.Name], Pooled: slices.Contains(c.pooled, h.Name),
-				Keep: c.keeps(o, h.Name), Verify: c.verifies(o, h.Name),
+				Keep: c.keeps(o, h.Name), Verify: c.verifies(o, h.Name) || quarantined != "" && o.request.Tree != nil, Quarantined: quarantined,
 			})
 		}
 	}

@@ -35,8 +35,9 @@ func Next(s *State, now time.Time) Decision {
 		}
 	}
 	d.mend()
+	d.outcasts()
 	d.stops()
-	d.Done = ended && len(s.flights) == 0 && len(d.Start) == 0 && !slices.ContainsFunc(s.pooled, s.restorable) && !s.mending()
+	d.Done = ended && len(s.flights) == 0 && len(d.Start) == 0 && !slices.ContainsFunc(s.pooled, s.restorable) && !s.mending() && !s.casting()
 	return d.Decision
 }
 
@@ -259,7 +260,7 @@ func (d *decider) stops() {
 			if s.abort >= AbortNow || decided {
 				d.Stop = append(d.Stop, id)
 			}
-		case StepObserve, StepDepool, StepRepool, StepQuarantine: // short, and never left half-way
+		case StepObserve, StepDepool, StepRepool, StepQuarantine, StepRelease: // short, and never left half-way
 		}
 	}
 	slices.Sort(d.Stop)

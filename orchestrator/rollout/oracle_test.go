@@ -124,12 +124,13 @@ type undo struct {
 	due       time.Time
 }
 
-// quarantine is what is known of taking out a canary that has no good tree.
+// quarantine is what is known of taking out a host that has no good tree, and of putting it back once it has.
 type quarantine struct {
-	wanted, running, done, gaveUp bool
-	starts, fails                 int
-	due                           time.Time
-	why, err                      string
+	wanted, running, out, gaveUp bool // out: of its pools, wanted or not
+	later                        bool // once the proxies are back: its pools could not spare it
+	starts, releases, fails      int
+	due                          time.Time
+	why, err                     string
 }
 
 func newBooks(t *rapid.T, plan *rollout.Plan) *books {
@@ -144,6 +145,12 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 		if h.Down != "" {
 			b.down++
 			a.err = h.Down
+			if plan.QuarantineAll && h.Role != rollout.RoleMaster {
+				a.quarantine.wanted, a.quarantine.why = true, h.Down
+			}
+		}
+		if h.Quarantined != "" {
+			a.quarantine.out, a.quarantine.why = true, "since run "+h.Quarantined
 		}
 	}
 	for i, stage := range plan.Stages {
@@ -214,10 +221,22 @@ func (b *books) condemned(a *account) bool {
 	return a.undo.wanted && !a.restored && !a.undo.gaveUp && b.abort < rollout.AbortNow
 }
 
-// quarantinable says whether a canary is to be taken out of its pools, now or later.
-func (b *books) quarantinable(a *account) bool {
+// banishable says whether a host is to be taken out of its pools for its tree, now or later.
+func (b *books) banishable(a *account) bool {
 	q := a.quarantine
-	return q.wanted && !q.done && !q.gaveUp && b.abort < rollout.AbortNow
+	return q.wanted && !q.out && !q.gaveUp && b.abort < rollout.AbortNow
+}
+
+// releasable says whether a host is to come back, now or later: it has the tree, and as a canary with the gate's consent.
+func (b *books) releasable(a *account) bool {
+	q := a.quarantine
+	good := a.tree && (a.Role != rollout.RoleCanary || b.verdict == rollout.Pass || b.verdict != "" && b.plan.Force != "")
+	return q.out && good && !q.gaveUp && b.abort < rollout.AbortNow
+}
+
+// othersOut says whether proxies other than this host are out of their pools to serve, and not given up.
+func (b *books) othersOut(a *account) bool {
+	return slices.ContainsFunc(b.order, func(o *account) bool { return o != a && o.held && !o.given })
 }
 
 // fleetOpen counts the hosts that the proxies are for and that are not settled.
@@ -293,7 +312,7 @@ func (b *books) reached(stage int) bool {
 				if b.depooled || b.fleetOpen() == 0 {
 					break // what is edited later is not waited for, nor what nobody needs
 				}
-				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.silent && !a.failed && !a.given {
+				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.silent && !a.failed && !a.given && !a.quarantine.out {
 					return false
 				}
 			}
@@ -383,8 +402,8 @@ func (b *books) ended(e rollout.Event) {
 		b.lookEnded(a, e, done)
 	case rollout.StepRollback:
 		b.undoEnded(a, e, done)
-	case rollout.StepQuarantine:
-		b.quarantineEnded(a, e, done)
+	case rollout.StepQuarantine, rollout.StepRelease:
+		b.castEnded(a, e, done)
 	case rollout.StepObserve:
 		a.observed = done
 		if !done {
@@ -535,24 +554,42 @@ func (b *books) undoEnded(a *account, e rollout.Event, done bool) {
 		b.gaveUp(a)
 		return
 	}
-	if b.plan.Quarantine && !a.quarantine.done {
-		a.quarantine.wanted, a.quarantine.why = true, e.Error
+	if q := &a.quarantine; b.plan.Quarantine && !q.out && !q.wanted {
+		q.wanted, q.why = true, e.Error
 	}
 }
 
-func (b *books) quarantineEnded(a *account, e rollout.Event, done bool) {
+func (b *books) castEnded(a *account, e rollout.Event, done bool) {
 	q := &a.quarantine
-	q.running, q.done = false, done
-	if done {
+	q.running, q.later = false, false
+	took := e.Step == rollout.StepID("quarantine/"+a.Name)
+	switch {
+	case done && took && len(e.Objects) == 0:
+		if q.gaveUp, q.err = true, e.Detail; !a.undo.gaveUp {
+			*q = quarantine{starts: q.starts, releases: q.releases}
+		}
+		b.tally["in no pool"]++
+	case done && took:
+		if a.held {
+			b.tally["quarantined from serving"]++
+		}
+		q.out, q.err, q.fails = true, "", 0
+		a.held, a.took, a.back = false, false, true
 		b.tally["quarantined"]++
-		return
-	}
-	q.err = e.Error
-	q.fails++
-	q.due = e.At.Add(b.backoff(q.fails))
-	q.gaveUp = e.Class == rollout.Capacity || e.Class == rollout.Permanent || q.fails >= b.limits.Attempts
-	if q.gaveUp {
-		b.tally["cannot be quarantined"]++
+	case done:
+		*q = quarantine{starts: q.starts, releases: q.releases, due: q.due}
+		b.tally["released"]++
+	case e.Class == rollout.Capacity && b.othersOut(a):
+		q.later = true
+		b.tally["quarantined later"]++
+	default:
+		q.err = e.Error
+		q.fails++
+		q.due = e.At.Add(b.backoff(q.fails))
+		q.gaveUp = e.Class == rollout.Capacity || e.Class == rollout.Permanent || q.fails >= b.limits.Attempts
+		if q.gaveUp {
+			b.tally[fmt.Sprintf("given up: taken out %v", took)]++
+		}
 	}
 }
 
@@ -621,6 +658,9 @@ func (b *books) gaveUp(a *account) {
 	}
 	if a.Role == rollout.RoleCanary {
 		b.decide(rollout.Fail)
+	}
+	if q := &a.quarantine; b.plan.QuarantineAll && a.Role != rollout.RoleMaster && !a.undo.wanted && !q.out && !q.wanted {
+		q.wanted, q.why = true, a.err
 	}
 }
 
@@ -746,8 +786,10 @@ func (b *books) resumed() {
 // again, and a canary that the gate condemned begins again; numbers of attempts go on.
 func (b *books) reopened(a *account) {
 	a.left, a.blamed, a.refused = false, 0, false
-	if !a.quarantine.done {
-		a.quarantine = quarantine{starts: a.quarantine.starts}
+	if q := &a.quarantine; q.out || a.Down != "" {
+		q.fails, q.due, q.gaveUp, q.later = 0, time.Time{}, false, false
+	} else {
+		*q = quarantine{starts: q.starts, releases: q.releases}
 	}
 	back := a.restored && !b.undoing()
 	if back {
@@ -773,7 +815,8 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 		if b.flights[step.ID] != "" {
 			b.t.Fatalf("P9: %s is started while it is in flight", step.ID)
 		}
-		mends := (step.Kind == rollout.StepRollback || step.Kind == rollout.StepQuarantine) && b.abort < rollout.AbortNow && !b.undoing()
+		mends := (step.Kind == rollout.StepRollback || step.Kind == rollout.StepQuarantine || step.Kind == rollout.StepRelease) &&
+			b.abort < rollout.AbortNow && !b.undoing()
 		if b.stopped() && step.Kind != rollout.StepRepool && !mends {
 			b.t.Fatalf("P4 bounds hold: %s starts after the run was stopped (%s, abort %d)", step.ID, b.halt, b.abort)
 		}
@@ -794,8 +837,8 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 			b.lookStarts(step, a)
 		case rollout.StepRollback:
 			b.undoStarts(step, a)
-		case rollout.StepQuarantine:
-			b.quarantineStarts(step, a)
+		case rollout.StepQuarantine, rollout.StepRelease:
+			b.castStarts(step, a)
 		}
 	}
 	b.again()
@@ -812,7 +855,7 @@ func (b *books) again() {
 	}
 	for _, a := range b.order {
 		waits := a.held && a.edits > 0 && !a.took && !a.observed && !b.now.Before(a.againAt) && b.depooled
-		gone := a.lost || a.left || a.silent || a.refused || a.failed || a.given || a.failures > 0
+		gone := a.lost || a.left || a.silent || a.refused || a.failed || a.given || a.failures > 0 || a.quarantine.out
 		if waits && !gone && b.flights[rollout.StepID("observe/"+a.Name)] == "" {
 			b.t.Fatalf("P9: %s was put back by somebody, and is not looked at again", a.Name)
 		}
@@ -894,27 +937,46 @@ func (b *books) undoStarts(step rollout.Step, a *account) {
 	u.running, u.starts = true, step.Attempt
 }
 
-func (b *books) quarantineStarts(step rollout.Step, a *account) {
+func (b *books) castStarts(step rollout.Step, a *account) {
 	q := &a.quarantine
+	taken := step.Kind == rollout.StepQuarantine
+	starts := &q.releases
+	if taken {
+		starts = &q.starts
+	}
+	var objects []rollout.Object
+	if a.held {
+		objects = a.receipts
+	}
 	switch {
-	case !b.plan.Quarantine || a.Role != rollout.RoleCanary:
+	case taken && !b.plan.QuarantineAll && (!b.plan.Quarantine || a.Role != rollout.RoleCanary || !a.undo.gaveUp):
 		b.t.Fatalf("P2: %s of what is never taken out so", step.ID)
-	case a.restored || a.tree || a.starts == 0 || !a.undo.gaveUp:
-		b.t.Fatalf("P1: %s of a host that has a good tree", step.ID)
-	case !q.wanted || q.done || q.gaveUp || q.running:
-		b.t.Fatalf("P1: %s is started again: %+v", step.ID, *q)
+	case taken && (a.restored || a.tree || a.Down == "" && (a.starts == 0 || !a.failed)):
+		b.t.Fatalf("P1: %s of a host that has a good tree, or may yet get one", step.ID)
+	case taken && !b.banishable(a) || !taken && !b.releasable(a) || q.running:
+		b.t.Fatalf("P1: %s is started: %+v", step.ID, *q)
 	case q.fails >= b.limits.Attempts:
 		b.t.Fatalf("P4 bounds hold: %s is tried again after %d failures", step.ID, q.fails)
-	case step.Attempt != q.starts+1:
-		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, q.starts)
+	case step.Attempt != *starts+1:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, *starts)
 	case b.now.Before(q.due):
 		b.t.Fatalf("P4 bounds hold: %s is tried again before %v", step.ID, q.due)
+	case !reflect.DeepEqual(step.Objects, objects):
+		b.t.Fatalf("P1 pools come back: %s with %+v, what was first found is %+v", step.ID, step.Objects, objects)
+	case b.poolBusy(a):
+		b.t.Fatalf("P1 pools come back: %s while the host is taken out or put back to serve", step.ID)
+	case taken && q.later && b.othersOut(a):
+		b.t.Fatalf("P2 capacity holds: %s, whose pools cannot spare it before proxies are back", step.ID)
 	}
-	if n := b.takenOut(); n > 1 {
+	if n := b.takenOut(); taken && n > 1 {
 		b.t.Fatalf("P2 capacity holds: %s while another host is being taken out", step.ID)
 	}
-	q.running, q.starts = true, step.Attempt
-	b.tally["quarantines"]++
+	q.running, *starts = true, step.Attempt
+	b.tally[string(step.Kind)+" starts"]++
+}
+
+func (b *books) poolBusy(a *account) bool {
+	return b.flights[rollout.StepID("observe/"+a.Name)] != "" || b.flights[rollout.StepID("depool/"+a.Name)] != "" || b.flights[rollout.StepID("repool/"+a.Name)] != ""
 }
 
 // takenOut is how many hosts are being taken out of their pools just now.
@@ -939,8 +1001,13 @@ func (b *books) mended() {
 		if wanted && !a.syncing && !a.undo.running && !b.now.Before(a.undo.due) && b.syncing < b.limits.Parallel {
 			b.t.Fatalf("P9: %s is to be rolled back, and is not", a.Name)
 		}
-		if b.quarantinable(a) && !a.quarantine.running && !b.now.Before(a.quarantine.due) && b.takenOut() == 0 {
+		q := a.quarantine
+		ready := !q.running && !b.now.Before(q.due)
+		if b.banishable(a) && ready && b.takenOut() == 0 && !b.poolBusy(a) && (!q.later || !b.othersOut(a)) {
 			b.t.Fatalf("P9: %s is to be taken out of its pools, and is not", a.Name)
+		}
+		if b.releasable(a) && ready {
+			b.t.Fatalf("P9: %s has a good tree again, and is not put back", a.Name)
 		}
 	}
 }
@@ -1061,6 +1128,9 @@ func (b *books) observeStarts(step rollout.Step, a *account) {
 	if a.Role != rollout.RoleProxy || !a.Pooled {
 		b.t.Fatalf("P1 pools come back: %s of a host that has nothing to do with pools", step.ID)
 	}
+	if a.quarantine.out {
+		b.t.Fatalf("P1 pools come back: %s of a host in quarantine", step.ID)
+	}
 	if !reflect.DeepEqual(step.Objects, a.receipts) {
 		b.t.Fatalf("P1 pools come back: %s with %+v, its receipts are %+v", step.ID, step.Objects, a.receipts)
 	}
@@ -1104,6 +1174,8 @@ func (b *books) repoolStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P1 pools come back: %s while %d transfers from it are in flight", step.ID, a.serving)
 	case a.syncing:
 		b.t.Fatalf("P1 pools come back: %s while it is being synced", step.ID)
+	case b.banishable(a):
+		b.t.Fatalf("P1 pools come back: %s, which has no good tree and is to stay out", step.ID)
 	case !reflect.DeepEqual(step.Objects, a.receipts):
 		b.t.Fatalf("P1 pools come back: %s with %+v, first found was %+v", step.ID, step.Objects, a.receipts)
 	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.failed && !a.refused:
@@ -1137,7 +1209,7 @@ func (b *books) stops(d rollout.Decision) {
 			must = b.verdict != "" || b.abort >= rollout.AbortNow
 		case rollout.StepLook, rollout.StepRollback:
 			must = b.abort >= rollout.AbortNow
-		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine: // never left half-way
+		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease: // never left half-way
 		}
 		if does := slices.Contains(d.Stop, id); does != must {
 			b.t.Fatalf("P4 bounds hold: %s (%q) is to be ended: %v, is: %v", id, kind, must, does)
@@ -1297,10 +1369,12 @@ func (b *books) unmended(o rollout.Outcome) {
 	var quarantined, mixed []string
 	for _, a := range b.order {
 		switch {
-		case b.condemned(a) || b.quarantinable(a):
-			b.t.Fatalf("P3 the gate holds: done, and canary %s is neither rolled back nor given up", a.Name)
-		case a.quarantine.done:
+		case b.condemned(a) || b.banishable(a) || b.releasable(a):
+			b.t.Fatalf("P3 the gate holds: done, and %s is neither rolled back, taken out, put back nor given up", a.Name)
+		case a.quarantine.out:
 			quarantined = append(quarantined, a.Name)
+		case a.quarantine.wanted && a.held:
+			b.tally["out, and should be in quarantine"]++
 		case a.quarantine.wanted:
 			mixed = append(mixed, a.Name)
 			b.tally["mixed"]++
@@ -1314,7 +1388,7 @@ func (b *books) compareNamed(what string, named []rollout.Named, want []string) 
 	var got []string
 	for _, n := range named {
 		got = append(got, n.Host)
-		if a := b.hosts[n.Host]; a == nil || !strings.Contains(n.Detail, a.quarantine.why) || !a.quarantine.done && !strings.Contains(n.Detail, a.quarantine.err) {
+		if a := b.hosts[n.Host]; a == nil || !strings.Contains(n.Detail, a.quarantine.why) || !strings.Contains(n.Detail, a.quarantine.err) {
 			b.t.Fatalf("P8 truth: %s is named as %s because of %q", n.Host, what, n.Detail)
 		}
 	}
@@ -1385,7 +1459,7 @@ func (b *books) result(o rollout.Outcome) {
 		if b.gated() && b.verdict != rollout.Pass && b.plan.Force == "" {
 			b.t.Fatalf("P3: done, and the gate says %q", b.verdict)
 		}
-		if b.failed+b.down > 0 {
+		if b.failed+b.down+len(o.Quarantined) > 0 {
 			want = rollout.ResultFailed
 		}
 	}

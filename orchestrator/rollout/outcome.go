@@ -8,7 +8,7 @@ type Result string
 // The results.
 const (
 	ResultDone    Result = "done"    // every host has the tree
-	ResultFailed  Result = "failed"  // some hosts failed, within the budget
+	ResultFailed  Result = "failed"  // some hosts failed, within the budget, or are in quarantine
 	ResultHalted  Result = "halted"  // the gate, the budget or a lost source or lock stopped it
 	ResultAborted Result = "aborted" // somebody asked for it
 )
@@ -167,18 +167,7 @@ func (s *State) Outcome() Outcome {
 		case Syncing:
 			o.Counts.Unknown++
 		}
-		if q := h.quarantine; q != nil {
-			n := Named{Host: s.Plan.Hosts[i].Name, Detail: q.why}
-			if q.done {
-				o.Quarantined = append(o.Quarantined, n)
-			} else {
-				n.Detail += "; it is not out of its pools"
-				if q.err != "" {
-					n.Detail += ": " + q.err
-				}
-				o.Mixed = append(o.Mixed, n)
-			}
-		}
+		s.castNamed(i, &o)
 		if h.stats != nil {
 			o.Bytes += h.stats.Bytes
 		}
@@ -200,7 +189,7 @@ func (s *State) Outcome() Outcome {
 		o.Result, o.Why = ResultHalted, s.haltWhy
 	case s.abort > 0:
 		o.Result, o.Why = ResultAborted, s.abortWhy
-	case o.Counts.Failed+o.Counts.Down > 0:
+	case o.Counts.Failed+o.Counts.Down+len(o.Quarantined) > 0:
 		o.Result = ResultFailed
 	default:
 		o.Result = ResultDone

@@ -131,15 +131,15 @@ func (s *State) edited(i int, e Event) {
 func (s *State) needed(i int) bool {
 	h := &s.hosts[i]
 	return !s.stopping() && s.fleetLeft > 0 && !h.pool.refused && h.pool.status != poolStuck &&
-		!h.source.lost && !h.source.dropped && !h.source.silent && h.sync != failed
+		!h.source.lost && !h.source.dropped && !h.source.silent && h.sync != failed && !s.inQuarantine(i)
 }
 
 // restorable says whether proxy i is to be repooled now or later, and no longer used. One that is silent has no users to
-// come back to, and may be well again at the end.
+// come back to, and may be well again at the end; one that has no good tree stays out.
 func (s *State) restorable(i int) bool {
 	h := &s.hosts[i]
 	asleep := h.source.silent && !s.stopping() && s.fleetLeft > 0
-	return h.pool.held && h.pool.status != poolStuck && !s.needed(i) && !asleep
+	return h.pool.held && h.pool.status != poolStuck && !s.needed(i) && !asleep && !s.banishable(i)
 }
 
 // poolFailed records that a step on the pool objects of a proxy failed.

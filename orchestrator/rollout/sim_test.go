@@ -46,7 +46,7 @@ type ending struct {
 	class   rollout.Class // empty: done
 	blame   bool
 	verdict rollout.Verdict
-	partly  bool // a failed change of pool objects reached the first of them
+	partly  bool // a failed change of pool objects reached the first of them; a quarantine that goes well finds none
 	detail  string
 }
 
@@ -200,7 +200,7 @@ func (s *sim) run() {
 // not, somebody may abort the run just then, or the lock be lost.
 func (s *sim) alarmed() bool {
 	mends := func(f *flight) bool {
-		return f.step.Kind == rollout.StepLook || f.step.Kind == rollout.StepRollback || f.step.Kind == rollout.StepQuarantine
+		return f.step.Kind == rollout.StepLook || f.step.Kind == rollout.StepRollback || f.step.Kind == rollout.StepQuarantine || f.step.Kind == rollout.StepRelease
 	}
 	if s.luck.alarm == 0 || !slices.ContainsFunc(s.flights, mends) || !dice(s.t, s.luck.alarm, "alarm") {
 		return false
@@ -365,9 +365,10 @@ func (s *sim) fly(step rollout.Step) *flight {
 				rollout.Transient, rollout.Transient, rollout.Transient, rollout.Busy, rollout.Permanent, rollout.Unhealthy,
 			}[pick(s.t, 6, "class")]
 		}
-	case rollout.StepQuarantine:
+	case rollout.StepQuarantine, rollout.StepRelease:
 		if f.does.detail = ""; dice(s.t, 30, "out already") {
 			f.does.detail = "it was out already"
+			f.does.partly = s.pools[step.Host] == nil
 		}
 		if dice(s.t, s.luck.quarantine, "quarantine") {
 			f.does.class = []rollout.Class{rollout.Transient, rollout.Conflict, rollout.Capacity, rollout.Permanent}[pick(s.t, 4, "class")]
@@ -433,8 +434,12 @@ func (s *sim) land(f *flight) rollout.Event {
 		e.Objects, class = s.pools.depool(f.step, class, f.does.partly)
 	case rollout.StepRepool:
 		e.Detail = s.pools.repool(f.step, class, f.does.partly)
-	case rollout.StepQuarantine:
+	case rollout.StepQuarantine, rollout.StepRelease:
 		e.Detail = f.does.detail
+		s.pools.cast(f.step, class)
+		if f.step.Kind == rollout.StepQuarantine && class == "" && !f.does.partly {
+			e.Objects = []rollout.Object{{Key: "dc/cluster/service0/" + f.step.Host, Held: true}}
+		}
 	case rollout.StepLook, rollout.StepRollback:
 	}
 	if class != "" {
@@ -601,11 +606,26 @@ func (p pools) repool(step rollout.Step, class rollout.Class, partly bool) (name
 	return named
 }
 
+// cast takes a host out for its tree, or puts it back: as it was before it was taken out, for whatever reason.
+func (p pools) cast(step rollout.Step, class rollout.Class) {
+	for _, o := range p[step.Host] {
+		switch {
+		case class != "":
+		case step.Kind == rollout.StepQuarantine && !o.marked:
+			o.marked, o.before, o.value = true, o.value, `{"weight": 10, "pooled": "no", "fleetsync": "r1"}`
+			o.index++
+		case step.Kind == rollout.StepRelease && o.marked:
+			o.marked, o.value = false, o.before
+			o.index++
+		}
+	}
+}
+
 // finished sees that everything is back as it was, or as somebody else has left it.
 func (p pools) finished(t *rapid.T, b *books) {
 	for host, objects := range p {
-		if b.out[host] {
-			continue
+		if b.out[host] || b.hosts[host].quarantine.out || b.hosts[host].quarantine.starts > 0 && b.abort == rollout.AbortNow {
+			continue // the last: nobody has heard how it ended
 		}
 		for _, o := range objects {
 			if o.marked || o.value != o.before {

@@ -66,8 +66,9 @@ type State struct {
 	haltWhy  string
 	abort    int
 	abortWhy string
-	anyLost  bool // some source was lost: transfers from it may have to be ended
-	mends    bool // the gate has condemned canaries: they are looked through from now on
+	anyLost  bool  // some source was lost: transfers from it may have to be ended
+	mends    bool  // the gate has condemned canaries: they are looked through from now on
+	outcasts []int // hosts that are in quarantine, or are to be
 	named    []Named
 	started  time.Time
 	outcome  *Outcome
@@ -92,6 +93,7 @@ type host struct {
 	undo       undo
 	quarantine *quarantine // nil: its tree is no reason to take it out
 	takings    int         // quarantines started, over all lives of the run
+	releases   int         // likewise
 }
 
 type flight struct {
@@ -118,6 +120,10 @@ func NewState(p *Plan) (*State, error) {
 			return nil, fmt.Errorf("plan %s: host %s is listed twice", p.Run, h.Name)
 		}
 		s.index[h.Name] = i
+		if h.Quarantined != "" {
+			s.outcast(i, "since run "+h.Quarantined)
+			s.hosts[i].quarantine.out = true
+		}
 		if h.Down != "" {
 			s.hosts[i].sync, s.hosts[i].err = down, h.Down
 			s.downs++
@@ -186,6 +192,11 @@ func NewState(p *Plan) (*State, error) {
 		}
 	}
 	s.failures = s.downs
+	for i := range s.hosts {
+		if s.hosts[i].sync == down {
+			s.unfit(i)
+		}
+	}
 	for _, name := range p.Gate.Checks {
 		s.gate.checks = append(s.gate.checks, check{name: name})
 	}

@@ -85,7 +85,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"a rollback that nobody wants", nil, undo, "nothing says that the host is to be rolled back"},
 		{"a rollback during a sync", []rollout.Event{start}, undo, "nothing says that the host is to be rolled back"},
 		{"a rollback of what is back", []rollout.Event{start, fails, undo, undone}, undo, "the host is rolled back"},
-		{"a quarantine without a reason", nil, rollout.Event{Kind: rollout.StepStarted, Step: "quarantine/c", Host: "c", Attempt: 1}, "nothing is wrong with the host"},
+		{"a quarantine without a reason", nil, rollout.Event{Kind: rollout.StepStarted, Step: "quarantine/c", Host: "c", Attempt: 1}, "in no quarantine that is to begin"},
 		{"abort without a level", nil, rollout.Event{Kind: rollout.AbortAsked}, "abort level 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -15,7 +15,8 @@ const (
 
 	StepLook       StepKind = "look"       // see whether a master still has the run's tree
 	StepRollback   StepKind = "rollback"   // put back the tree that a host had before
-	StepQuarantine StepKind = "quarantine" // take a host that has no good tree out of its pools, until somebody has mended it
+	StepQuarantine StepKind = "quarantine" // take a host that has no good tree out of its pools, until it has one
+	StepRelease    StepKind = "release"    // put a host back into its pools that a run took out because it had no good tree
 )
 
 // StepID names a step: its kind and what it is about, as in sync/mw1312 or check/front-page.
@@ -35,7 +36,7 @@ type Step struct {
 	Source  string   // sync: where the tree is taken from
 	Check   string   // check: its name
 	Hosts   []string // check: the canaries that are judged
-	Objects []Object // depool: the objects as last observed; observe, repool: as they were before a depool
+	Objects []Object // depool: the objects as last observed; observe, repool, quarantine of what is out: as they were before a depool
 }
 
 // Object is a pool object as it was found.

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,17 +15,6 @@ type undo struct {
 	due       time.Time
 	gaveUp    bool
 	fresh     bool // put back before the run began again, and not synced since
-}
-
-// quarantine is what a run knows of taking a host that has no good tree out of its pools.
-type quarantine struct {
-	running  bool
-	failures int
-	due      time.Time
-	done     bool
-	gaveUp   bool
-	why      string // the host has no good tree
-	err      string // why the last attempt failed
 }
 
 // condemn wants the canaries rolled back that the run has touched: the gate did not pass.
@@ -44,56 +34,23 @@ func (s *State) condemned(i int) bool {
 	return h.undo.wanted && !h.undo.gaveUp && h.sync != rolledBack && s.abort < AbortNow
 }
 
-// quarantinable says whether a host is to be taken out of its pools now or later.
-func (s *State) quarantinable(i int) bool {
-	q := s.hosts[i].quarantine
-	return q != nil && !q.done && !q.gaveUp && s.abort < AbortNow
-}
+// mending says whether canaries are left to be rolled back after the gate did not pass.
+func (s *State) mending() bool { return s.mends && slices.ContainsFunc(s.canaries, s.condemned) }
 
-// mending says whether something is left to be done for canaries after the gate did not pass.
-func (s *State) mending() bool {
-	if !s.mends {
-		return false
-	}
-	for _, i := range s.canaries {
-		if s.condemned(i) || s.quarantinable(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// mend rolls back canaries, as many at once as hosts may be synced, and takes those out of their pools that
-// cannot be: one at a time, as each is judged by what the one before has left in the pool.
+// mend rolls back canaries, as many at once as hosts may be synced.
 func (d *decider) mend() {
 	s := d.s
 	if !s.mends {
 		return
 	}
 	d.room = s.Plan.Limits.Parallel - s.syncing
-	quarantining := s.depools > 0
 	for _, i := range s.canaries {
-		h := &s.hosts[i]
-		switch {
-		case h.sync == syncing:
-		case s.condemned(i):
-			if h.undo.due.After(d.now) {
-				earliest(&d.Wake, h.undo.due)
-				continue
-			}
-			if d.room > 0 {
-				d.startUndo(i)
-			}
-		case s.quarantinable(i) && !h.quarantine.running && !quarantining:
-			if h.quarantine.due.After(d.now) {
-				earliest(&d.Wake, h.quarantine.due)
-				continue
-			}
-			quarantining = true
-			name := s.Plan.Hosts[i].Name
-			d.Start = append(d.Start, Step{
-				ID: stepID(StepQuarantine, name), Kind: StepQuarantine, Attempt: h.takings + 1, Host: name,
-			})
+		switch h := &s.hosts[i]; {
+		case h.sync == syncing || !s.condemned(i):
+		case h.undo.due.After(d.now):
+			earliest(&d.Wake, h.undo.due)
+		case d.room > 0:
+			d.startUndo(i)
 		}
 	}
 }
@@ -180,8 +137,8 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 		s.gaveUp(i, "rolled back")
 		return
 	}
-	if s.Plan.Quarantine && h.quarantine == nil {
-		h.quarantine = &quarantine{why: "it cannot be rolled back: " + e.Error}
+	if s.Plan.Quarantine {
+		s.outcast(i, "it cannot be rolled back: "+e.Error)
 	}
 }
 
@@ -192,24 +149,4 @@ func (s *State) undoAgain(i int, due time.Time) {
 		return
 	}
 	s.hosts[i].undo.due = due
-}
-
-func (s *State) quarantineEnded(i int, e Event, done bool) {
-	q := s.hosts[i].quarantine
-	q.running = false
-	s.depools--
-	if done {
-		q.done, q.err = true, ""
-		if e.Detail != "" {
-			q.why += " (" + e.Detail + ")"
-		}
-		return
-	}
-	q.err = e.Error
-	if e.Class == Stopped {
-		return
-	}
-	q.failures++
-	q.due = e.At.Add(s.backoff(q.failures))
-	q.gaveUp = e.Class == Capacity || e.Class == Permanent || q.failures >= s.Plan.Limits.Attempts
 }

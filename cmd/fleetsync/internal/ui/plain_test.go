@@ -322,7 +322,7 @@ func TestHostile(t *testing.T) {
 			switch step.Kind {
 			case rollout.StepCheck:
 				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
-			case rollout.StepRollback, rollout.StepQuarantine:
+			case rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease:
 				if step.Attempt == 1 || strings.HasPrefix(step.Host, "mw1017") {
 					return 0, reporttest.Fail(class, evil)
 				}

@@ -213,6 +213,8 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 		s.undo(e)
 	case rollout.StepQuarantine:
 		s.quarantine(e)
+	case rollout.StepRelease:
+		s.release(e)
 	case rollout.StepLook:
 		s.look(e)
 	case rollout.StepCheck:

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
@@ -110,9 +111,11 @@ func (s *story) quarantine(e rollout.Event) {
 	case e.Kind == rollout.StepStarted:
 		s.pools[e.Host] = e.Step
 		return
+	case e.Kind == rollout.StepDone && len(e.Objects) == 0:
+		s.tell(note, "%s: has no good tree; nothing of it is in a pool%s", name(e.Host), detail(e))
 	case e.Kind == rollout.StepDone:
 		s.quarantined = append(s.quarantined, e.Host)
-		s.tell(bad, "%s: in quarantine: it has no good tree, and is out of its pools until somebody puts it back%s", name(e.Host), detail(e))
+		s.tell(bad, "%s: in quarantine: it has no good tree, and is out of its pools until it has one%s", name(e.Host), detail(e))
 	case e.Class == rollout.Stopped:
 	case s.tried(e.Step).again(e, s.plan.Limits):
 		s.tell(bad, "%s: has no good tree, and cannot be taken out of its pools: %s (attempt %d, will be tried again)",
@@ -200,4 +203,21 @@ func (s *story) taken() string {
 		return ""
 	}
 	return fmt.Sprintf(", %s rolled back", text.Count(len(s.undone)))
+}
+
+// release folds that a host is put back that was in quarantine, and has a good tree again.
+func (s *story) release(e rollout.Event) {
+	switch {
+	case e.Kind == rollout.StepStarted:
+		s.pools[e.Host] = e.Step
+		return
+	case e.Kind == rollout.StepDone:
+		s.quarantined = slices.DeleteFunc(s.quarantined, func(host string) bool { return host == e.Host })
+		s.tell(note, "%s: has a good tree again, and is back in its pools%s", name(e.Host), detail(e))
+	case e.Class == rollout.Stopped:
+	default:
+		s.tell(bad, "%s: has a good tree again, and cannot be put back into its pools: %s",
+			name(e.Host), reason(orElse(e.Error, "no reason is known")))
+	}
+	delete(s.pools, e.Host)
 }

@@ -145,7 +145,7 @@ func (p *Play) start(step rollout.Step, now time.Time, held []string) ending {
 			end.Objects = []rollout.Object{o}
 		case rollout.StepSync:
 			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
-		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine:
+		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease:
 		}
 	}
 	e := *end

@@ -1,0 +1,108 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+)
+
+// Pulse tells a run of a source that has fallen silent while it serves. Nobody else would before the attempts' time is up: an
+// rsync whose daemon is gone without a word, as after a power cut, goes on sending keep-alives of its own until TCP gives up
+// after a quarter of an hour, and they keep its --timeout from firing (io.c: check_timeout counts what was written, too;
+// measured with 3.5.0).
+//
+// As an Observer it learns who serves. A source is asked from here, which proves nothing of the way between it and a host; so
+// it counts as silent only if it did answer from here in this run.
+type Pulse struct {
+	Greets func(ctx context.Context, source string) error // asks a source whether it serves
+	World  chan<- rollout.Event
+	Every  time.Duration // between two questions to a source, and how long it may take to answer one; DefaultEvery if 0
+	Silent time.Duration // without an answer, until a source counts as silent; DefaultSilent if 0
+
+	mu     sync.Mutex
+	serves map[string]int // sources → transfers in flight
+}
+
+// The times of a Pulse that has none.
+const (
+	DefaultEvery  = 2 * time.Second
+	DefaultSilent = 8 * time.Second
+)
+
+// Observe implements Observer.
+func (p *Pulse) Observe(e rollout.Event, _ *rollout.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.serves == nil || e.Kind == rollout.RunResumed { // what was in flight died with its run
+		p.serves = map[string]int{}
+	}
+	if e.Source == "" {
+		return
+	}
+	switch e.Kind {
+	case rollout.StepStarted:
+		p.serves[e.Source]++
+	case rollout.StepDone, rollout.StepFailed:
+		if p.serves[e.Source]--; p.serves[e.Source] == 0 {
+			delete(p.serves, e.Source)
+		}
+	default: // of no source
+	}
+}
+
+// serving returns the sources that serve just now.
+func (p *Pulse) serving() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for name := range p.serves {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Watch asks those that serve, all at once, again and again until ctx ends.
+func (p *Pulse) Watch(ctx context.Context) {
+	every, silent := p.Every, p.Silent
+	if every == 0 {
+		every = DefaultEvery
+	}
+	if silent == 0 {
+		silent = DefaultSilent
+	}
+	answered := map[string]time.Time{} // when a source was last asked that did; who has never answered is in no way silent
+	for ctx.Err() == nil {
+		names := p.serving()
+		asked, errs := time.Now(), make([]error, len(names))
+		var asking sync.WaitGroup
+		for i, name := range names {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, every)
+				defer cancel()
+				errs[i] = p.Greets(ctx, name)
+			})
+		}
+		asking.Wait()
+		if ctx.Err() != nil {
+			return
+		}
+		for i, name := range names {
+			last, known := answered[name]
+			switch {
+			case errs[i] == nil:
+				answered[name] = asked
+			case known && asked.Sub(last) >= silent:
+				delete(answered, name)
+				send(ctx, p.World, rollout.Event{
+					Kind: rollout.SourceSilent, Host: name, Error: fmt.Sprintf("no answer for %s: %v", asked.Sub(last).Round(time.Second), errs[i]),
+				})
+			}
+		}
+		pause(ctx, time.Until(asked.Add(every)))
+	}
+}

@@ -1,0 +1,211 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// quarantine is what a run knows of a host that has no good tree and is, or is to be, out of its pools for that: now because
+// of this run, or since an earlier one. A host that gets a good tree after all is put back.
+type quarantine struct {
+	out      bool // of its pools
+	why      string
+	running  bool // it is being taken out or put back
+	failures int  // in succession, of the one or the other
+	due      time.Time
+	gaveUp   bool
+	err      string // why the last attempt failed
+	later    bool   // its pools could not spare it while proxies were out
+}
+
+// outcast wants a host out of its pools until it has a good tree.
+func (s *State) outcast(i int, why string) {
+	h := &s.hosts[i]
+	if h.quarantine != nil {
+		return // it is out, or what is known of it is enough
+	}
+	h.quarantine = &quarantine{why: why}
+	if !slices.Contains(s.outcasts, i) {
+		s.outcasts = append(s.outcasts, i)
+	}
+}
+
+// unfit wants a host out of its pools because it will not get the run's tree, if the plan says so. A canary that will be
+// rolled back gets a good one.
+func (s *State) unfit(i int) {
+	if h := &s.hosts[i]; s.Plan.QuarantineAll && s.Plan.Hosts[i].Role != RoleMaster && !h.undo.wanted {
+		why := "it cannot be synced: "
+		if h.sync == down {
+			why = "it was down: "
+		}
+		s.outcast(i, why+h.err)
+	}
+}
+
+// inQuarantine says whether a host is out of its pools because it had no good tree.
+func (s *State) inQuarantine(i int) bool {
+	q := s.hosts[i].quarantine
+	return q != nil && q.out
+}
+
+// banishable says whether a host is to be taken out of its pools now or later, because it has no good tree.
+func (s *State) banishable(i int) bool {
+	q := s.hosts[i].quarantine
+	return q != nil && !q.out && !q.gaveUp && s.abort < AbortNow
+}
+
+// releasable says whether a host is to be put back now or later, because it has a good tree: on a canary one is good when the
+// gate says so.
+func (s *State) releasable(i int) bool {
+	h := &s.hosts[i]
+	if !s.inQuarantine(i) || h.quarantine.gaveUp || h.sync != synced || s.abort >= AbortNow {
+		return false
+	}
+	return s.Plan.Hosts[i].Role != RoleCanary || s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
+}
+
+// casting says whether some host is still to be taken out or put back because of its tree.
+func (s *State) casting() bool {
+	return slices.ContainsFunc(s.outcasts, func(i int) bool { return s.banishable(i) || s.releasable(i) })
+}
+
+// holds says whether proxies other than i are out of their pools, to serve.
+func (s *State) holds(i int) bool {
+	return slices.ContainsFunc(s.pooled, func(p int) bool {
+		return p != i && s.hosts[p].pool.held && s.hosts[p].pool.status != poolStuck
+	})
+}
+
+// outcasts takes hosts out of their pools that have no good tree, one at a time, as each is judged by what the one before
+// has left in the pool; and puts back those that have one again.
+func (d *decider) outcasts() {
+	s := d.s
+	taking := s.depools > 0 || slices.ContainsFunc(d.Start, func(step Step) bool { return step.Kind == StepDepool })
+	for _, i := range s.outcasts {
+		q := s.hosts[i].quarantine
+		banish, release := s.banishable(i), s.releasable(i)
+		switch {
+		case !banish && !release || q.running:
+		case q.due.After(d.now):
+			earliest(&d.Wake, q.due)
+		case release:
+			d.startCast(StepRelease, i, s.hosts[i].releases)
+		case taking || q.later && s.holds(i) || s.poolBusy(i):
+		default:
+			taking = true
+			d.startCast(StepQuarantine, i, s.hosts[i].takings)
+		}
+	}
+}
+
+// poolBusy says whether a step changes or reads the pool objects of a host just now.
+func (s *State) poolBusy(i int) bool {
+	p := s.hosts[i].pool
+	if p == nil {
+		return false
+	}
+	switch p.status {
+	case poolObserving, poolDepooling, poolRestoring:
+		return true
+	case poolIdle, poolObserved, poolOut, poolBack, poolStuck:
+		return false
+	default:
+		return false
+	}
+}
+
+func (d *decider) startCast(kind StepKind, i, attempts int) {
+	name := d.s.Plan.Hosts[i].Name
+	step := Step{ID: stepID(kind, name), Kind: kind, Attempt: attempts + 1, Host: name}
+	if p := d.s.hosts[i].pool; p != nil && p.held {
+		step.Objects = p.receipts
+	}
+	d.Start = append(d.Start, step)
+}
+
+// castStarted records that a host is being taken out or put back.
+func (s *State) castStarted(i int, kind StepKind, attempt int) {
+	h := &s.hosts[i]
+	h.quarantine.running = true
+	if kind == StepRelease {
+		h.releases = attempt
+		return
+	}
+	h.takings = attempt
+	s.depools++
+}
+
+func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
+	q := s.hosts[i].quarantine
+	q.running, q.later = false, false
+	if kind == StepQuarantine {
+		s.depools--
+	}
+	switch {
+	case done && kind == StepQuarantine && len(e.Objects) == 0:
+		// It is in no pool, or out of all of them because of somebody else: there is nothing to take out, nor to put back. A
+		// canary with a tree that the gate did not pass is named all the same.
+		if q.gaveUp, q.err = true, e.Detail; !s.hosts[i].undo.gaveUp {
+			s.hosts[i].quarantine = nil
+		}
+		return
+	case done:
+		q.out, q.err, q.failures = kind == StepQuarantine, "", 0
+		if e.Detail != "" {
+			q.why += " (" + e.Detail + ")"
+		}
+		if p := s.hosts[i].pool; q.out && p != nil {
+			p.held, p.status = false, poolBack // the end of the run does not put it back
+			s.reconsider(i)
+		}
+		if !q.out {
+			s.hosts[i].quarantine = nil
+		}
+		return
+	case e.Class == Stopped:
+		return
+	case e.Class == Capacity && s.holds(i):
+		q.later = true
+		return
+	}
+	q.err = e.Error
+	q.failures++
+	q.due = e.At.Add(s.backoff(q.failures))
+	q.gaveUp = e.Class == Capacity || e.Class == Permanent || q.failures >= s.Plan.Limits.Attempts
+}
+
+// castAgain forgets what kept a host in quarantine, or out of one, before the run was opened again.
+func (s *State) castAgain(i int) {
+	h := &s.hosts[i]
+	switch q := h.quarantine; {
+	case q == nil:
+	case q.out || h.sync == down:
+		q.failures, q.due, q.gaveUp, q.later = 0, time.Time{}, false, false
+	default:
+		h.quarantine = nil // its tree is tried again
+	}
+}
+
+// castNamed says of a host what is to be said of its quarantine at the end of a run: that it is out, or that it should be.
+func (s *State) castNamed(i int, o *Outcome) {
+	h := &s.hosts[i]
+	q := h.quarantine
+	if q == nil || h.pool != nil && h.pool.held {
+		return // one that could not be put back is named for that
+	}
+	n := Named{Host: s.Plan.Hosts[i].Name, Detail: q.why}
+	switch {
+	case q.out && q.err != "":
+		n.Detail += "; it is not back in its pools: " + q.err
+	case !q.out:
+		n.Detail += "; it is not out of its pools"
+		if q.err != "" {
+			n.Detail += ": " + q.err
+		}
+	}
+	if q.out {
+		o.Quarantined = append(o.Quarantined, n)
+	} else {
+		o.Mixed = append(o.Mixed, n)
+	}
+}
