@@ -2,7 +2,9 @@
 // docs/benchmarks.md. It needs root, Linux and the Debian packages of the programs it compares with: one that is
 // missing is named and left out.
 //
-//	go run ./cmd/fleetlab/bench [-part a,b,c] [-runs 5] [-files 1000] [-bytes-per-file 4096]
+//	go run ./cmd/fleetlab/bench [-part a,b,c] [-runs 5] [-files 1000] [-size 4096]
+//
+// A larger tree shows other limits: -files 20000 -part b -runs 1 takes some minutes.
 //
 // Everything runs on the lab's first master. What is compared takes turns, so that what else the machine does hits
 // all alike. Processor time is that of the command and of all it started, also of what it left in the

@@ -46,8 +46,8 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := flags.String("part", "a,b,c", "a: control plane, b: syncs, c: a straggler")
 	runs := flags.Int("runs", 5, "runs of each")
-	files := flags.Int("files", 1000, "files of the tree")
-	size := flags.Int("bytes-per-file", 4096, "bytes in each")
+	files := flags.Int("files", 1000, "files of the tree, at least 50")
+	size := flags.Int("size", 4096, "bytes in each of them")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -17,12 +17,13 @@ import (
 	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
 )
 
-// Where a lab has its trees (fleetlab's inventory.yaml), and where the scap-like run has its own, so that
-// neither of the two finds what the other has done.
+// Where a lab has its trees (fleetlab's inventory.yaml), and where the peers have theirs, so that none finds
+// what another has done.
 const (
 	origin      = "/srv/mediawiki-staging"
 	destination = "/srv/mediawiki"
 	peerTree    = "/srv/peer"
+	ansibleTree = "/srv/ansible"
 	nearest     = "/srv/nearest" // a file that names the source of the scap-like run
 )
 
@@ -38,7 +39,8 @@ type syncer struct {
 
 // syncs measures whole syncs.
 func (b *bench) syncs(ctx context.Context) error {
-	ours, err := b.fleetsync("fleetsync", "batches: {parallel: 80, ramp: [100%]}")
+	// Both peers compress: scap by its arguments, synchronize by its default. Ours does not, unless it is told.
+	ours, err := b.fleetsync("fleetsync, rsync.compress: true", "batches: {parallel: 80, ramp: [100%]}\nrsync: {compress: true}")
 	if err != nil {
 		return err
 	}
@@ -46,6 +48,13 @@ func (b *bench) syncs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	all := []*syncer{ours, peer}
+	if ansible, err := b.synchronize(ctx); err == nil {
+		all = append(all, ansible)
+	} else {
+		fmt.Printf("left out: Ansible's synchronize: %v\n", err)
+	}
+	fmt.Print("\n(b) all compress, fleetsync by rsync.compress, which is off by default; synchronize has no daemon: its rsyncs on the master count as the client\n")
 	for _, c := range []struct {
 		name  string
 		every func(run int) error // before each round
@@ -55,7 +64,6 @@ func (b *bench) syncs(ctx context.Context) error {
 		{"no-op", nil, nil},
 		{"50 files changed", b.change, nil},
 	} {
-		all := []*syncer{ours, peer}
 		if err := b.turns(ctx, all, c.every, c.each); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -145,14 +153,15 @@ func (b *bench) print(what string, all []*syncer) {
 	}
 }
 
-// fleetsync returns a run of our own program: soak, drain and checks at zero, every tree verified.
-func (b *bench) fleetsync(name, batches string) (*syncer, error) {
+// fleetsync returns a run of our own program: soak, drain and checks at zero, every tree verified. Lines of
+// its policy are given.
+func (b *bench) fleetsync(name, policy string) (*syncer, error) {
 	f, err := os.CreateTemp(b.lab.Dir, "policy-*.yaml")
 	if err != nil {
 		return nil, err
 	}
 	_, err = fmt.Fprintf(f, "inventory: inventory.yaml\nstate: /var/lib/fleetsync\nverify: all\n%s\n"+
-		"gate: {soak: 0s}\npooling: {endpoints: [%q], prefix: /conftool/v1/pools, drain: 0s}\n", batches, b.lab.Pools)
+		"gate: {soak: 0s}\npooling: {endpoints: [%q], prefix: /conftool/v1/pools, drain: 0s}\n", policy, b.lab.Pools)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
@@ -198,6 +207,38 @@ func (b *bench) scapLike(ctx context.Context) (*syncer, error) {
 	return &syncer{name: "scap-like", tree: peerTree, argv: []string{
 		"sh", "-c", fmt.Sprintf(clush+" && "+clush, 2, 3), "sh", b.lab.SSHConfig, strings.Join(first, ","), strings.Join(rest, ","),
 	}}, nil
+}
+
+// synchronize returns Ansible's way: a playbook with its module of that name pushes from the master, which is
+// its controller, to every host by ssh, 80 at once, with its defaults but for delete and the strict
+// known_hosts of all others.
+func (b *bench) synchronize(ctx context.Context) (*syncer, error) {
+	var hosts []string
+	for _, h := range b.lab.Hosts {
+		if h.Role == lab.RoleConf || h.Name == b.master {
+			continue
+		}
+		hosts = append(hosts, h.Name)
+		if err := os.MkdirAll(b.lab.Path(h.Name, ansibleTree), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	playbook := filepath.Join(b.lab.Dir, "synchronize.yaml")
+	if err := os.WriteFile(playbook, []byte("- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.posix.synchronize: {src: "+
+		origin+"/, dest: "+ansibleTree+"/, archive: true, delete: true, use_ssh_args: true, verify_host: true}\n"), 0o644); err != nil {
+		return nil, err
+	}
+	s := &syncer{
+		name: "ansible synchronize", tree: ansibleTree,
+		argv: []string{
+			"ansible-playbook", "-i", strings.Join(hosts, ",") + ",", "-f", "80", "--ssh-common-args", "-F " + b.lab.SSHConfig,
+			"-e", "ansible_python_interpreter=/usr/bin/python3", playbook,
+		},
+		env: []string{"ANSIBLE_PIPELINING=true", "ANSIBLE_HOME=" + filepath.Join(b.lab.Dir, "ansible"), "ANSIBLE_REMOTE_TMP=/run/ansible"},
+	}
+	// It says whether the module is there: ansible-core has it not, Debian's ansible has.
+	_, err := measure(ctx, b.lab, b.master, s.env, append(slices.Clone(s.argv), "--syntax-check")...)
+	return s, err
 }
 
 // received returns, by host, where a syncer brings the tree. Fleetsync brings it to other masters as an origin.
