@@ -71,7 +71,7 @@ func (r *route) answers(ctx context.Context, via *link) error {
 	if err != nil {
 		return r.failed(err)
 	}
-	defer conn.Close()                                          //nolint:errcheck // whatever comes of it
+	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
 	defer stop()
 	line, err := firstLine(conn, func(line string) bool { return strings.HasPrefix(line, "SSH-") })

@@ -80,7 +80,7 @@ func closedPort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it was only to get a port
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
 

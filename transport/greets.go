@@ -43,7 +43,7 @@ func greet(ctx context.Context, address string) error {
 	if err != nil {
 		return why(ctx, err)
 	}
-	defer conn.Close()                                          //nolint:errcheck // nothing was written
+	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
 	defer stop()
 	line, err := firstLine(conn, func(string) bool { return true })

@@ -178,9 +178,9 @@ func (k *knownHosts) of(r *route) (known, error) {
 	return all, err
 }
 
-// hostKeyAlgorithms are those we take, best first. Those of certificates come before all others.
-func hostKeyAlgorithms() []string {
-	all := ssh.SupportedAlgorithms().HostKeys
+// hostKeyAlgorithms are those we take, best first. Those of certificates come before all others. Nobody changes them.
+var hostKeyAlgorithms = sync.OnceValue(func() []string {
+	all := safeAlgorithms().HostKeys
 	first := []string{
 		ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
 		ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
@@ -188,7 +188,7 @@ func hostKeyAlgorithms() []string {
 	rest := slices.DeleteFunc(slices.Clone(all), func(a string) bool { return slices.Contains(first, a) })
 	first = slices.DeleteFunc(first, func(a string) bool { return !slices.Contains(all, a) })
 	return append(first, rest...)
-}
+})
 
 // algorithms returns the host key algorithms to ask the host for: those of keys that are known, and
 // those of certificates if an authority is. Otherwise a host with two keys might show the one that is not known.

@@ -142,10 +142,10 @@ func (l *link) connect(ctx context.Context) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{Conn: conn}
+	w := &wire{Conn: conn, ahead: make([]byte, 256)}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
-	n, err := conn.Read(w.first[:])
-	w.ahead = n == 1
+	n, err := conn.Read(w.ahead)
+	w.ahead = w.ahead[:n]
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -164,7 +164,8 @@ func (r *route) dial(ctx context.Context, via *link) (net.Conn, error) {
 	if via != nil {
 		conn, err = (&ssh.Client{Conn: via.conn}).DialContext(ctx, "tcp", address)
 	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, r.network, address)
+		// ssh's own keep-alives are enough (watch).
+		conn, err = (&net.Dialer{KeepAlive: -1}).DialContext(ctx, r.network, address)
 	}
 	if err != nil {
 		return nil, why(ctx, err)
@@ -367,20 +368,22 @@ func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 	}
 }
 
-// wire is a network connection that tells whether something came.
+// wire is a network connection that tells whether something came. It reads at one go what comes first, the line that says who the
+// host is: the library reads that byte by byte, some forty calls of the system for each host.
 type wire struct {
 	net.Conn
-	first [1]byte
-	ahead bool // first is still to be read
+	ahead []byte // what came first and is still to be read
 	heard atomic.Int64
 }
 
 // Read is called by one goroutine at a time (net.Conn allows more, ssh has one).
 func (w *wire) Read(p []byte) (int, error) {
-	if w.ahead && len(p) > 0 {
-		w.ahead = false
-		p[0] = w.first[0]
-		return 1, nil
+	if len(w.ahead) > 0 {
+		n := copy(p, w.ahead)
+		if w.ahead = w.ahead[n:]; len(w.ahead) == 0 {
+			w.ahead = nil
+		}
+		return n, nil
 	}
 	n, err := w.Conn.Read(p)
 	w.heard.Add(int64(n))

@@ -22,16 +22,18 @@ type native struct {
 
 // Run implements Conn.
 func (n *native) Run(ctx context.Context, c Command) (Result, error) {
-	line, err := remoteLine(c, n.host, n.grace)
-	if err != nil {
-		return Result{}, err
-	}
 	if ctx.Err() != nil {
 		return Result{}, stopped(ctx)
 	}
 	for again := true; ; again = false {
 		l, err := n.pool.use(ctx, n.route, false)
 		if err != nil {
+			return Result{}, err
+		}
+		// Not before: many may wait, each with its 2 KiB.
+		line, err := remoteLine(c, n.host, n.grace)
+		if err != nil {
+			n.pool.giveBack(l)
 			return Result{}, err
 		}
 		channel, requests, err := l.session(ctx)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -308,14 +309,14 @@ func (d *directives) route(h Host, c SSHConfig) (r *route, jump string, err erro
 		r.aliveMax = max(r.aliveMax, 1)
 	}
 
-	safe, unsafe := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
+	safe, unsafe := safeAlgorithms(), unsafeAlgorithms()
 	for _, k := range []struct {
 		keyword      string
 		safe, unsafe []string
 		to           *[]string
 	}{
 		{"hostkeyalgorithms", hostKeyAlgorithms(), unsafe.HostKeys, &r.hostKeys},
-		{"kexalgorithms", safe.KeyExchanges, append(unsafe.KeyExchanges, "curve25519-sha256@libssh.org"), &r.kex},
+		{"kexalgorithms", safe.KeyExchanges, slices.Concat(unsafe.KeyExchanges, []string{"curve25519-sha256@libssh.org"}), &r.kex},
 		{"ciphers", safe.Ciphers, unsafe.Ciphers, &r.ciphers},
 		{"macs", safe.MACs, unsafe.MACs, &r.macs},
 	} {
@@ -333,6 +334,12 @@ func (d *directives) route(h Host, c SSHConfig) (r *route, jump string, err erro
 	}
 	return r, jump, nil
 }
+
+// What the library has. Nobody changes it.
+var (
+	safeAlgorithms   = sync.OnceValue(ssh.SupportedAlgorithms)
+	unsafeAlgorithms = sync.OnceValue(ssh.InsecureAlgorithms)
+)
 
 // chooseAlgorithms reads a list of algorithms as ssh_config(5) has it for Ciphers and its like, as far
 // as we have them.
