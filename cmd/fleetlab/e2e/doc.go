@@ -1,9 +1,11 @@
 // Package e2e holds end-to-end tests of fleetsync, the program itself, on a lab: twelve hosts and two masters
 // with real sshd, rsyncd, etcd and HTTP gates. It has no code but tests.
 //
-// TestRuns shows what runs do when all is well, and after a kill -9; TestFaults breaks one thing while a run is
-// under way, and asserts what is promised of every run: its exit code, pools that are back or named, a report
-// that is right about every host, an end in bounded time.
+// TestRuns shows what runs do when all is well, and after a kill -9; TestFaults is a table: each
+// thing that breaks, at each stage of a run. What is asserted of a cell is computed from what is on the hosts and in
+// etcd when the run has ended, and is the same for all: pools are back, or out and named; nobody but canaries has
+// anything of a tree that the gate did not pass; the report is right about every host; no two rsyncs wrote one
+// destination; the run ended by itself in bounded time; and what people are told to type puts everything right.
 //
 // # Invariants
 //
