@@ -24,7 +24,7 @@ import (
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	start := seed(t)
-	rounds := number(t, "CHAOS_ROUNDS", 20)
+	rounds := number(t, "CHAOS_ROUNDS", 10)
 	if testing.Short() {
 		rounds = number(t, "CHAOS_ROUNDS", 6)
 	}

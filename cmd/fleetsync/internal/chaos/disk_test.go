@@ -32,10 +32,10 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(journals, err)
 	}
 	lines := slices.Collect(strings.Lines(read(t, journals[0])))
-	step := 4
+	step := 8
 	switch {
 	case testing.Short():
-		step = 12
+		step = 16
 	case wholeTable():
 		step = 1
 	}

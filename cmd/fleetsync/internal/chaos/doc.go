@@ -17,7 +17,7 @@
 // What happens is drawn from a seed, which is printed and can be given:
 //
 //	CHAOS_SEED    a number; without it each execution draws its own
-//	CHAOS_ROUNDS  how many rounds of TestChaos (20, with -short 6)
+//	CHAOS_ROUNDS  how many rounds of TestChaos (10, with -short 6)
 //	CHAOS_ROUND   only the round of that number: what failed, again
 //	CHAOS_TABLE   all: every cell of the tables, or those of which the name holds this; without it some
 //

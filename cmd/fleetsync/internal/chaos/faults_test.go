@@ -113,7 +113,7 @@ func TestFaults(t *testing.T) {
 	all := cells()
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	some := len(all) / 12
+	some := len(all) / 24
 	switch {
 	case wholeTable():
 		some = len(all)
