@@ -13,7 +13,8 @@ import (
 // what is below any path of it.
 //
 // Seen to fail with: ? or * that match a slash; a special character that is not escaped; folders-only patterns that
-// match files; what is below an excluded starting point listed; the tree itself matched; a locale of UTF-8.
+// match files, with or without a look at the folders above; an anchored pattern that matches what begins like it;
+// what is below an excluded starting point listed; the tree itself matched; a locale of UTF-8.
 func TestExcludesAreThoseOfRsync(t *testing.T) {
 	need(t, "rsync", "find")
 	check(t, 60, func(t *rapid.T) {
@@ -33,6 +34,9 @@ func TestExcludesAreThoseOfRsync(t *testing.T) {
 		excluded := manifest.Excluded(excludes)
 		if got := walk(t, source, excluded); !slices.Equal(got, want) {
 			t.Fatalf("exclude %q: the function lets %q through, rsync copies %q", excludes, got, want)
+		}
+		if got := walk(t, source, manifest.ExcludedHere(excludes)); !slices.Equal(got, want) {
+			t.Fatalf("exclude %q: looking at no folder above, the function lets %q through, rsync copies %q", excludes, got, want)
 		}
 		// Without pruning on the way, so that what is below an excluded folder is asked for too.
 		var through []string
