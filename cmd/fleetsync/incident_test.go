@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +23,8 @@ import (
 // difference; a status that calls the tree of a run that was taken back the newest.
 func TestIncident20160202(t *testing.T) {
 	t.Parallel()
-	fleetsync, err := exec.LookPath("fleetsync") // testscript.Main has put it into the PATH
+	needPrograms(t)
+	fleetsync, err := shipped()
 	if err != nil {
 		t.Fatal(err)
 	}

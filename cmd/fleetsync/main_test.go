@@ -8,7 +8,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The program that tests run is this test binary under another name, race detector included.
+// The program that tests run is this test binary under another name, or built for them: see shipped.
 func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" {
 		// Else each program sleeps a second at its exit, waiting for races.
@@ -20,5 +20,13 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"fleetsync": main})
+	testscript.Main(suite{m}, map[string]func(){"fleetsync": main})
+}
+
+// suite removes what its tests have built; testscript.Main does not return.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	defer removeBuilt()
+	return s.M.Run()
 }

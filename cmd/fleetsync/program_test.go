@@ -45,10 +45,17 @@ type result struct {
 	events         []rollout.Event
 }
 
-// run runs the program on the fleet to its end.
+// run runs the program on the fleet to its end: the shipped one, unless the world is watched.
 func (w *world) run(t *testing.T, args ...string) result {
 	t.Helper()
-	return w.start(t, false, args...).wait(t)
+	path, err := shipped()
+	if w.watched {
+		path, err = watched()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.begin(t, path, false, args...).wait(t)
 }
 
 // sync runs the program with --json, wants an exit code and returns what the events say.
@@ -66,13 +73,18 @@ func wantCode(t *testing.T, r result, code int) {
 	}
 }
 
-// start starts the program on the fleet, as a shell would on a terminal or, without one, as cron.
+// start starts the watched program on the fleet, as a shell would on a terminal or, without one, as cron.
 func (w *world) start(t *testing.T, terminal bool, args ...string) *program {
 	t.Helper()
-	path, err := os.Executable()
+	path, err := watched()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return w.begin(t, path, terminal, args...)
+}
+
+func (w *world) begin(t *testing.T, path string, terminal bool, args ...string) *program {
+	t.Helper()
 	p := &program{events: make(chan rollout.Event, 1<<16)}
 	p.cmd = exec.Command(path)
 	p.cmd.Args = append([]string{"fleetsync", "--config", w.Config}, args...)

@@ -21,6 +21,7 @@ func TestFullRun(t *testing.T) {
 	o := small()
 	o.Files = 100
 	w := up(t, o)
+	w.watched = true
 	w.edit(t, "fleetsync.yaml", "parallel: 8", "parallel: 2")
 	b := w.sync(t, exitDone, "sync")
 	b.wantSynced(w.everybody(t)...)
@@ -157,6 +158,7 @@ func (w *world) failHost(t *testing.T, host string) {
 func TestFailedHostWithinBudget(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
+	w.watched = true
 	w.edit(t, "fleetsync.yaml", "attempts: 3", "attempts: 2")
 	bad := ordinary[0]
 	w.failHost(t, bad)
@@ -214,6 +216,7 @@ func TestFailedHostsBeyondBudget(t *testing.T) {
 func TestPathSubset(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
+	w.watched = true
 	for _, name := range []string{"subset/a/changed", "subset/a/gone", "subset/kept", "named", "gone", "other/changed", "other/gone"} {
 		write(t, filepath.Join(w.Source, name), "first\n")
 	}
@@ -286,6 +289,7 @@ func (v statusJSON) standing(host string) rollout.Standing {
 func TestUnhealthyProxyStaysOut(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
+	w.watched = true
 	w.edit(t, "fleetsync.yaml", "attempts: 3", "attempts: 2")
 	down := filepath.Join(w.host(proxy), "down")
 	write(t, down, "")

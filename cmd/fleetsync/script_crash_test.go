@@ -81,7 +81,9 @@ func masterCommand(ts *testscript.TestScript, neg bool, args []string) {
 func startCommand(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, !neg && len(args) > 1, "usage: start NAME ARGS...")
 	name := args[0]
-	cmd := exec.Command(ts.Getenv("FLEETSYNC"), args[1:]...)
+	path, err := watched()
+	ts.Check(err)
+	cmd := exec.Command(path, args[1:]...)
 	cmd.Env = append(os.Environ(), "FLEETSYNC_CONFIG="+ts.Getenv("FLEETSYNC_CONFIG"), "PATH="+ts.Getenv("PATH"))
 	cmd.Dir = ts.MkAbs(".")
 	for file, to := range map[string]**os.File{".out": new(*os.File), ".err": new(*os.File)} {

@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "write what the scripts' golden files sh
 //
 //	fleet DIR [hosts=8] [proxies=3] [files=60] [keepall] [asks]   bring a fleet up until the script ends; FLEETSYNC_CONFIG names
 //	                  its policy; with asks, the masters' daemons ask the program whether they may serve
-//	code N ARGS...    run fleetsync and want that exit code; whatever it says is held to what fits every command
+//	code N ARGS...    run fleetsync and want that exit code; whatever it says is held to what fits every command; the race
+//	                  detector watches the first time that the script wants that code of that command
 //	edit FILE OLD NEW replace text that must be in the file
 //	raw FILE TEXT     write a file; TEXT is a Go string's inside, as in a\x00b
 //	pools [FAULT]     make the pool API answer with a fault of poolingtest; without one it is well again
@@ -40,7 +41,7 @@ var update = flag.Bool("update", false, "write what the scripts' golden files sh
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPrograms(t)
-	fleetsync, err := exec.LookPath("fleetsync") // testscript.Main has put it into the PATH
+	fleetsync, err := shipped()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("FLEETSYNC", fleetsync)
 			env.Setenv("HOSTILE", "\x1b[31m\x1b]0;title\a\u202e \u009b2J")
-			env.Values[scriptKey{}] = &scriptWorld{}
+			env.Values[scriptKey{}] = &scriptWorld{seen: map[string]bool{}}
 			return nil
 		},
 		Cmds: withCrashes(map[string]func(*testscript.TestScript, bool, []string){
@@ -74,6 +75,7 @@ type scriptKey struct{}
 type scriptWorld struct {
 	*world
 	trees map[string]tree
+	seen  map[string]bool // commands, and how they ended, that the race detector has watched
 }
 
 func worldOf(ts *testscript.TestScript) *scriptWorld { return ts.Value(scriptKey{}).(*scriptWorld) }
@@ -140,11 +142,34 @@ func (s *scriptWorld) walkAll() (map[string]tree, error) {
 	return all, nil
 }
 
+// kindOf returns an exit code with a command: the words before any flag and what is no lower-case word, of which no
+// command has more than two.
+func kindOf(args []string) string {
+	kind := args[:1:1]
+	for _, arg := range args[1:] {
+		switch word := strings.Trim(arg, "abcdefghijklmnopqrstuvwxyz-") == ""; {
+		case strings.HasPrefix(arg, "-") && len(kind) == 1:
+			// a flag of every command's
+		case !word || strings.HasPrefix(arg, "-") || len(kind) == 3:
+			return strings.Join(kind, " ")
+		default:
+			kind = append(kind, arg)
+		}
+	}
+	return strings.Join(kind, " ")
+}
+
 func codeCommand(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, !neg && len(args) > 0, "usage: code N ARGS...")
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(ts.Getenv("FLEETSYNC"), args[1:]...)
+	path := ts.Getenv("FLEETSYNC")
+	if kind, seen := kindOf(args), worldOf(ts).seen; !seen[kind] {
+		seen[kind] = true
+		path, err = watched()
+		ts.Check(err)
+	}
+	err = ts.Exec(path, args[1:]...)
 	code := 0
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		code = exit.ExitCode()

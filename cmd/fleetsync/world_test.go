@@ -23,6 +23,8 @@ type world struct {
 	Pools  *poolingtest.Server
 	before map[string]string // the pool objects as they were when it came up
 	env    []string
+
+	watched bool // the race detector also sees what is only run to its end
 }
 
 // small are the options of a fleet that is up and synced in a second or two: canaries mw1017.eqiad and
