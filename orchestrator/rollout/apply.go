@@ -19,6 +19,9 @@ func (s *State) Apply(e Event) error {
 	}
 	s.Seq, s.At = e.Seq, e.At
 	s.advance(e.At)
+	if e.Kind == RunResumed && s.stopping() {
+		s.lamentAll() // none of them will be tried again
+	}
 	if !s.stopping() && s.sourceless() {
 		const why = "no source with the run's tree is left"
 		s.stop(HaltSource, why)
@@ -76,6 +79,7 @@ func (s *State) apply(e Event) error {
 			return fmt.Errorf("abort level %d", e.Level)
 		}
 		s.abort, s.abortWhy = max(s.abort, e.Level), e.Detail
+		s.lamentAll()
 		return nil
 	case RunFinished:
 		s.outcome = e.Outcome
@@ -113,6 +117,7 @@ func (s *State) stepStarted(e Event) error {
 		}
 		f.source = src
 		h.sync, h.attempts, h.last, h.at, h.undo.fresh = syncing, e.Attempt, e.Source, e.At, false
+		h.after.tried = true
 		s.ready.remove(f.host)
 		s.delayed.remove(f.host)
 		s.syncing++
@@ -126,6 +131,14 @@ func (s *State) stepStarted(e Event) error {
 	case StepRollback:
 		f.host = s.index[name]
 		if err := s.undoStarted(f.host, e); err != nil {
+			return err
+		}
+	case StepHook:
+		f.moment = Moment(name)
+		s.hookStarted(f.moment, e.Attempt)
+	case StepPost, StepOnFailure:
+		f.host = s.index[name]
+		if err := s.afterStarted(f.host, e, kind); err != nil {
 			return err
 		}
 	case StepQuarantine, StepRelease:
@@ -162,7 +175,7 @@ func (s *State) parse(e Event) (StepKind, string, error) {
 		if _, ok := s.index[e.Host]; !ok {
 			return "", "", fmt.Errorf("the plan has no host %q", e.Host)
 		}
-		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepLook, StepRollback, StepQuarantine, StepRelease} {
+		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepLook, StepRollback, StepQuarantine, StepRelease, StepPost, StepOnFailure} {
 			if e.Step == stepID(kind, e.Host) {
 				return kind, e.Host, nil
 			}
@@ -172,6 +185,11 @@ func (s *State) parse(e Event) (StepKind, string, error) {
 	for i := range s.gate.checks {
 		if name := s.gate.checks[i].name; e.Step == stepID(StepCheck, name) {
 			return StepCheck, name, nil
+		}
+	}
+	for _, m := range s.Plan.Hooks {
+		if e.Step == stepID(StepHook, string(m)) {
+			return StepHook, string(m), nil
 		}
 	}
 	return "", "", fmt.Errorf("the plan has no such step")
@@ -199,6 +217,10 @@ func (s *State) stepEnded(e Event) error {
 		s.lookEnded(f.host, e, done)
 	case StepRollback:
 		s.undoEnded(f.host, e, done)
+	case StepHook:
+		s.hookEnded(f.moment, e, done)
+	case StepPost, StepOnFailure:
+		s.afterEnded(f.host, f.kind, e, done)
 	case StepQuarantine, StepRelease:
 		s.castEnded(f.host, f.kind, e, done)
 	case StepObserve, StepDepool, StepRepool:
@@ -227,10 +249,18 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 	if done {
 		h.sync, h.err, h.class, h.stats = synced, "", "", e.Stats
 		s.hosts[f.source].source.fails = 0
+		if s.Plan.Hosts[f.host].Post {
+			h.sync, h.err, h.after.failures = ending, "it has the tree, but not what follows", 0
+			s.finish(f.host, time.Time{})
+			return
+		}
 		s.settle(f.host)
 		return
 	}
 	h.sync, h.err, h.class = waiting, e.Error, e.Class
+	if s.stopping() {
+		defer s.lament(f.host) // whatever comes of it, it is not tried again
+	}
 	if e.Blame {
 		s.blame(f.source, e.Class)
 		s.suspect(f.source)
@@ -282,11 +312,15 @@ func (s *State) gaveUp(i int, what string) {
 		s.decide(Fail, fmt.Sprintf("canary %s cannot be %s: %s", h.Name, what, s.hosts[i].err))
 	}
 	s.unfit(i)
+	s.lament(i)
 }
 
 // settle records that a host has been synced or has failed for good.
 func (s *State) settle(i int) {
-	s.stageLeft--
+	if h := &s.hosts[i]; h.counted { // else it is what an earlier life of the run has left to do
+		h.counted = false
+		s.stageLeft--
+	}
 	if s.hosts[i].fleet {
 		s.fleetLeft--
 	}
@@ -345,11 +379,16 @@ func (s *State) resumed(at time.Time) {
 			s.pulled(f.host)
 		case StepQuarantine, StepRelease:
 			s.hosts[f.host].quarantine.running = false
+		case StepHook:
+			at := s.moments[f.moment]
+			at.running = false
+			s.moments[f.moment] = at
+		case StepPost, StepOnFailure: // see afterAgain
 		case StepObserve, StepDepool, StepRepool:
 		}
 		delete(s.flights, id)
 	}
-	s.depools = 0
+	s.depools, s.hooking = 0, 0
 	for _, i := range s.pooled {
 		p := s.hosts[i].pool
 		p.status = poolIdle
@@ -365,6 +404,8 @@ func (s *State) resumed(at time.Time) {
 		if s.hosts[i].source != nil {
 			s.hosts[i].source.silent = false
 		}
+		s.hosts[i].counted = false
+		s.afterAgain(i)
 		s.reconsider(i)
 	}
 	s.updateOrigin()
@@ -375,6 +416,10 @@ func (s *State) resumed(at time.Time) {
 // reopen takes back what ended a finished run.
 func (s *State) reopen() {
 	s.outcome, s.halt, s.haltWhy, s.failures, s.mends = nil, "", "", s.downs, false
+	for m, at := range s.moments {
+		s.moments[m] = moment{attempts: at.attempts} // what was done at the end has to be done again, and so what comes before
+	}
+	s.postFailed, s.hooked = false, nil
 	if s.gate.verdict != Pass {
 		s.gate = gate{checks: s.gate.checks}
 		for i := range s.gate.checks {
@@ -390,6 +435,7 @@ func (s *State) reopen() {
 			h.pool.refused, h.pool.refusal = false, ""
 		}
 		s.castAgain(i)
+		h.after.tried = false
 		if h.sync == failed && h.fleet {
 			s.fleetLeft++
 		}

@@ -30,6 +30,11 @@ func (d *delayed) remove(host int) {
 	}
 }
 
+func (d *delayed) has(host int) bool {
+	_, ok := d.at[host]
+	return ok
+}
+
 func (d *delayed) size() int { return len(d.hosts) }
 
 // walk calls visit for each host that is due, earliest branches first, until visit returns false.

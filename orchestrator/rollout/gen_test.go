@@ -103,6 +103,18 @@ func anOrder(t *rapid.T, sound bool) order {
 			}
 		}
 	}
+	if dice(t, 40, "hooks") {
+		for _, m := range []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure} {
+			if dice(t, 60, "moment") {
+				o.request.Hooks = append(o.request.Hooks, m)
+			}
+		}
+		o.request.Post, o.request.OnFailure = map[string]bool{}, map[string]bool{}
+		post, bad := pick(t, 100, "post"), pick(t, 100, "on failure")
+		for i, h := range f.Hosts {
+			o.request.Post[h.Name], o.request.OnFailure[h.Name] = i*7%100 < post, i*13%100 < bad
+		}
+	}
 	if dice(t, 10, "from") {
 		o.request.Origin = f.Masters[upTo(t, len(f.Masters)-1, "origin")].Host
 	}

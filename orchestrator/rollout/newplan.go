@@ -44,6 +44,9 @@ type Request struct {
 	OnForeignEdit inventory.ForeignEdit
 	Quarantine    inventory.Quarantine // whom to take out of their pools because they have no good tree; empty: canaries
 	Quarantined   map[string]string    // hosts that are out of their pools for that, and the runs that took them out
+
+	Hooks           []Moment        // of the run, for which there is something to do
+	Post, OnFailure map[string]bool // hosts for which there is something to do when they have the tree, or will not get it
 }
 
 // Values that a plan has and a policy does not set.
@@ -67,7 +70,7 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
 		Origin: b.origin, Limit: r.Limit, From: r.From, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
 		Tree: r.Tree, Delta: r.Delta, Override: r.Override, Quarantine: r.Tree != nil && r.Pools && r.Quarantine != inventory.QuarantineNone, QuarantineAll: r.Pools && r.Quarantine == inventory.QuarantineAll,
-		Limits: limits(settings, r), Gate: gateOf(settings),
+		Limits: limits(settings, r), Gate: gateOf(settings), Hooks: r.Hooks,
 	}
 	b.hosts(p)
 	if len(r.Paths) == 0 {
@@ -78,12 +81,14 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 		return nil, err
 	}
 
+	p.hook(MomentPre, "before anything is touched")
 	canaries := b.there(RoleCanary)
 	p.stage(Stage{Name: "canaries", Kind: StageSync, Hosts: canaries, Origin: true,
 		Why: "straight from the origin, before any proxy: no bad tree reaches a host that will be pooled again"})
 	p.stage(Stage{Name: "gate", Kind: StageCheck, Hosts: canaries,
 		Why: "no other host gets the tree before it passes"})
 	if r.Mode == inventory.ModeCanary {
+		p.hook(MomentPost, "the run is over")
 		return p, nil
 	}
 	p.stage(Stage{Name: "masters", Kind: StageSync, Hosts: b.up(b.comasters()), Origin: true,
@@ -97,6 +102,7 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	p.batches(StageSync, fleet, settings.Batches.Ramp)
 	p.stage(Stage{Name: "repool", Kind: StageRepool, Hosts: pooled,
 		Why: "every object back as it was"})
+	p.hook(MomentPost, "the run is over, and nothing is out of its pools")
 	return p, nil
 }
 
@@ -384,8 +390,11 @@ func (b *builder) hosts(p *Plan) {
 			// It comes back by its tree, so that is looked at.
 			host.Quarantined, host.Verify = run, b.request.Tree != nil
 		}
+		if role != RoleMaster {
+			host.Post, host.OnFailure = b.request.Post[h.Name], b.request.OnFailure[h.Name]
+		}
 		if why := b.request.Down[h.Name]; why != "" && h.Name != b.origin {
-			host.Down, host.Slots, host.Keep, host.Verify = why, 0, false, false
+			host.Down, host.Slots, host.Keep, host.Verify, host.Post, host.OnFailure = why, 0, false, false, false, false
 		}
 		p.Hosts = append(p.Hosts, host)
 		if role == RoleHost && host.Down == "" {

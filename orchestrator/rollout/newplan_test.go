@@ -185,6 +185,12 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 			want = append(want, fmt.Sprintf("%s/%s %v", kind, name, hosts))
 		}
 	}
+	hook := func(m rollout.Moment) {
+		if slices.Contains(o.request.Hooks, m) {
+			want = append(want, fmt.Sprintf("hook/%s []", m))
+		}
+	}
+	hook(rollout.MomentPre)
 	add("canaries", rollout.StageSync, c.canaries)
 	add("gate", rollout.StageCheck, c.canaries)
 	add("masters", rollout.StageSync, c.comasters)
@@ -197,6 +203,7 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 		at += size
 	}
 	add("repool", rollout.StageRepool, c.pooled)
+	hook(rollout.MomentPost)
 	var got []string
 	for _, s := range plan.Stages {
 		got = append(got, fmt.Sprintf("%s/%s %v", s.Kind, s.Name, s.Hosts))
@@ -278,6 +285,7 @@ func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
 			want = append(want, rollout.Host{
 				Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Slots: c.slots[h.Name], Pooled: slices.Contains(c.pooled, h.Name),
 				Keep: c.keeps(o, h.Name), Verify: c.verifies(o, h.Name) || quarantined != "" && o.request.Tree != nil, Quarantined: quarantined,
+				Post: role != rollout.RoleMaster && o.request.Post[h.Name], OnFailure: role != rollout.RoleMaster && o.request.OnFailure[h.Name],
 			})
 		}
 	}
@@ -442,13 +450,20 @@ func TestNewRollbackProperties(t *testing.T) {
 			canaries = canaries[:min(len(canaries), max(1, len(o.fleet.Canaries)))]
 		}
 		fleet = keep(hosts, func(name string) bool { return !slices.Contains(canaries, name) })
-		want := []string{fmt.Sprintf("rollback/canaries %v", canaries), fmt.Sprintf("check/gate %v", canaries)}
+		hook := func(m rollout.Moment) (stages []string) {
+			if slices.Contains(o.request.Hooks, m) {
+				stages = append(stages, fmt.Sprintf("hook/%s []", m))
+			}
+			return stages
+		}
+		want := append(hook(rollout.MomentPre), fmt.Sprintf("rollback/canaries %v", canaries), fmt.Sprintf("check/gate %v", canaries))
 		sizes := batchSizes(len(fleet), o.settings.Batches.Ramp)
 		at := 0
 		for i, size := range sizes {
 			want = append(want, fmt.Sprintf("rollback/batch %d of %d %v", i+1, len(sizes), fleet[at:at+size]))
 			at += size
 		}
+		want = append(want, hook(rollout.MomentPost)...)
 		var got []string
 		for _, s := range plan.Stages {
 			got = append(got, fmt.Sprintf("%s/%s %v", s.Kind, s.Name, s.Hosts))

@@ -25,7 +25,7 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 	}
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest, Undoes: r.Undoes,
-		Limit: r.Limit, Force: r.Force, Left: r.Left, Limits: limits(settings, r), Gate: gateOf(settings),
+		Limit: r.Limit, Force: r.Force, Left: r.Left, Limits: limits(settings, r), Gate: gateOf(settings), Hooks: r.Hooks,
 	}
 	for _, h := range f.Hosts {
 		if role := b.roles[h.Name]; role != "" {
@@ -33,9 +33,11 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 		}
 	}
 	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts))
+	p.hook(MomentPre, "before anything is touched")
 	p.stage(Stage{Name: "canaries", Kind: StageUndo, Hosts: canaries, Why: "what they had before is tried on them first, too"})
 	p.stage(Stage{Name: "gate", Kind: StageCheck, Hosts: canaries, Why: "no other host is changed before it passes"})
 	p.batches(StageUndo, fleet, settings.Batches.Ramp)
+	p.hook(MomentPost, "the run is over")
 	return p, nil
 }
 

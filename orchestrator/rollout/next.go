@@ -31,13 +31,22 @@ func Next(s *State, now time.Time) Decision {
 			d.undos()
 		case StageCheck:
 			d.checks()
+		case StageHook:
+			d.hooks()
 		case StageDepool, StageRepool:
 		}
 	}
 	d.mend()
+	d.aftermaths()
 	d.outcasts()
 	d.stops()
-	d.Done = ended && len(s.flights) == 0 && len(d.Start) == 0 && !slices.ContainsFunc(s.pooled, s.restorable) && !s.mending() && !s.casting()
+	quiet := ended && len(s.flights) == 0 && len(d.Start) == 0 &&
+		!slices.ContainsFunc(s.pooled, s.restorable) && !s.mending() && !s.finishing() && !s.casting()
+	if quiet && s.regret() {
+		d.startHook(MomentOnFailure) // the very last thing
+		return d.Decision
+	}
+	d.Done = quiet
 	return d.Decision
 }
 
@@ -81,6 +90,7 @@ func (d *decider) pools() {
 			continue
 		}
 		switch {
+		case restore && (h.after.running || h.sync == ending && s.abort < AbortNow): // see aftermaths
 		case restore && h.source.load == 0 && h.sync != syncing:
 			d.startPool(StepRepool, i, p.receipts)
 		case !depool || !s.needed(i):
@@ -252,7 +262,7 @@ func (d *decider) stops() {
 			if s.abort >= AbortNow || s.mustEnd(f.source) || s.condemned(f.host) {
 				d.Stop = append(d.Stop, id)
 			}
-		case StepRollback, StepLook:
+		case StepRollback, StepLook, StepHook, StepPost, StepOnFailure:
 			if s.abort >= AbortNow {
 				d.Stop = append(d.Stop, id)
 			}

@@ -24,6 +24,11 @@ type books struct {
 	order  []*account // as in the plan
 	now    time.Time
 
+	hooks   map[rollout.Moment]*hook
+	hooked  []rollout.Named
+	hooking int
+	sour    bool // what comes after the run failed
+
 	open     []int // per stage of the plan: its hosts that are not settled
 	at       int   // in Plan.Stages: the first that changes hosts and is not complete
 	depooled bool  // all proxies that are needed were out at the same time, since the beginning
@@ -44,6 +49,12 @@ type books struct {
 	out     map[string]bool // named in the outcome as not restored
 
 	tally map[string]int
+}
+
+// hook is what is known of a moment of the run.
+type hook struct {
+	running, over bool
+	starts        int
 }
 
 // rounds are what is known of one check.
@@ -74,6 +85,7 @@ type account struct {
 	moved     bool // a sync of it ended well, once
 	bytes     int64
 
+	after      after
 	look       look
 	undo       undo
 	quarantine quarantine
@@ -103,6 +115,17 @@ type account struct {
 	repools     int // failures in succession
 	repoolSince time.Time
 	repoolLast  rollout.Event
+}
+
+// after is what is known of what is to be done on a host when it has the tree, or will not get it.
+type after struct {
+	post, lament   bool // is to be done
+	running        bool // one of the two
+	posts, laments int  // started
+	fails          int
+	due            time.Time
+	tried          bool // since the run was last opened
+	lamented       bool // done, or given up, in this life of the run
 }
 
 // look is what is known of whether a master has been looked at since somebody pulled from it.
@@ -137,6 +160,10 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 	b := &books{
 		t: t, plan: plan, limits: plan.Limits, now: epoch, begun: epoch, hosts: map[string]*account{}, open: make([]int, len(plan.Stages)),
 		rounds: map[rollout.StepID]*rounds{}, flights: map[rollout.StepID]rollout.StepKind{}, tally: map[string]int{},
+		hooks: map[rollout.Moment]*hook{},
+	}
+	for _, m := range []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure} {
+		b.hooks[m] = &hook{over: !slices.Contains(plan.Hooks, m)}
 	}
 	for _, h := range plan.Hosts {
 		a := &account{Host: h, stage: -1, tried: map[string]bool{}, first: map[string]rollout.Object{}, tree: h.Name == plan.Origin}
@@ -317,6 +344,10 @@ func (b *books) reached(stage int) bool {
 				}
 			}
 			b.depooled = true
+		case rollout.StageHook:
+			if !b.hooks[rollout.Moment(s.Name)].over {
+				return false
+			}
 		case rollout.StageSync, rollout.StageUndo, rollout.StageRepool:
 		}
 	}
@@ -360,11 +391,15 @@ func (b *books) happened(e rollout.Event) {
 	case rollout.AbortAsked:
 		b.abort = max(b.abort, e.Level)
 		b.abortBy = e.Detail
+		b.lamentAll()
 	case rollout.RunFinished:
 		b.over = true
 	}
 	b.advance()
-	if b.opened.IsZero() && b.canariesSettled() {
+	if e.Kind == rollout.RunResumed && b.stopped() {
+		b.lamentAll()
+	}
+	if b.opened.IsZero() && b.canariesSettled() && b.hooks[rollout.MomentPre].over {
 		b.opened = b.now
 	}
 	if !b.stopped() && b.sourceless() {
@@ -380,10 +415,29 @@ func (b *books) stop(why string) {
 	if b.halt == "" {
 		b.halt = why
 	}
+	b.lamentAll()
+}
+
+// lament takes down that a host was tried and will not get the tree.
+func (b *books) lament(a *account) {
+	if a.OnFailure && a.after.tried && !a.after.lament && !a.after.lamented {
+		a.after.lament, a.after.fails, a.after.due = true, 0, time.Time{}
+	}
+}
+
+// lamentAll does so for all that are neither synced nor being synced, when the run stops.
+func (b *books) lamentAll() {
+	for _, a := range b.order {
+		if a.stage == b.at && !a.tree && !a.syncing && !a.failed && !a.restored && !a.after.post && !a.undo.running {
+			b.lament(a)
+		}
+	}
 }
 
 // canariesSettled says whether the run has come to the gate: the masters were looked at, too.
-func (b *books) canariesSettled() bool { return b.at > 0 }
+func (b *books) canariesSettled() bool {
+	return b.at > slices.IndexFunc(b.plan.Stages, func(s rollout.Stage) bool { return changes(s) })
+}
 
 func (b *books) ended(e rollout.Event) {
 	kind := b.flights[e.Step]
@@ -404,6 +458,10 @@ func (b *books) ended(e rollout.Event) {
 		b.undoEnded(a, e, done)
 	case rollout.StepQuarantine, rollout.StepRelease:
 		b.castEnded(a, e, done)
+	case rollout.StepHook:
+		b.hookEnded(e, done)
+	case rollout.StepPost, rollout.StepOnFailure:
+		b.afterEnded(a, kind, e, done)
 	case rollout.StepObserve:
 		a.observed = done
 		if !done {
@@ -554,9 +612,65 @@ func (b *books) undoEnded(a *account, e rollout.Event, done bool) {
 		b.gaveUp(a)
 		return
 	}
+	b.lament(a)
 	if q := &a.quarantine; b.plan.Quarantine && !q.out && !q.wanted {
 		q.wanted, q.why = true, e.Error
 	}
+}
+
+func (b *books) hookEnded(e rollout.Event, done bool) {
+	m := rollout.Moment(strings.TrimPrefix(string(e.Step), "hook/"))
+	h := b.hooks[m]
+	h.running, h.over = false, e.Class != rollout.Stopped
+	if said := e.Error + e.Detail; said != "" && h.over {
+		b.hooked = append(b.hooked, rollout.Named{Detail: said})
+	}
+	if done || !h.over {
+		return
+	}
+	b.tally["hook failed: "+string(m)]++
+	switch m {
+	case rollout.MomentPre:
+		b.stop("hook")
+	case rollout.MomentPost:
+		b.sour = true
+	case rollout.MomentOnFailure:
+	}
+}
+
+func (b *books) afterEnded(a *account, kind rollout.StepKind, e rollout.Event, done bool) {
+	f := &a.after
+	f.running = false
+	b.hooking--
+	if !done {
+		switch e.Class {
+		case rollout.Stopped:
+			f.due = time.Time{}
+			return
+		case rollout.Transient:
+			if f.fails++; f.fails < b.limits.Attempts {
+				f.due = e.At.Add(b.backoff(f.fails))
+				return
+			}
+		case rollout.Busy, rollout.Permanent, rollout.Conflict, rollout.Capacity, rollout.Unhealthy, rollout.Changed:
+		}
+	}
+	if said := e.Error + e.Detail; said != "" {
+		b.hooked = append(b.hooked, rollout.Named{Host: a.Name, Detail: said})
+	}
+	b.tally[fmt.Sprintf("%s done %v", kind, done)]++
+	if kind == rollout.StepOnFailure {
+		f.lament, f.lamented = false, true
+		return
+	}
+	f.post = false
+	if done {
+		a.tree, a.err = true, ""
+		b.open[a.stage]--
+		return
+	}
+	a.err, a.failed = e.Error, true
+	b.gaveUp(a)
 }
 
 func (b *books) castEnded(a *account, e rollout.Event, done bool) {
@@ -600,9 +714,18 @@ func (b *books) syncEnded(a *account, e rollout.Event, done bool) {
 	b.syncing--
 	a.syncing = false
 	if done {
-		a.tree, a.moved, a.err, a.bytes, src.blamed = true, true, "", e.Stats.Bytes, 0
+		a.moved, a.err, a.bytes, src.blamed = true, "", e.Stats.Bytes, 0
+		if a.Post {
+			a.err = "not what follows"
+			a.after.post, a.after.fails, a.after.due = true, 0, time.Time{}
+			return
+		}
+		a.tree = true
 		b.open[a.stage]--
 		return
+	}
+	if b.stopped() {
+		defer b.lament(a)
 	}
 	a.err = e.Error
 	if e.Blame {
@@ -662,6 +785,7 @@ func (b *books) gaveUp(a *account) {
 	if q := &a.quarantine; b.plan.QuarantineAll && a.Role != rollout.RoleMaster && !a.undo.wanted && !q.out && !q.wanted {
 		q.wanted, q.why = true, a.err
 	}
+	b.lament(a)
 }
 
 // blame leaves a source after three failures in succession that it may be the reason for, or one that
@@ -735,7 +859,10 @@ func (b *books) decide(v rollout.Verdict) {
 func (b *books) resumed() {
 	over := b.over // what failed is tried again
 	b.over = false
-	b.flights, b.syncing, b.depooled = map[rollout.StepID]rollout.StepKind{}, 0, false
+	b.flights, b.syncing, b.depooled, b.hooking = map[rollout.StepID]rollout.StepKind{}, 0, false, 0
+	for _, h := range b.hooks {
+		h.running = false
+	}
 	b.abort, b.abortBy = 0, ""
 	for _, r := range b.rounds {
 		r.running = false
@@ -750,6 +877,7 @@ func (b *books) resumed() {
 	}
 	for _, a := range b.order {
 		a.syncing, a.serving = false, 0
+		a.after.running, a.after.due = false, time.Time{}
 		a.look.running, a.undo.running, a.quarantine.running = false, false, false
 		a.waits, a.notBefore = len(a.tried) > 0, time.Time{}
 		if b.undoing() {
@@ -760,6 +888,9 @@ func (b *books) resumed() {
 		if over {
 			b.reopened(a)
 		}
+		if !a.failed {
+			a.after.lament, a.after.lamented = false, false // it is tried again, or has a good tree
+		}
 	}
 	b.at = 0
 	if !over {
@@ -767,7 +898,10 @@ func (b *books) resumed() {
 		return
 	}
 	b.tally["resumed after its end"]++
-	b.out, b.halt, b.failed = nil, "", 0
+	b.out, b.halt, b.failed, b.hooked, b.sour = nil, "", 0, nil, false
+	for m, h := range b.hooks {
+		h.over = !slices.Contains(b.plan.Hooks, m)
+	}
 	clear(b.open)
 	for _, a := range b.order {
 		if a.stage >= 0 && !a.tree && !a.failed && !a.restored {
@@ -785,7 +919,7 @@ func (b *books) resumed() {
 // reopened takes down what a host stands for in a run that goes on after its end: what failed is tried
 // again, and a canary that the gate condemned begins again; numbers of attempts go on.
 func (b *books) reopened(a *account) {
-	a.left, a.blamed, a.refused = false, 0, false
+	a.left, a.blamed, a.refused, a.after.tried = false, 0, false, false
 	if q := &a.quarantine; q.out || a.Down != "" {
 		q.fails, q.due, q.gaveUp, q.later = 0, time.Time{}, false, false
 	} else {
@@ -815,8 +949,16 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 		if b.flights[step.ID] != "" {
 			b.t.Fatalf("P9: %s is started while it is in flight", step.ID)
 		}
-		mends := (step.Kind == rollout.StepRollback || step.Kind == rollout.StepQuarantine || step.Kind == rollout.StepRelease) &&
-			b.abort < rollout.AbortNow && !b.undoing()
+		mends := false
+		switch step.Kind {
+		case rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease:
+			mends = b.abort < rollout.AbortNow && !b.undoing()
+		case rollout.StepPost, rollout.StepOnFailure:
+			mends = b.abort < rollout.AbortNow
+		case rollout.StepHook:
+			mends = b.abort < rollout.AbortNow && step.Moment == rollout.MomentOnFailure
+		case rollout.StepSync, rollout.StepCheck, rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepLook:
+		}
 		if b.stopped() && step.Kind != rollout.StepRepool && !mends {
 			b.t.Fatalf("P4 bounds hold: %s starts after the run was stopped (%s, abort %d)", step.ID, b.halt, b.abort)
 		}
@@ -839,12 +981,80 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 			b.undoStarts(step, a)
 		case rollout.StepQuarantine, rollout.StepRelease:
 			b.castStarts(step, a)
+		case rollout.StepHook:
+			b.hookStarts(step)
+		case rollout.StepPost, rollout.StepOnFailure:
+			b.afterStarts(step, a)
 		}
 	}
 	b.again()
 	b.looked()
 	b.mended()
+	b.tended()
 	b.placed(d)
+}
+
+func (b *books) hookStarts(step rollout.Step) {
+	h := b.hooks[step.Moment]
+	switch {
+	case h == nil || h.over || h.running:
+		b.t.Fatalf("P9: %s is started, or again", step.ID)
+	case step.Attempt != h.starts+1:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, h.starts)
+	case step.Moment == rollout.MomentPost && (b.at < len(b.open) || !b.hooks[rollout.MomentPre].over):
+		b.t.Fatalf("P9: %s before the end", step.ID)
+	case step.Moment == rollout.MomentOnFailure && !b.stopped() && b.failed+b.down == 0 && !b.sour:
+		b.t.Fatalf("P9: %s, and nothing has failed", step.ID)
+	case step.Moment == rollout.MomentOnFailure && len(b.flights) > 1:
+		b.t.Fatalf("P9: %s before everything else is done", step.ID)
+	}
+	if step.Moment != rollout.MomentPre {
+		for _, a := range b.order {
+			if a.held && !a.given {
+				b.t.Fatalf("P1 pools come back: %s while %s is out", step.ID, a.Name)
+			}
+		}
+	}
+	h.running, h.starts = true, step.Attempt
+	b.tally["hook "+string(step.Moment)]++
+}
+
+func (b *books) afterStarts(step rollout.Step, a *account) {
+	f := &a.after
+	wanted, starts := f.post, &f.posts
+	if step.Kind == rollout.StepOnFailure {
+		wanted, starts = f.lament, &f.laments
+	}
+	switch {
+	case !wanted || f.running:
+		b.t.Fatalf("P9: %s is started, or again: %+v", step.ID, *f)
+	case a.syncing || a.undo.running || b.condemned(a) || a.tree || a.restored:
+		b.t.Fatalf("P9: %s: synced just now %v, rolled back just now %v, or to be %v, has a good tree %v or %v", step.ID, a.syncing, a.undo.running, b.condemned(a), a.tree, a.restored)
+	case step.Attempt != *starts+1:
+		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, *starts)
+	case f.fails >= b.limits.Attempts:
+		b.t.Fatalf("P4 bounds hold: %s is tried again after %d failures", step.ID, f.fails)
+	case b.now.Before(f.due):
+		b.t.Fatalf("P4 bounds hold: %s before %v", step.ID, f.due)
+	}
+	if b.hooking++; b.hooking > b.limits.Parallel {
+		b.t.Fatalf("P4 bounds hold: %d at once with %s", b.hooking, step.ID)
+	}
+	f.running, *starts = true, step.Attempt
+	b.tally[string(step.Kind)+" starts"]++
+}
+
+// tended sees that what is to be done on hosts is, as soon as it may be.
+func (b *books) tended() {
+	if b.abort >= rollout.AbortNow {
+		return
+	}
+	for _, a := range b.order {
+		f := a.after
+		if (f.post || f.lament) && !f.running && !a.syncing && !a.undo.running && !b.condemned(a) && !b.now.Before(f.due) && b.hooking < b.limits.Parallel {
+			b.t.Fatalf("P9: something is to be done on %s (%+v), and is not", a.Name, f)
+		}
+	}
 }
 
 // again sees that a proxy that somebody put back is looked at again as soon as it may be taken out once
@@ -896,7 +1106,7 @@ func (b *books) lookDue(a *account) time.Time {
 // looked sees that a master from which somebody pulled is looked at as soon as it may be.
 func (b *books) looked() {
 	for _, a := range b.order {
-		if a.look.pulled && !a.look.running && !b.stopped() && !b.now.Before(b.lookDue(a)) {
+		if a.look.pulled && !a.look.running && !b.stopped() && b.hooks[rollout.MomentPre].over && !b.now.Before(b.lookDue(a)) {
 			b.t.Fatalf("P5 only a good source serves: somebody has pulled from %s, and it is not looked at", a.Name)
 		}
 	}
@@ -905,7 +1115,7 @@ func (b *books) looked() {
 func (b *books) undoStarts(step rollout.Step, a *account) {
 	u := &a.undo
 	switch {
-	case u.running || a.syncing:
+	case u.running || a.syncing || a.after.running:
 		b.t.Fatalf("P9: %s while the host is being changed", step.ID)
 	case a.restored || u.gaveUp:
 		b.t.Fatalf("P9: %s is started again, rolled back %v, given up %v", step.ID, a.restored, u.gaveUp)
@@ -934,6 +1144,7 @@ func (b *books) undoStarts(step rollout.Step, a *account) {
 		b.tally["rollback retries"]++
 	}
 	a.tree, a.failed = false, false
+	a.after.post, a.after.lament = false, false
 	u.running, u.starts = true, step.Attempt
 }
 
@@ -998,7 +1209,7 @@ func (b *books) mended() {
 		if b.undoing() {
 			wanted = !b.stopped() && a.stage == b.stage() && b.reached(a.stage) && !a.restored && !a.failed
 		}
-		if wanted && !a.syncing && !a.undo.running && !b.now.Before(a.undo.due) && b.syncing < b.limits.Parallel {
+		if wanted && !a.syncing && !a.undo.running && !a.after.running && !b.now.Before(a.undo.due) && b.syncing < b.limits.Parallel {
 			b.t.Fatalf("P9: %s is to be rolled back, and is not", a.Name)
 		}
 		q := a.quarantine
@@ -1022,6 +1233,8 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P4 bounds hold: %s starts, and the host is down", step.ID)
 	case a.undo.running || a.restored:
 		b.t.Fatalf("P9: %s starts, rolled back %v, just now %v", step.ID, a.restored, a.undo.running)
+	case a.after.post || a.after.lament || a.after.running:
+		b.t.Fatalf("P9: %s starts, and something else is to be done on the host: %+v", step.ID, a.after)
 	case a.syncing || a.tree || a.failed:
 		b.t.Fatalf("P9: %s is started again, in flight %v, synced %v, failed %v", step.ID, a.syncing, a.tree, a.failed)
 	case a.transient >= b.limits.Attempts:
@@ -1030,6 +1243,9 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, a.starts)
 	case b.now.Before(a.notBefore):
 		b.t.Fatalf("P4 bounds hold: %s is tried again before %v", step.ID, a.notBefore)
+	}
+	if !b.hooks[rollout.MomentPre].over {
+		b.t.Fatalf("P3: %s before what comes before the run", step.ID)
 	}
 	// P3
 	if a.Role != rollout.RoleCanary {
@@ -1081,6 +1297,7 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.tally["retries"]++
 	}
 	b.tally["syncs"]++
+	a.after.tried = true
 	a.syncing, a.starts, a.last, a.undo.untouched = true, step.Attempt, step.Source, false
 }
 
@@ -1115,6 +1332,9 @@ func (b *books) checkStarts(step rollout.Step) {
 		b.t.Fatalf("P3: %s starts, and the gate says %s already", step.ID, b.verdict)
 	case step.Check == rollout.SoakCheck && b.now.Sub(b.opened) < time.Duration(b.plan.Gate.Soak):
 		b.t.Fatalf("P3 the gate holds: the soak ends before its time")
+	}
+	if !b.hooks[rollout.MomentPre].over {
+		b.t.Fatalf("P3: %s before what comes before the run", step.ID)
 	}
 	for _, stage := range b.plan.Stages {
 		if stage.Kind == rollout.StageCheck && !reflect.DeepEqual(step.Hosts, stage.Hosts) {
@@ -1178,6 +1398,8 @@ func (b *books) repoolStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P1 pools come back: %s, which has no good tree and is to stay out", step.ID)
 	case !reflect.DeepEqual(step.Objects, a.receipts):
 		b.t.Fatalf("P1 pools come back: %s with %+v, first found was %+v", step.ID, step.Objects, a.receipts)
+	case a.after.running || a.after.post && b.abort < rollout.AbortNow:
+		b.t.Fatalf("P1 pools come back: %s while something is to be done there", step.ID)
 	case !b.stopped() && b.fleetOpen() > 0 && !a.lost && !a.left && !a.failed && !a.refused:
 		b.t.Fatalf("P5: %s while hosts are left that it could serve", step.ID)
 	}
@@ -1207,7 +1429,7 @@ func (b *books) stops(d rollout.Decision) {
 			continue // see above
 		case rollout.StepCheck:
 			must = b.verdict != "" || b.abort >= rollout.AbortNow
-		case rollout.StepLook, rollout.StepRollback:
+		case rollout.StepLook, rollout.StepRollback, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 			must = b.abort >= rollout.AbortNow
 		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease: // never left half-way
 		}
@@ -1237,7 +1459,7 @@ func (b *books) placed(d rollout.Decision) {
 	}
 	var waiting []*account
 	for _, name := range b.plan.Stages[stage].Hosts {
-		if a := b.hosts[name]; !a.syncing && !a.tree && !a.failed && !a.waits && b.quiet(a) {
+		if a := b.hosts[name]; !a.syncing && !a.tree && !a.failed && !a.after.post && !a.waits && b.quiet(a) {
 			waiting = append(waiting, a)
 		}
 	}
@@ -1349,6 +1571,7 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 		b.t.Fatalf("P8 truth: took %v, should be %v", o.Took, b.now.Sub(b.begun))
 	}
 	b.unmended(o)
+	b.untended(o)
 	b.result(o)
 	for what, n := range b.tally {
 		tally[what] += n
@@ -1382,6 +1605,30 @@ func (b *books) unmended(o rollout.Outcome) {
 	}
 	b.compareNamed("quarantined", o.Quarantined, quarantined)
 	b.compareNamed("mixed", o.Mixed, mixed)
+}
+
+// untended sees that nothing is left to be done around the run and its hosts, unless it was ended at once, and that all
+// is named that did not go well.
+func (b *books) untended(o rollout.Outcome) {
+	if b.abort < rollout.AbortNow {
+		for _, a := range b.order {
+			if a.after.post || a.after.lament {
+				b.t.Fatalf("P9: done, and something is to be done on %s: %+v", a.Name, a.after)
+			}
+		}
+		bad := b.stopped() || b.failed+b.down > 0 || b.sour
+		if bad && !b.hooks[rollout.MomentOnFailure].over || !b.stopped() && !b.hooks[rollout.MomentPost].over {
+			b.t.Fatalf("P9: done without what is to be done at the end")
+		}
+	}
+	if len(o.Hooks) != len(b.hooked) {
+		b.t.Fatalf("P8 truth: %+v is named, should be %+v", o.Hooks, b.hooked)
+	}
+	for i, n := range o.Hooks {
+		if n.Host != b.hooked[i].Host || !strings.Contains(n.Detail, b.hooked[i].Detail) {
+			b.t.Fatalf("P8 truth: %+v is named, should be %+v", n, b.hooked[i])
+		}
+	}
 }
 
 func (b *books) compareNamed(what string, named []rollout.Named, want []string) {
@@ -1459,7 +1706,7 @@ func (b *books) result(o rollout.Outcome) {
 		if b.gated() && b.verdict != rollout.Pass && b.plan.Force == "" {
 			b.t.Fatalf("P3: done, and the gate says %q", b.verdict)
 		}
-		if b.failed+b.down+len(o.Quarantined) > 0 {
+		if b.failed+b.down+len(o.Quarantined) > 0 || b.sour {
 			want = rollout.ResultFailed
 		}
 	}
@@ -1482,6 +1729,10 @@ func (b *books) standing(a *account) rollout.Standing {
 	case a.restored:
 		return rollout.RolledBack
 	case a.syncing || a.undo.running:
+		return rollout.Syncing
+	case a.after.post && b.abort >= rollout.AbortNow:
+		return rollout.Failed
+	case a.after.post:
 		return rollout.Syncing
 	case a.starts+a.undo.starts == 0:
 		return rollout.Untouched
@@ -1508,6 +1759,9 @@ func (b *books) report(report []rollout.HostReport) {
 			w.Attempts, w.Failures = a.undo.starts, a.undo.fails
 		}
 		if at := len(want); at < len(report) {
+			if strings.Contains(report[at].Error, a.err) && a.moved {
+				w.Error = report[at].Error // which says more
+			}
 			w.Stats = report[at].Stats
 			if (w.Stats != nil) != a.moved || a.moved && w.Stats.Bytes != a.bytes {
 				b.t.Fatalf("P8 truth: %s moved %+v, should be %d bytes", a.Name, w.Stats, a.bytes)

@@ -25,6 +25,7 @@ type Outcome struct {
 	Named       []Named  `json:"named,omitempty"`       // pool objects that somebody else changed meanwhile
 	Quarantined []Named  `json:"quarantined,omitempty"` // hosts that were taken out of their pools and stay out, and why
 	Mixed       []Named  `json:"mixed,omitempty"`       // hosts that should have been quarantined and could not be, and why
+	Hooks       []Named  `json:"hooks,omitempty"`       // what did not go well of what the policy has done around the run and its hosts; of the run without a host
 	Bytes       int64    `json:"bytes"`                 // on the wire
 	Took        Duration `json:"took"`
 }
@@ -120,6 +121,11 @@ func (s *State) standing(h *host) Standing {
 		return Failed
 	case syncing:
 		return Syncing
+	case ending:
+		if s.abort >= AbortNow {
+			return Failed
+		}
+		return Syncing
 	case down:
 		return Down
 	default:
@@ -142,7 +148,7 @@ func (s *State) Finished() *Outcome { return s.outcome }
 // Outcome returns what the run comes to as it stands: after Next has said Done, its end. It looks at
 // the whole fleet.
 func (s *State) Outcome() Outcome {
-	o := Outcome{Gate: s.gate.verdict, GateWhy: s.gate.why, Named: slices.Clone(s.named), Took: Duration(s.At.Sub(s.started))}
+	o := Outcome{Gate: s.gate.verdict, GateWhy: s.gate.why, Named: slices.Clone(s.named), Hooks: slices.Clone(s.hooked), Took: Duration(s.At.Sub(s.started))}
 	for i := range s.hosts {
 		if i == s.origin {
 			continue
@@ -189,7 +195,7 @@ func (s *State) Outcome() Outcome {
 		o.Result, o.Why = ResultHalted, s.haltWhy
 	case s.abort > 0:
 		o.Result, o.Why = ResultAborted, s.abortWhy
-	case o.Counts.Failed+o.Counts.Down+len(o.Quarantined) > 0:
+	case o.Counts.Failed+o.Counts.Down+len(o.Quarantined) > 0 || s.postFailed:
 		o.Result = ResultFailed
 	default:
 		o.Result = ResultDone

@@ -31,6 +31,7 @@ type Plan struct {
 	Left   []Left  `json:"left,omitempty"` // proxies that will not serve, and why
 
 	OnForeignEdit inventory.ForeignEdit `json:"on_foreign_edit,omitempty"` // empty is stop
+	Hooks         []Moment              `json:"hooks,omitempty"`           // of the run, for which the policy has something to do
 	Quarantine    bool                  `json:"quarantine,omitempty"`      // a canary that cannot be rolled back is taken out of its pools
 	QuarantineAll bool                  `json:"quarantine_all,omitempty"`  // so is every host that has failed for good, or was not there
 }
@@ -90,6 +91,8 @@ type Host struct {
 	Pooled      bool   `json:"pooled,omitempty"`      // has pool objects that must be out while it serves
 	Keep        bool   `json:"keep,omitempty"`        // keeps what its sync replaces, so that it can be rolled back
 	Verify      bool   `json:"verify,omitempty"`      // its tree is compared with the run's after its sync, which else has failed
+	Post        bool   `json:"post,omitempty"`        // the policy has something to do once it has the tree
+	OnFailure   bool   `json:"on_failure,omitempty"`  // likewise when it was tried and will not get it
 	Quarantined string `json:"quarantined,omitempty"` // the run that took it out of its pools because it had no good tree; it is put back once it has one
 	Down        string `json:"down,omitempty"`        // why it was not there when the run was planned: it is in no stage, and has failed; empty: it was
 }
@@ -104,6 +107,7 @@ const (
 	StageCheck  StageKind = "check"    // the gate
 	StageDepool StageKind = "depool"   // observe, depool and drain
 	StageRepool StageKind = "repool"
+	StageHook   StageKind = "hook" // what the policy has for a moment of the run, which is the stage's name
 )
 
 // Stage is a part of a plan that is complete before the next one begins.

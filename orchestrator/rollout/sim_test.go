@@ -59,6 +59,7 @@ type luck struct {
 	slow              int             // seconds that a step takes at most
 
 	look, undo, quarantine int
+	hook                   int
 	stuck                  map[string]bool // hosts that cannot be rolled back, and masters that cannot be looked at
 	alarm                  int             // of an abort, a lost lock or a crash, whenever a step of these is in flight
 }
@@ -93,6 +94,7 @@ func (s *sim) drawLuck() {
 		bad: map[string]bool{}, broken: map[string]bool{}, slow: upTo(s.t, 20, "slow"),
 	}
 	s.luck.stuck = map[string]bool{}
+	s.luck.hook = percent[pick(s.t, 5, "bad hooks")]
 	if s.plan.Tree != nil || s.plan.Undoes != "" {
 		s.luck.look, s.luck.undo = []int{0, 0, 1, 3, 30}[pick(s.t, 5, "bad looks")], percent[pick(s.t, 5, "bad rollbacks")]
 		s.luck.quarantine = []int{0, 15, 50}[pick(s.t, 3, "bad quarantines")]
@@ -365,6 +367,13 @@ func (s *sim) fly(step rollout.Step) *flight {
 				rollout.Transient, rollout.Transient, rollout.Transient, rollout.Busy, rollout.Permanent, rollout.Unhealthy,
 			}[pick(s.t, 6, "class")]
 		}
+	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+		if dice(s.t, 5, "ignored") {
+			f.does.detail = "it failed, which is ignored"
+		}
+		if dice(s.t, s.luck.hook, "hook") {
+			f.does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Permanent}[pick(s.t, 3, "class")]
+		}
 	case rollout.StepQuarantine, rollout.StepRelease:
 		if f.does.detail = ""; dice(s.t, 30, "out already") {
 			f.does.detail = "it was out already"
@@ -440,6 +449,8 @@ func (s *sim) land(f *flight) rollout.Event {
 		if f.step.Kind == rollout.StepQuarantine && class == "" && !f.does.partly {
 			e.Objects = []rollout.Object{{Key: "dc/cluster/service0/" + f.step.Host, Held: true}}
 		}
+	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+		e.Detail = f.does.detail
 	case rollout.StepLook, rollout.StepRollback:
 	}
 	if class != "" {

@@ -16,6 +16,7 @@ const (
 
 	rolledBack syncStatus = "rolled back" // has the tree that it had before
 	down       syncStatus = "down"        // was not there when the run was planned
+	ending     syncStatus = "ending"      // has the tree, and what is to be done then is not done
 )
 
 // HaltKind is why a run stopped by itself.
@@ -27,6 +28,7 @@ const (
 	HaltBudget HaltKind = "budget" // more hosts failed than may
 	HaltSource HaltKind = "source" // nothing is left to take the tree from
 	HaltLock   HaltKind = "lock"   // the lock was lost
+	HaltHook   HaltKind = "hook"   // what comes before the run failed
 )
 
 // State is where a run stands: the fold of its events over its plan. It belongs to one goroutine;
@@ -61,6 +63,13 @@ type State struct {
 	failures int               // hosts that failed for good, or were not there
 	downs    int               // of which were not there
 
+	moments    map[Moment]moment
+	postFailed bool     // what comes after the run
+	posts      *delayed // hosts that have the tree, and on which something is to be done
+	laments    *delayed // hosts that will not get it, likewise
+	hooking    int      // steps in flight on those
+	hooked     []Named  // what those had to say
+
 	gate     gate
 	halt     HaltKind
 	haltWhy  string
@@ -78,6 +87,7 @@ type State struct {
 type host struct {
 	sync       syncStatus
 	fleet      bool // in a stage that proxies serve
+	counted    bool // in the current stage, and not settled
 	attempts   int  // syncs started
 	failures   int  // of those, failed in a way that counts
 	tried      []int
@@ -92,8 +102,9 @@ type host struct {
 	look       *look     // nil: is not looked at
 	undo       undo
 	quarantine *quarantine // nil: its tree is no reason to take it out
-	takings    int         // quarantines started, over all lives of the run
-	releases   int         // likewise
+	after      aftermath
+	takings    int // quarantines started, over all lives of the run
+	releases   int // likewise
 }
 
 type flight struct {
@@ -101,6 +112,7 @@ type flight struct {
 	host    int // none for checks
 	source  int // none but for syncs
 	check   *check
+	moment  Moment
 	attempt int
 }
 
@@ -113,6 +125,9 @@ func NewState(p *Plan) (*State, error) {
 		hosts:   make([]host, len(p.Hosts)),
 		ready:   newQueue(p.Hosts),
 		delayed: newDelayed(),
+		posts:   newDelayed(),
+		laments: newDelayed(),
+		moments: map[Moment]moment{},
 		flights: map[StepID]flight{},
 	}
 	for i, h := range p.Hosts {
@@ -162,7 +177,7 @@ func NewState(p *Plan) (*State, error) {
 		}
 		switch stage.Kind {
 		case StageSync, StageUndo:
-		case StageCheck, StageDepool, StageRepool:
+		case StageCheck, StageDepool, StageRepool, StageHook:
 			continue
 		}
 		if (stage.Kind == StageUndo) != (p.Undoes != "") {
@@ -220,6 +235,7 @@ func (s *State) stopping() bool { return s.halt != "" || s.abort > 0 }
 func (s *State) stop(kind HaltKind, why string) {
 	if s.halt == "" {
 		s.halt, s.haltWhy = kind, why
+		s.lamentAll()
 	}
 }
 
@@ -257,6 +273,8 @@ func (s *State) complete() bool {
 			}
 		}
 		return true
+	case StageHook:
+		return s.moments[Moment(stage.Name)].over
 	default:
 		return true
 	}
@@ -274,10 +292,10 @@ func (s *State) enter(at time.Time) {
 			i := s.index[name]
 			switch s.hosts[i].sync {
 			case waiting:
-				s.stageLeft++
+				s.count(i)
 				s.wait(i, s.drained(i))
-			case syncing:
-				s.stageLeft++
+			case syncing, ending:
+				s.count(i)
 			case synced, failed, rolledBack, down:
 			}
 		}
@@ -285,8 +303,14 @@ func (s *State) enter(at time.Time) {
 		if s.gate.opened.IsZero() {
 			s.gate.opened = at
 		}
-	case StageDepool, StageRepool:
+	case StageDepool, StageRepool, StageHook:
 	}
+}
+
+// count records that a host of the current stage is to be settled.
+func (s *State) count(i int) {
+	s.hosts[i].counted = true
+	s.stageLeft++
 }
 
 // wait puts a host among those to be synced, not before due. One that some source has failed is

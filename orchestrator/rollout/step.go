@@ -17,6 +17,10 @@ const (
 	StepRollback   StepKind = "rollback"   // put back the tree that a host had before
 	StepQuarantine StepKind = "quarantine" // take a host that has no good tree out of its pools, until it has one
 	StepRelease    StepKind = "release"    // put a host back into its pools that a run took out because it had no good tree
+
+	StepHook      StepKind = "hook"       // run what the policy has for a moment of the run
+	StepPost      StepKind = "post"       // run what it has for a host that has the tree
+	StepOnFailure StepKind = "on_failure" // run what it has for a host that was tried and will not get it
 )
 
 // StepID names a step: its kind and what it is about, as in sync/mw1312 or check/front-page.
@@ -35,6 +39,7 @@ type Step struct {
 	Host    string   // what it is done to; empty for checks
 	Source  string   // sync: where the tree is taken from
 	Check   string   // check: its name
+	Moment  Moment   // hook: when in the run
 	Hosts   []string // check: the canaries that are judged
 	Objects []Object // depool: the objects as last observed; observe, repool, quarantine of what is out: as they were before a depool
 }

@@ -46,7 +46,7 @@ func (d *decider) mend() {
 	d.room = s.Plan.Limits.Parallel - s.syncing
 	for _, i := range s.canaries {
 		switch h := &s.hosts[i]; {
-		case h.sync == syncing || !s.condemned(i):
+		case h.sync == syncing || h.after.running || !s.condemned(i):
 		case h.undo.due.After(d.now):
 			earliest(&d.Wake, h.undo.due)
 		case d.room > 0:
@@ -87,12 +87,15 @@ func (s *State) undoStarted(i int, e Event) error {
 	switch {
 	case s.Plan.Undoes == "" && !h.undo.wanted:
 		return fmt.Errorf("nothing says that the host is to be rolled back")
-	case h.sync == syncing, h.sync == rolledBack:
+	case h.sync == syncing, h.sync == rolledBack, h.after.running:
 		return fmt.Errorf("the host is %s", h.sync)
 	}
 	h.sync, h.undo.attempts, h.at = syncing, e.Attempt, e.At
 	s.ready.remove(i)
 	s.delayed.remove(i)
+	s.posts.remove(i)
+	s.laments.remove(i)
+	h.after.wanted = false // should the rollback fail, too, it is wanted again
 	s.syncing++
 	return nil
 }
@@ -137,6 +140,7 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 		s.gaveUp(i, "rolled back")
 		return
 	}
+	s.lament(i)
 	if s.Plan.Quarantine {
 		s.outcast(i, "it cannot be rolled back: "+e.Error)
 	}

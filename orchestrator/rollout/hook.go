@@ -1,0 +1,216 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Moment is when in a run something is done that the policy has for it.
+type Moment string
+
+// The moments.
+const (
+	MomentPre       Moment = "pre"        // before anything is touched; if it fails nothing is
+	MomentPost      Moment = "post"       // at the end of a run that was not stopped
+	MomentOnFailure Moment = "on_failure" // at the end of one that was, or on which some host failed
+)
+
+// moment is how a moment of the run stands.
+type moment struct {
+	running, over bool
+	attempts      int
+}
+
+// aftermath is what a run knows of what is to be done on a host once it has the tree, or when it will not get it.
+type aftermath struct {
+	attempts map[StepKind]int
+	running  bool
+	failures int  // of the one that is due
+	tried    bool // a sync was started since the run was last opened
+	wanted   bool // what is for failure: the host was tried, and will not get the tree
+	over     bool // that has been done, or given up
+}
+
+// hook adds the stage of a moment, if the plan has something to do then.
+func (p *Plan) hook(m Moment, why string) {
+	if slices.Contains(p.Hooks, m) {
+		p.Stages = append(p.Stages, Stage{Name: string(m), Kind: StageHook, Why: why})
+	}
+}
+
+// hooks starts what the current stage is for.
+func (d *decider) hooks() {
+	d.startHook(Moment(d.s.Plan.Stages[d.s.stage].Name))
+}
+
+func (d *decider) startHook(m Moment) {
+	if at := d.s.moments[m]; !at.running && !at.over {
+		d.Start = append(d.Start, Step{ID: stepID(StepHook, string(m)), Kind: StepHook, Attempt: at.attempts + 1, Moment: m})
+	}
+}
+
+// regret says whether the run is to end with what the policy has for a bad end.
+func (s *State) regret() bool {
+	bad := s.stopping() || s.failures > 0 || s.postFailed
+	return bad && s.abort < AbortNow && slices.Contains(s.Plan.Hooks, MomentOnFailure) && !s.moments[MomentOnFailure].over
+}
+
+func (s *State) hookStarted(m Moment, attempt int) {
+	at := s.moments[m]
+	at.running, at.attempts = true, attempt
+	s.moments[m] = at
+}
+
+func (s *State) hookEnded(m Moment, e Event, done bool) {
+	at := s.moments[m]
+	at.running, at.over = false, e.Class != Stopped
+	s.moments[m] = at
+	if said := e.Error + e.Detail; said != "" && at.over {
+		s.hooked = append(s.hooked, Named{Detail: string(m) + ": " + said})
+	}
+	if done || !at.over {
+		return
+	}
+	switch m {
+	case MomentPre:
+		s.stop(HaltHook, "what comes before the run failed: "+e.Error)
+	case MomentPost:
+		s.postFailed = true
+	case MomentOnFailure:
+	}
+}
+
+// finish wants done, not before due, what is to be done on a host that has the tree.
+func (s *State) finish(i int, due time.Time) { s.posts.add(i, due) }
+
+// lament wants done what is to be done on a host that was tried and will not get the tree.
+func (s *State) lament(i int) {
+	h := &s.hosts[i]
+	if s.Plan.Hosts[i].OnFailure && h.after.tried && !h.after.wanted {
+		h.after.wanted, h.after.failures = true, 0
+		s.laments.add(i, time.Time{})
+	}
+}
+
+// lamentAll does so for all that were tried and are waiting for another attempt, which will not come.
+func (s *State) lamentAll() {
+	for i := s.ready.head(); i != none; i = s.ready.next(anywhere, i) {
+		s.lament(i)
+	}
+	for _, i := range s.delayed.hosts {
+		s.lament(i)
+	}
+}
+
+// finishing says whether something is left to be done on hosts for which the run has ended, well or not.
+func (s *State) finishing() bool {
+	return s.abort < AbortNow && s.posts.size()+s.laments.size() > 0
+}
+
+// aftermaths starts what is to be done on hosts that have the tree, and on those that will not get it: on as many at once as hosts
+// may be synced. A canary that is rolled back is left to that.
+func (d *decider) aftermaths() {
+	s := d.s
+	if s.abort >= AbortNow {
+		return
+	}
+	room := s.Plan.Limits.Parallel - s.hooking
+	start := func(kind StepKind) func(i int) bool {
+		return func(i int) bool {
+			if s.condemned(i) || s.hosts[i].sync == syncing {
+				return true
+			}
+			if room <= 0 {
+				return false
+			}
+			room--
+			name := s.Plan.Hosts[i].Name
+			d.Start = append(d.Start, Step{ID: stepID(kind, name), Kind: kind, Attempt: s.hosts[i].after.attempts[kind] + 1, Host: name})
+			return true
+		}
+	}
+	s.posts.walk(d.now, start(StepPost))
+	s.laments.walk(d.now, start(StepOnFailure))
+	if room > 0 {
+		earliest(&d.Wake, s.posts.wake(d.now))
+		earliest(&d.Wake, s.laments.wake(d.now))
+	}
+}
+
+func (s *State) afterStarted(i int, e Event, kind StepKind) error {
+	queue := s.posts
+	if kind == StepOnFailure {
+		queue = s.laments
+	}
+	if !queue.has(i) {
+		return fmt.Errorf("nothing is to be done on the host")
+	}
+	h := &s.hosts[i]
+	if h.after.attempts == nil {
+		h.after.attempts = map[StepKind]int{}
+	}
+	h.after.attempts[kind], h.after.running = e.Attempt, true
+	queue.remove(i)
+	s.hooking++
+	return nil
+}
+
+// afterEnded folds the end of what was done on a host.
+func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
+	h := &s.hosts[i]
+	s.hooking--
+	h.after.running = false
+	queue, what := s.posts, "after its sync"
+	if kind == StepOnFailure {
+		queue, what = s.laments, "after its failure"
+	}
+	again := false
+	switch {
+	case done:
+		if e.Detail != "" {
+			s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + ": " + e.Detail})
+		}
+	case e.Class == Stopped:
+		again = true
+		queue.add(i, time.Time{})
+	case e.Class == Transient:
+		if h.after.failures++; h.after.failures < s.Plan.Limits.Attempts {
+			again = true
+			queue.add(i, e.At.Add(s.backoff(h.after.failures)))
+		}
+	default: // for good
+	}
+	if again {
+		return
+	}
+	if !done {
+		s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + ": " + e.Error})
+	}
+	switch {
+	case kind == StepOnFailure:
+		h.after.over = true
+	case done:
+		h.sync, h.err, h.class = synced, "", ""
+		s.settle(i)
+	default:
+		h.err, h.class = "it has the tree, but not what follows: "+e.Error, e.Class
+		s.gaveUp(i, "synced")
+	}
+}
+
+// afterAgain puts what was to be done on a host among what is to be done, after the run was resumed.
+func (s *State) afterAgain(i int) {
+	s.posts.remove(i)
+	s.laments.remove(i)
+	h := &s.hosts[i]
+	h.after.running = false
+	switch {
+	case h.sync == ending:
+		s.posts.add(i, time.Time{})
+	case h.sync != failed:
+		h.after = aftermath{attempts: h.after.attempts, tried: h.after.tried} // it is tried again, or has a good tree
+	case h.after.wanted && !h.after.over:
+		s.laments.add(i, time.Time{})
+	}
+}
