@@ -7,7 +7,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 )
 
-// behind narrows a run to the hosts that are not known to hold what the origin holds now. It says whether there is
+// behind narrows a run to the hosts that are not known to hold what the origin holds now, or are in quarantine. It says whether there is
 // any, and tells people if there is none.
 func (a *app) behind(ctx context.Context, s *setup, o *runOptions) (bool, error) {
 	draft, err := s.plan(ctx, nil, newRun(), *o)
@@ -23,9 +23,13 @@ func (a *app) behind(ctx context.Context, s *setup, o *runOptions) (bool, error)
 	if err != nil {
 		return false, err
 	}
+	quarantined, err := s.quarantined(ctx)
+	if err != nil {
+		return false, err
+	}
 	var names []string
 	for _, h := range draft.Hosts {
-		if !s.isMaster(h.Name) && !trees.Of(h.Name).Has(fingerprint) {
+		if !s.isMaster(h.Name) && (quarantined[h.Name] != "" || !trees.Of(h.Name).Has(fingerprint)) {
 			names = append(names, h.Name)
 		}
 	}

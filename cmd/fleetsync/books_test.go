@@ -131,6 +131,7 @@ func (b *books) start(e rollout.Event) {
 		b.wrong("event %d: %s starts although %s", e.Seq, e.Step, b.stopped)
 	}
 	switch kind {
+	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure: // the core's properties see to those
 	case rollout.StepSync:
 		b.startSync(e)
 	case rollout.StepObserve:
@@ -162,7 +163,11 @@ func (b *books) start(e rollout.Event) {
 		if b.forced() || b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("sync/"+e.Host)] == 0 {
 			b.wrong("event %d: %s is rolled back without a reason", e.Seq, e.Host)
 		}
-	case rollout.StepQuarantine, rollout.StepRelease:
+	case rollout.StepRelease:
+		if b.synced[e.Host].IsZero() {
+			b.wrong("event %d: %s is put back without a good tree", e.Seq, e.Host)
+		}
+	case rollout.StepQuarantine:
 		if b.role[e.Host] != rollout.RoleCanary || b.attempts[rollout.StepID("rollback/"+e.Host)] == 0 || b.rolled[e.Host] {
 			b.wrong("event %d: %s is quarantined without a reason", e.Seq, e.Host)
 		}
@@ -308,7 +313,7 @@ func (b *books) end(e, began rollout.Event) {
 		b.wrong("event %d: %s failed without a reason", e.Seq, e.Step)
 	}
 	switch b.kind(e) {
-	case rollout.StepLook, rollout.StepQuarantine, rollout.StepRelease:
+	case rollout.StepLook, rollout.StepQuarantine, rollout.StepRelease, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 	case rollout.StepRollback:
 		if done {
 			b.rolled[e.Host] = true

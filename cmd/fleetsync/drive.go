@@ -119,6 +119,9 @@ func (j *job) drive(ctx context.Context) (err error) {
 		observers = append(observers, watcher)
 		others.Go(func() { watcher.Watch(outside) })
 	}
+	pulse := &orchestrator.Pulse{Greets: s.greets, World: j.lock.world}
+	observers = append(observers, pulse)
+	others.Go(func() { pulse.Watch(outside) })
 	run.Observers = observers
 	signals := a.watchSignals(j.lock.world, held)
 	j.record(ctx)

@@ -111,6 +111,8 @@ func (a *app) classify(err error) *exitError {
 		return &exitError{code: exitLocked, err: err, hint: a.command() + " status"}
 	case errors.Is(err, rollout.ErrNoProxyFits):
 		return &exitError{code: exitInvalid, err: err, hint: "repool hosts that are out (fleetsync pool get), or lower pooling.threshold"}
+	case errors.Is(err, rollout.ErrDown):
+		return &exitError{code: exitGuard, err: err, hint: "fleetsync check --reach tells of each; --limit leaves hosts out, and batches: {down: try} asks nobody before"}
 	case isUsage(err):
 		return &exitError{code: exitUsage, err: err, hint: "fleetsync help"}
 	default:

@@ -143,6 +143,10 @@ func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, 
 	}
 	r.Selection = selection
 	if pools != nil {
+		r.Quarantine = s.policy.Pooling.Quarantine
+		if r.Quarantined, err = s.quarantined(ctx); err != nil {
+			return nil, err
+		}
 		r.Drain, r.OnForeignEdit = s.policy.Pooling.Drain, s.policy.Pooling.OnForeignEdit
 		if o.mode != inventory.ModeCanary {
 			if err := s.spare(ctx, pools, r); err != nil {
@@ -168,7 +172,7 @@ func (s *setup) planOf(r *request) (*rollout.Plan, error) {
 		plan = func() (*rollout.Plan, error) { return rollout.NewPlan(s.fleet, r.settings, r.Request) }
 	}
 	made, err := plan()
-	if err != nil && !errors.Is(err, rollout.ErrNoProxyFits) {
+	if err != nil && !errors.Is(err, rollout.ErrNoProxyFits) && !errors.Is(err, rollout.ErrDown) {
 		return nil, fail(exitInvalid, err, "")
 	}
 	return made, err

@@ -39,6 +39,9 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 	if err != nil {
 		return nil, err
 	}
+	if draft, err = a.withoutDown(ctx, s, r, draft); err != nil {
+		return nil, err
+	}
 	m, err := a.inspect(ctx, s, draft.Origin, o)
 	if err != nil {
 		return nil, err
