@@ -30,6 +30,7 @@ type stand struct {
 	policy string
 	run    *run
 	dead   []string // have no power
+	struck time.Time
 }
 
 func (s *stand) do(err error) {
@@ -109,6 +110,7 @@ func (c cell) try(t *testing.T, f *fleet) {
 	s.run = f.start(t, f.origin, s.policy, "sync", "--yes")
 	if c.at.under != nil {
 		c.at.under(s)
+		s.struck = time.Now()
 		c.strike(s)
 	}
 	since := s.run.said()
@@ -145,6 +147,9 @@ func (c cell) try(t *testing.T, f *fleet) {
 	}
 	s.must(t, s.victim, "rm -f "+downFile)
 	outcome := s.judge(code, was, etcd)
+	if c.out && !slices.ContainsFunc(outcome.Quarantined, func(n rollout.Named) bool { return n.Host == s.victim }) {
+		t.Errorf("%s is not in quarantine: %+v", s.victim, outcome)
+	}
 	for _, h := range f.all() {
 		s.do(s.Heal(s.Context(), h))
 	}
@@ -177,14 +182,6 @@ func (s *stand) mend(o *rollout.Outcome, etcd bool) {
 		again = []string{"sync", "--yes", "--wait"} // masters are never behind
 	}
 	s.fleetsync(s.T, 0, plain, again...)
-	if o != nil {
-		still := s.out(s.T)
-		for _, q := range o.Quarantined {
-			if slices.Contains(still, q.Host) {
-				s.fleetsync(s.T, 0, plain, "pool", "repool", q.Host)
-			}
-		}
-	}
 	s.wantPools(s.T)
 	want := s.tree(s.T, s.origin)
 	for _, h := range s.all() {
@@ -269,7 +266,7 @@ func (s *stand) wantReport(o *rollout.Outcome, have map[string]string) {
 		if h.Standing == rollout.Failed && h.Error == "" {
 			s.Errorf("%s failed, and nothing says why", h.Host)
 		}
-		if o.Result != rollout.ResultHalted && h.Standing != rollout.Synced && !slices.Contains(s.struck(), h.Host) {
+		if o.Result != rollout.ResultHalted && h.Standing != rollout.Synced && h.Host != s.victim {
 			s.Errorf("%s is said to be %s (%q), and no fault has struck it", h.Host, h.Standing, h.Error)
 		}
 	}
@@ -284,8 +281,6 @@ func (s *stand) wantReport(o *rollout.Outcome, have map[string]string) {
 		s.Errorf("the result is %s, with %d hosts that have not the tree", o.Result, worst)
 	}
 }
-
-func (s *stand) struck() []string { return []string{s.victim} }
 
 // wantCode holds the exit code to the outcome.
 func (s *stand) wantCode(o *rollout.Outcome, code int) {
