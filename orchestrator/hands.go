@@ -26,6 +26,7 @@ type Hands struct {
 	Rsync  inventory.Rsync
 	Keep   inventory.Keep // how much a host keeps of what syncs replace
 	Checks []inventory.Check
+	Hooks  inventory.Hooks
 	Dialer *transport.Dialer
 
 	// Want returns what is in the run's tree. It is asked only when a host's digest is another, and may be called by several
@@ -50,6 +51,7 @@ type Hands struct {
 	Progress func(host string, p transport.Progress)
 	Log      func(host, line string)
 
+	hooks  hooks
 	once   sync.Once
 	byName map[string]rollout.Host // the plan's
 }
@@ -88,6 +90,10 @@ func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
 		return h.quarantine(ctx, step)
 	case rollout.StepRelease:
 		return h.release(ctx, step)
+	case rollout.StepHook:
+		return h.moment(ctx, step)
+	case rollout.StepPost, rollout.StepOnFailure:
+		return h.after(ctx, step)
 	case rollout.StepCheck:
 		return h.check(ctx, step)
 	case rollout.StepObserve:

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
@@ -36,6 +37,10 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 			return failure(rollout.Permanent, err)
 		}
 	}
+	said, failed := h.before(ctx, step.Host)
+	if failed != nil {
+		return *failed
+	}
 	limit := time.Duration(h.Plan.Limits.Timeout)
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
 	defer cancel()
@@ -45,7 +50,7 @@ func (h *Hands) sync(ctx context.Context, step rollout.Step) rollout.Event {
 			return e
 		}
 	}
-	return h.treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone, Detail: stats.Warning, Stats: &rollout.Stats{
+	return h.treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone, Detail: strings.Trim(stats.Warning+"; "+said, "; "), Stats: &rollout.Stats{
 		Files: stats.Files, Created: stats.Created, Deleted: stats.Deleted, Transferred: stats.Transferred,
 		Bytes: stats.Sent + stats.Received, Size: stats.TotalSize,
 	}})

@@ -63,6 +63,10 @@ func (h *Hands) look(ctx context.Context, step rollout.Step) rollout.Event {
 
 // rollback puts back the tree that a host had before the run, or before the run that this one undoes.
 func (h *Hands) rollback(ctx context.Context, step rollout.Step) rollout.Event {
+	return h.around(ctx, step.Host, func() rollout.Event { return h.undo(ctx, step) })
+}
+
+func (h *Hands) undo(ctx context.Context, step rollout.Step) rollout.Event {
 	t, err := h.treeOn(step.Host)
 	if err != nil {
 		return failure(rollout.Permanent, err)

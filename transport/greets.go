@@ -34,8 +34,6 @@ func Greets(ctx context.Context, endpoint string) error {
 	return nil
 }
 
-// Answers is Greets by its former name.
-func Answers(ctx context.Context, endpoint string) error { return Greets(ctx, endpoint) }
 
 // greet waits for the greeting of a daemon. The error says no more than why, and is neutralised.
 func greet(ctx context.Context, address string) error {

@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -142,6 +144,9 @@ func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, 
 		return nil, err
 	}
 	r.Selection = selection
+	if err := s.hooks(&r.Request); err != nil {
+		return nil, err
+	}
 	if pools != nil {
 		r.Quarantine = s.policy.Pooling.Quarantine
 		if r.Quarantined, err = s.quarantined(ctx); err != nil {
@@ -176,4 +181,21 @@ func (s *setup) planOf(r *request) (*rollout.Plan, error) {
 		return nil, fail(exitInvalid, err, "")
 	}
 	return made, err
+}
+
+// hooks tells a plan what the policy has to be done around the run and its hosts.
+func (s *setup) hooks(r *rollout.Request) (err error) {
+	for moment, hooks := range map[rollout.Moment][]inventory.Hook{
+		rollout.MomentPre: s.policy.Hooks.Run.Pre, rollout.MomentPost: s.policy.Hooks.Run.Post, rollout.MomentOnFailure: s.policy.Hooks.Run.OnFailure,
+	} {
+		if len(hooks) > 0 {
+			r.Hooks = append(r.Hooks, moment)
+		}
+	}
+	slices.Sort(r.Hooks)
+	if r.Post, err = orchestrator.HooksOf(s.fleet, s.policy.Hooks.Hosts.Post); err != nil {
+		return err
+	}
+	r.OnFailure, err = orchestrator.HooksOf(s.fleet, s.policy.Hooks.Hosts.OnFailure)
+	return err
 }

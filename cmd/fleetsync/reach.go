@@ -97,7 +97,7 @@ func (s *setup) reachOne(ctx context.Context, hands *orchestrator.Hands, r *repo
 	}
 	if serves {
 		host, _ := s.fleet.Host(r.Host) // it is one
-		if err := transport.Answers(ctx, host.Endpoint); err != nil {
+		if err := transport.Greets(ctx, host.Endpoint); err != nil {
 			wrong("%v", err)
 		}
 	}

@@ -78,6 +78,9 @@ func (a *app) rollback(ctx context.Context, name string, o runOptions) error {
 	if r.Selection, r.Left, err = a.kept(s, was.State, o.limit); err != nil {
 		return err
 	}
+	if err := s.hooks(&r); err != nil {
+		return err
+	}
 	plan, err := rollout.NewRollback(s.fleet, s.policy.For(inventory.ModeSync), r)
 	if err != nil {
 		return fail(exitInvalid, err, a.command()+" show "+undone)
@@ -108,7 +111,7 @@ func (a *app) kept(s *setup, was *rollout.State, limit string) (names []string, 
 	for _, r := range was.Report() {
 		_, known := s.fleet.Host(r.Host)
 		switch {
-		case r.Standing == rollout.Untouched, r.Standing == rollout.RolledBack, !known:
+		case r.Standing == rollout.Untouched, r.Standing == rollout.Down, r.Standing == rollout.RolledBack, !known:
 		case limit != "" && !slices.Contains(selection, r.Host):
 		case s.isMaster(r.Host):
 			left = append(left, rollout.Left{Host: r.Host, Reason: "a master: " + a.command() + " masters undo --on " + r.Host})

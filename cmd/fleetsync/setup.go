@@ -94,6 +94,11 @@ func agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
 			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there", quoted(r.Path))
 		}
 	}
+	for _, hooks := range [][]inventory.Hook{policy.Hooks.Hosts.Pre, policy.Hooks.Hosts.Post, policy.Hooks.Hosts.OnFailure} {
+		if _, err := orchestrator.HooksOf(fleet, hooks); err != nil {
+			return fmt.Errorf("hooks: %w", err)
+		}
+	}
 	for _, m := range fleet.Masters {
 		host, _ := fleet.Host(m.Host) // it is one
 		if marker := policy.Guard.Provisioned; marker == host.Source || strings.HasPrefix(marker, host.Source+"/") {

@@ -1,0 +1,250 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// hooks is what a run does around the syncs of its hosts, made once from the policy.
+type hooks struct {
+	once                 sync.Once
+	pre, post, onFailure []hostHook
+	err                  error
+}
+
+// hostHook is one hook, and where it runs.
+type hostHook struct {
+	inventory.Hook
+	on    map[string]bool // nil: on every host
+	slots chan struct{}   // nil: on as many hosts at once as are synced
+}
+
+// HooksOf returns the hosts for which the policy has one of these hooks, which is said by name.
+func HooksOf(fleet *inventory.Fleet, hooks []inventory.Hook) (map[string]bool, error) {
+	hosts := map[string]bool{}
+	for _, hook := range hooks {
+		on, err := hostsOf(fleet, hook)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range fleet.Hosts {
+			hosts[h.Name] = hosts[h.Name] || on == nil || on[h.Name]
+		}
+	}
+	return hosts, nil
+}
+
+// hostsOf returns where a hook runs; nil is everywhere.
+func hostsOf(fleet *inventory.Fleet, hook inventory.Hook) (map[string]bool, error) {
+	if hook.Hosts == "" {
+		return nil, nil
+	}
+	names, err := fleet.Select(hook.Hosts)
+	if err != nil {
+		return nil, fmt.Errorf("hook %q: hosts: %w", hook.Name, err)
+	}
+	on := map[string]bool{}
+	for _, name := range names {
+		on[name] = true
+	}
+	return on, nil
+}
+
+// hostHooks returns the hooks of hosts.
+func (h *Hands) hostHooks() (*hooks, error) {
+	h.hooks.once.Do(func() {
+		resolve := func(all []inventory.Hook) []hostHook {
+			var out []hostHook
+			for _, hook := range all {
+				on, err := hostsOf(h.Fleet, hook)
+				h.hooks.err = errors.Join(h.hooks.err, err)
+				one := hostHook{Hook: hook, on: on}
+				if hook.Parallel > 0 {
+					one.slots = make(chan struct{}, hook.Parallel)
+				}
+				out = append(out, one)
+			}
+			return out
+		}
+		h.hooks.pre, h.hooks.post, h.hooks.onFailure = resolve(h.Hooks.Hosts.Pre), resolve(h.Hooks.Hosts.Post), resolve(h.Hooks.Hosts.OnFailure)
+	})
+	return &h.hooks, h.hooks.err
+}
+
+// after runs what is to be done on a host once it has the tree, or when it will not get it.
+func (h *Hands) after(ctx context.Context, step rollout.Step) rollout.Event {
+	hooks, err := h.hostHooks()
+	if err != nil {
+		return failure(rollout.Permanent, err)
+	}
+	all := hooks.post
+	if step.Kind == rollout.StepOnFailure {
+		all = hooks.onFailure
+	}
+	said, e := h.runOn(ctx, step.Host, all)
+	if e != nil {
+		return *e
+	}
+	return rollout.Event{Kind: rollout.StepDone, Detail: said}
+}
+
+// before runs what comes before each attempt to sync a host. It must bear to be run again: the attempt after may fail.
+func (h *Hands) before(ctx context.Context, name string) (said string, failed *rollout.Event) {
+	hooks, err := h.hostHooks()
+	if err != nil {
+		e := failure(rollout.Permanent, err)
+		return "", &e
+	}
+	return h.runOn(ctx, name, hooks.pre)
+}
+
+// around runs what comes before and after a sync around something else that changes a host's tree. It has the last word: what fails
+// of the hooks is told, and changes nothing.
+func (h *Hands) around(ctx context.Context, name string, change func() rollout.Event) rollout.Event {
+	hooks, err := h.hostHooks()
+	if err != nil {
+		return failure(rollout.Permanent, err)
+	}
+	tell := func(all []hostHook) {
+		said, failed := h.runOn(ctx, name, all)
+		if failed != nil {
+			said = failed.Error
+		}
+		if said != "" && h.Log != nil {
+			h.Log(name, said)
+		}
+	}
+	tell(hooks.pre)
+	e := change()
+	if e.Kind == rollout.StepDone {
+		tell(hooks.post)
+	}
+	return e
+}
+
+// runOn runs those of some hooks on a host that are for it, one after the other, until one fails that may not. It returns what those
+// had to say that may.
+func (h *Hands) runOn(ctx context.Context, name string, all []hostHook) (said string, failed *rollout.Event) {
+	hosts, err := h.hosts(name)
+	if err != nil {
+		e := failure(rollout.Permanent, err)
+		return "", &e
+	}
+	if host, ok := h.planned(name); !ok || host.Role == rollout.RoleMaster {
+		return "", nil
+	}
+	var ignored []string
+	for i := range all {
+		hook := &all[i]
+		if hook.on != nil && !hook.on[name] {
+			continue
+		}
+		conn, err := h.conn(h.Dialer, hosts[0])
+		if err != nil {
+			e := failure(rollout.Permanent, err)
+			return "", &e
+		}
+		if hook.slots != nil {
+			select {
+			case hook.slots <- struct{}{}:
+			case <-ctx.Done():
+				e := failure(rollout.Stopped, context.Cause(ctx))
+				return "", &e
+			}
+		}
+		expand := strings.NewReplacer("{host}", name, "{destination}", hosts[0].Destination, "{run}", h.Plan.Run, "{fleet}", h.Plan.Fleet, "{mode}", string(h.Plan.Mode))
+		e := h.runHook(ctx, conn, hook.Hook, expand, func(line string) {
+			if h.Log != nil {
+				h.Log(name, line)
+			}
+		})
+		if hook.slots != nil {
+			<-hook.slots
+		}
+		switch {
+		case e == nil:
+		case e.Class != rollout.Stopped && hook.Failure == inventory.HookIgnored:
+			ignored = append(ignored, e.Error)
+		default:
+			return "", e
+		}
+	}
+	return strings.Join(ignored, "; "), nil
+}
+
+// moment runs what is to be done at a moment of the run, on this machine.
+func (h *Hands) moment(ctx context.Context, step rollout.Step) rollout.Event {
+	var all []inventory.Hook
+	switch step.Moment {
+	case rollout.MomentPre:
+		all = h.Hooks.Run.Pre
+	case rollout.MomentPost:
+		all = h.Hooks.Run.Post
+	case rollout.MomentOnFailure:
+		all = h.Hooks.Run.OnFailure
+	}
+	expand := strings.NewReplacer("{run}", h.Plan.Run, "{fleet}", h.Plan.Fleet, "{mode}", string(h.Plan.Mode))
+	var ignored []string
+	for _, hook := range all {
+		e := h.runHook(ctx, transport.Local{}, hook, expand, func(line string) {
+			if h.Log != nil {
+				h.Log("hook "+hook.Name, line)
+			}
+		})
+		switch {
+		case e == nil:
+		case e.Class != rollout.Stopped && hook.Failure == inventory.HookIgnored:
+			ignored = append(ignored, e.Error)
+		default:
+			return *e
+		}
+	}
+	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(ignored, "; ")}
+}
+
+// runHook runs one hook; nil: it went well. What it says goes to the log. A hook that says no, or does not end in its time, is not run
+// again; one of which the end is not known is.
+func (h *Hands) runHook(ctx context.Context, conn transport.Conn, hook inventory.Hook, expand *strings.Replacer, log func(string)) *rollout.Event {
+	args := make([]string, len(hook.Command))
+	for i, arg := range hook.Command {
+		args[i] = expand.Replace(arg)
+	}
+	limit := hook.Timeout
+	if limit == 0 {
+		limit = time.Minute
+	}
+	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
+	defer cancel()
+	result, err := conn.Run(attempt, transport.Command{Args: args, Log: log})
+	var e rollout.Event
+	switch {
+	case err == nil && result.ExitCode == 0:
+		return nil
+	case stopped(ctx):
+		e = failure(rollout.Stopped, context.Cause(ctx))
+	case attempt.Err() != nil:
+		e = failure(rollout.Permanent, fmt.Errorf("hook %q did not end in %s", hook.Name, limit))
+	case err != nil:
+		e = failure(rollout.Transient, fmt.Errorf("hook %q: %w", hook.Name, err))
+		var wrong *transport.Error
+		if errors.As(err, &wrong) {
+			e.Class = class(wrong.Class)
+		}
+	default:
+		said := strings.TrimSpace(result.Stderr)
+		if at := strings.LastIndexByte(said, '\n'); at >= 0 {
+			said = said[at+1:]
+		}
+		e = failure(rollout.Permanent, fmt.Errorf("hook %q: exit code %d: %s", hook.Name, result.ExitCode, said))
+		e.Error = strings.TrimSuffix(e.Error, ": ")
+	}
+	return &e
+}
