@@ -34,7 +34,6 @@ func Greets(ctx context.Context, endpoint string) error {
 	return nil
 }
 
-
 // greet waits for the greeting of a daemon. The error says no more than why, and is neutralised.
 func greet(ctx context.Context, address string) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)

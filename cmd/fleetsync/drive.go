@@ -161,7 +161,7 @@ func (j *job) hands(plan *rollout.Plan) *orchestrator.Hands {
 	s := j.setup
 	h := &orchestrator.Hands{
 		Plan: plan, Fleet: s.fleet, Rsync: s.policy.Rsync, Keep: s.policy.Keep, Checks: s.policy.For(plan.Mode).Gate.Checks,
-		Hooks: s.policy.Hooks,
+		Hooks:  s.policy.Hooks,
 		Dialer: s.dialer, Threshold: s.threshold(), Balancers: s.balancers(), Owner: s.owner, Machine: s.machine(),
 	}
 	if plan.Tree != nil {
