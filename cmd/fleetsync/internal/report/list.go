@@ -129,7 +129,8 @@ func (v *view) inFlight(p *text.Printer) {
 		case rollout.StepRollback:
 			undos = append(undos, s.Host)
 		case rollout.StepLook: // as often as somebody has pulled, and over in a moment
-		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepQuarantine, rollout.StepRelease:
+		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepQuarantine, rollout.StepRelease,
+			rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 			others = append(others, string(s.Step))
 		}
 	}

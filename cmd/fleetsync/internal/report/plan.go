@@ -220,7 +220,7 @@ func planStage(p *text.Printer, plan *rollout.Plan, s span) {
 		}
 	case rollout.StageRepool:
 		why += "; also after a failure or an abort"
-	case rollout.StageSync, rollout.StageUndo, rollout.StageCheck:
+	case rollout.StageSync, rollout.StageUndo, rollout.StageCheck, rollout.StageHook:
 	}
 	p.Line(text.Dim, "      %s", why)
 }

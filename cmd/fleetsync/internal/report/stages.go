@@ -56,7 +56,7 @@ func (v *view) stages(p *text.Printer) {
 		first := v.plan.Stages[s.from]
 		switch first.Kind {
 		case rollout.StageSync, rollout.StageUndo:
-		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool:
+		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool, rollout.StageHook:
 			continue // the gate and the pools have lines of their own
 		}
 		name := text.Short(first.Name, 30)

@@ -331,7 +331,7 @@ func TestHostile(t *testing.T) {
 				if step.Attempt > 1 || class == rollout.Changed {
 					return 0, reporttest.Fail(class, evil)
 				}
-			case rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool:
+			case rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 			}
 			return 0, nil
 		}

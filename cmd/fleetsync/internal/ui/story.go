@@ -89,7 +89,7 @@ func newStory(p *rollout.Plan) *story {
 			for _, host := range stage.Hosts {
 				s.stageOf[host] = i
 			}
-		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool:
+		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool, rollout.StageHook:
 		}
 	}
 	for _, name := range p.Gate.Checks {
@@ -222,6 +222,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
 		s.pool(e, rollout.StepKind(kind))
 		s.held = state.Held()
+	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 	}
 }
 

@@ -95,6 +95,7 @@ func (s *story) begin() {
 		s.tellPlain("%s: %s to be taken out", name(stage.Name), text.Fold(stage.Hosts, maxFold))
 	case rollout.StageRepool:
 		s.tellPlain("%s: %s to be put back", name(stage.Name), text.Fold(stage.Hosts, maxFold))
+	case rollout.StageHook: // its step tells
 	}
 }
 
@@ -121,7 +122,7 @@ func (s *story) end() {
 		if len(s.held) == 0 {
 			s.tell(good, "%s: all are back in the pools in %s", name(stage.Name), took)
 		}
-	case rollout.StageCheck: // its verdict has been told
+	case rollout.StageCheck, rollout.StageHook: // what there is to tell has been told
 	}
 }
 
@@ -149,7 +150,7 @@ func (s *story) report() {
 	}
 	switch s.plan.Stages[s.place].Kind {
 	case rollout.StageSync, rollout.StageUndo:
-	case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool:
+	case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool, rollout.StageHook:
 		return
 	}
 	s.reported = s.at

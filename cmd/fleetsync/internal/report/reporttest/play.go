@@ -143,9 +143,12 @@ func (p *Play) start(step rollout.Step, now time.Time, held []string) ending {
 				o.Value, o.Index, o.Held = `{"weight": 10, "pooled": "no"}`, 8, true
 			}
 			end.Objects = []rollout.Object{o}
+		case rollout.StepQuarantine:
+			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
 		case rollout.StepSync:
 			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
-		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease:
+		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepRelease,
+			rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		}
 	}
 	e := *end
