@@ -35,7 +35,9 @@ type TopDelta struct {
 }
 
 //go:embed dryrun.sh
-var dryRunScript string
+var dryRunText string
+
+var dryRunScript = Terse(dryRunText)
 
 // DryRun tells what p would do on the host of conn, and names at most most of the paths that it would delete. It makes,
 // changes and deletes nothing there. Before, After, Backup and MaxDelete have no part in it. The lock of the destination is

@@ -20,7 +20,9 @@ import (
 // (measured).
 //
 //go:embed wrapper.sh
-var wrapper string
+var wrapperText string
+
+var wrapper = Terse(wrapperText)
 
 // wrapped returns the argument vector that runs c as the user become, through the wrapper.
 func wrapped(c Command, become string, grace time.Duration) ([]string, error) {

@@ -48,7 +48,9 @@ const Unlimited = -1
 const DefaultTimeout = time.Minute
 
 //go:embed pull.sh
-var pullScript string
+var pullText string
+
+var pullScript = Terse(pullText)
 
 // Validate tells what is wrong with p, or nil.
 func (p Pull) Validate() error {

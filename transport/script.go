@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Script is a program for the host's sh, with what it gets as $1, $2 and so on. The zero Script is none.
+// Script is a program for the host's sh, with what it gets as $1, $2 and so on. The zero Script is none. It is sent as Terse has it.
 //
 // Its standard input is empty. Its exit code says what to do about a failure: 75 is busy, 74 (an I/O error, sysexits.h)
 // and 128 and more (ended by a signal) are transient, all others are permanent.
@@ -16,7 +16,9 @@ type Script struct {
 }
 
 //go:embed around.sh
-var aroundScript string
+var aroundText string
+
+var aroundScript = Terse(aroundText)
 
 func (s Script) validate(what string) error {
 	if s.Text == "" && len(s.Args) > 0 {
@@ -35,7 +37,7 @@ func (s Script) line() string {
 	if s.Text == "" {
 		return ""
 	}
-	return Quote(append([]string{"sh", "-c", s.Text, "fleetsync"}, s.Args...)...)
+	return Quote(append([]string{"sh", "-c", Terse(s.Text), "fleetsync"}, s.Args...)...)
 }
 
 // stage is what around.sh is at.

@@ -117,9 +117,10 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		ended := make(chan error, 1)
 		go func() { _, err := transport.Sync(t.Context(), local, p, watch); ended <- err }()
 		<-under
+		const around = "sh\x00-c\x00before=$1 after=$2" // as around.sh begins
 		// The shells are killed, and still the lock is held until rsync has ended.
-		for _, pid := range processes(t, "sh\x00-c\x00# Runs rsync between two scripts") {
-			if cmd, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.HasPrefix(string(cmd), "sh\x00-c\x00# Runs rsync between") && strings.Contains(string(cmd), p.Destination) {
+		for _, pid := range processes(t, around) {
+			if cmd, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.HasPrefix(string(cmd), around) && strings.Contains(string(cmd), p.Destination) {
 				_ = exec.Command("kill", "-KILL", strconv.Itoa(pid)).Run()
 			}
 		}

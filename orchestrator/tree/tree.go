@@ -78,7 +78,7 @@ const maxOutput = 1 << 30
 
 // run runs s on the host and returns what it prints.
 func (t Tree) run(ctx context.Context, s script) ([]byte, error) {
-	argv := append([]string{"sh", "-c", common + s.text, "fleetsync"}, s.args...)
+	argv := append([]string{"sh", "-c", transport.Terse(common + s.text), "fleetsync"}, s.args...)
 	if s.lock != "" {
 		argv = append([]string{"flock", "--no-fork", s.lock, "--nonblock", "--conflict-exit-code", strconv.Itoa(exitBusy), transport.Lock(t.Scratch, t.Root)}, argv...)
 	}
