@@ -52,6 +52,7 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 	if err != nil {
 		return nil, err
 	}
+	a.fallbacks(s)
 	p.manifest, p.pools = m, r.pools
 	return p, nil
 }
