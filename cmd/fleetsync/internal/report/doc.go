@@ -7,8 +7,9 @@
 // # Invariants
 //
 //   - The first lines tell an operator what matters most: how it ended, and what is out of its pools.
-//   - What is out of its pools, and what is in them without a good tree, is always named, host by host,
-//     never counted only. The latter comes before all else: users may meet it.
+//   - What is out of its pools, and what is in them without a good tree, is always named, never counted only: host by host
+//     if it served, else those together of whom the same is said, as many as a screen has room for. What is in its pools
+//     comes before all else: users may meet it.
 //   - Nobody is told that a host has the tree that it had before unless its rollback is done.
 //   - Only RunHosts and Pools print a line for each host or object; all else fits a screen for a fleet
 //     of any size.

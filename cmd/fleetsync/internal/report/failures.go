@@ -34,6 +34,7 @@ const maxReasons = 6
 
 // alikes is hosts by what is said of them.
 type alikes struct {
+	width  int // of a reason, in columns; 0 is 200
 	groups []alike
 	place  map[string]int // of a reason in groups
 }
@@ -46,7 +47,11 @@ type alike struct {
 
 // add takes note of what is said of a host. The same trouble on two hosts differs in their names only.
 func (a *alikes) add(host, said string) {
-	reason := text.Short(said, 200)
+	width := a.width
+	if width == 0 {
+		width = 200
+	}
+	reason := text.Short(said, width)
 	key := strings.ReplaceAll(reason, host, "HOST")
 	i, known := a.place[key]
 	if !known {

@@ -58,7 +58,13 @@ func (v *view) hostRow(h rollout.HostReport) text.Row {
 	case rollout.Failed, rollout.Down:
 		colour = text.Red
 	case rollout.Syncing:
-		if v.phase != running {
+		switch {
+		case v.unhooked[h.Host]:
+			stands = "in its hooks"
+			if v.phase != running {
+				stands, colour = "not hooked", text.Amber
+			}
+		case v.phase != running:
 			stands, colour = "unknown", text.Red
 		}
 	case rollout.Untouched:
@@ -70,6 +76,8 @@ func (v *view) hostRow(h rollout.HostReport) text.Row {
 	case rollout.Synced, rollout.Partial, rollout.Waiting:
 	}
 	switch {
+	case names(v.outcome.Mixed, h.Host) && h.Standing == rollout.Down:
+		stands, colour = stands+", OLD", text.Alarm
 	case names(v.outcome.Mixed, h.Host):
 		stands, colour = stands+", MIXED", text.Alarm
 	case names(v.outcome.Quarantined, h.Host):
@@ -106,12 +114,13 @@ func Status(w io.Writer, r *RunReport) {
 	v := examine(*r)
 	p := text.NewPrinter(w)
 	v.headline(p)
-	v.out(p)
+	v.cast(p)
 	v.where(p)
 	if v.phase == running {
 		v.inFlight(p)
 	}
 	v.failures(p)
+	v.hooks(p)
 	v.next(p)
 }
 
@@ -121,7 +130,7 @@ func (v *view) inFlight(p *text.Printer) {
 	if len(steps) == 0 {
 		return
 	}
-	var syncs, undos, others []string
+	var syncs, undos, hooked, others []string
 	for _, s := range steps {
 		switch kind, _, _ := strings.Cut(string(s.Step), "/"); rollout.StepKind(kind) {
 		case rollout.StepSync:
@@ -129,8 +138,10 @@ func (v *view) inFlight(p *text.Printer) {
 		case rollout.StepRollback:
 			undos = append(undos, s.Host)
 		case rollout.StepLook: // as often as somebody has pulled, and over in a moment
+		case rollout.StepPost, rollout.StepOnFailure:
+			hooked = append(hooked, s.Host)
 		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepQuarantine, rollout.StepRelease,
-			rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+			rollout.StepHook:
 			others = append(others, string(s.Step))
 		}
 	}
@@ -139,6 +150,9 @@ func (v *view) inFlight(p *text.Printer) {
 	}
 	if len(undos) > 0 {
 		field(p, text.Plain, "undoing", text.Fold(undos, maxFold))
+	}
+	if len(hooked) > 0 {
+		field(p, text.Plain, "hooks", "run on "+text.Fold(hooked, maxFold))
 	}
 	if len(others) > 0 {
 		field(p, text.Plain, "doing", listed(others))
@@ -179,11 +193,12 @@ func historyRow(v *view) text.Row {
 		colour = text.Bold
 	}
 	if v.phase != running {
+		mixed, old := v.mixed()
 		for _, what := range []struct {
 			n      int
 			said   string
 			colour text.Colour
-		}{{len(v.outcome.Quarantined), "quarantined", text.Red}, {len(v.names()), "OUT", text.Alarm}, {len(v.outcome.Mixed), "MIXED", text.Alarm}} {
+		}{{len(v.outcome.Quarantined), "quarantined", text.Red}, {len(v.names()), "OUT", text.Alarm}, {len(old), "OLD", text.Alarm}, {len(mixed), "MIXED", text.Alarm}} {
 			if what.n > 0 {
 				colour = what.colour
 				result += fmt.Sprintf(", %d %s", what.n, what.said)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
@@ -18,8 +19,12 @@ func (v *view) next(p *text.Printer) {
 	if v.phase == running {
 		say(v.command("status"), "look again")
 	} else {
-		if names := hostsOf(v.outcome.Mixed); len(names) > 0 {
-			say(v.selecting("pool depool", names), "users may meet a half tree there: take it out by hand, if its pools can spare it")
+		mixed, old := v.mixed()
+		if names := hostsOf(mixed); len(names) > 0 {
+			say(v.selecting("pool depool", names, "users may meet a half tree there: take it out by hand, if its pools can spare it"))
+		}
+		if names := hostsOf(old); len(names) > 0 {
+			say(v.selecting("pool depool", names, "users may meet an old tree there: take it out by hand, if its pools can spare it"))
 		}
 		if v.phase == died && len(out) > 0 {
 			say(v.command("recover"), "put back what it left out of the pools; any master can")
@@ -32,12 +37,16 @@ func (v *view) next(p *text.Printer) {
 			}
 			say(v.command("pool repool", name), "put it back as it was, once it is fit to serve users")
 		}
-		v.nextRun(say)
-		if names := hostsOf(v.outcome.Quarantined); len(names) > 0 {
-			say(v.selecting("pool repool", names), "ends the quarantine, after a good sync --limit "+quoted(text.Fold(names, maxTyped)))
+		if names := v.stuck(); len(names) > 0 {
+			say(v.selecting("pool repool", names, "in quarantine, with a good tree: put it back, once it is fit to serve users"))
 		}
+		v.nextRun(say)
 	}
 	say(v.command("show", v.plan.Run), "every host of this run")
+	if names := v.kept(); len(names) > 0 && v.phase != running {
+		command, why := v.selecting("pool repool", names, "only after somebody has mended it by hand: a good sync puts it back by itself")
+		lines = append(lines, step{command, why, true})
+	}
 	if v.phase == finished && v.undoable() {
 		lines = append(lines, step{v.undo(), "puts back what each host had before this run", true})
 	}
@@ -53,6 +62,12 @@ func (v *view) next(p *text.Printer) {
 		}
 		p.Parts(text.Part{Colour: colour, Text: "  " + text.Pad(l.command, widest)}, text.Part{Colour: text.Dim, Text: "  # " + l.why})
 	}
+}
+
+// kept returns the hosts that are in quarantine because they have no good tree.
+func (v *view) kept() []string {
+	stuck := v.stuck()
+	return slices.DeleteFunc(hostsOf(v.outcome.Quarantined), func(host string) bool { return slices.Contains(stuck, host) })
 }
 
 const maxCommand = 72
@@ -76,17 +91,21 @@ func (v *view) nextRun(say func(command, why string)) {
 	case o.Result == rollout.ResultDone && v.plan.Mode == inventory.ModeCanary:
 		say(v.rerun(string(inventory.ModeSync)), "the whole fleet: only the canaries have this tree")
 	case o.Result == rollout.ResultDone:
+	case o.Result == rollout.ResultFailed && v.plan.Mode == inventory.ModeCanary:
+		say(v.rerun(string(inventory.ModeSync)), "the whole fleet: only canaries have this tree")
 	case o.Result == rollout.ResultFailed:
 		failed, masters := v.failed()
 		for _, name := range masters {
 			say(v.command("masters sync", "--from", v.plan.Origin, "--to", name), "the master again, once the reason above is gone")
 		}
 		switch limit, ok := limit(failed); {
+		case len(failed) == 0 && len(masters) == 0 && len(v.stuck()) == 0:
+			say(v.command("resume", v.plan.Run), "the hooks of the run again, once the reason above is gone")
 		case len(failed) == 0:
-		case v.whole() && len(limit) > maxTyped:
-			say(v.behind(), "the hosts that have not the tree, once the reasons above are gone")
+		case v.whole():
+			say(v.behind(), v.lagging()+", once the reasons above are gone"+v.comeBack())
 		case ok:
-			say(v.command(mode, append([]string{"--limit", limit}, v.from()...)...)+v.paths(), "the failed hosts again, once the reasons above are gone")
+			say(v.command(mode, append([]string{"--limit", limit}, v.from()...)...)+v.paths(), v.lagging()+", once the reasons above are gone")
 		default:
 			say(v.rerun(mode), "all again, once the reasons above are gone")
 		}
@@ -188,8 +207,30 @@ func (v *view) behind() string {
 	return v.command("sync", append([]string{"--behind"}, v.asked()...)...)
 }
 
-// maxTyped is how long a selection may be before a shorter way to say it is better, in columns.
-const maxTyped = 60
+// lagging says whom a run over those brings up to date that have not the tree.
+func (v *view) lagging() string {
+	c := v.outcome.Counts
+	switch {
+	case c.Failed > 0 && c.Down > 0:
+		return "whoever failed or was down"
+	case c.Down > 0:
+		return "whoever was down"
+	default:
+		return "whoever failed"
+	}
+}
+
+// comeBack says what such a run does to those that are in quarantine.
+func (v *view) comeBack() string {
+	switch n := len(v.kept()); n {
+	case 0:
+		return ""
+	case 1:
+		return "; puts the one in quarantine back into its pools, too"
+	default:
+		return "; puts those in quarantine back into their pools, too"
+	}
+}
 
 // undoable says whether the run has changed hosts, and all that it changed kept what they had.
 func (v *view) undoable() bool {
@@ -223,9 +264,13 @@ func hostsOf(named []rollout.Named) []string {
 	return names
 }
 
-// selecting returns a command over some hosts, which must all be named.
-func (v *view) selecting(name string, hosts []string) string {
-	return v.command(name, inventory.FoldNames(hosts))
+// selecting returns a command over some hosts, and why it is to be typed. They must all be named: where that would fill the
+// screen, it is for the person to do after a look at who they are.
+func (v *view) selecting(name string, hosts []string, why string) (command, reason string) {
+	if folded, ok := limit(hosts); ok {
+		return v.command(name, folded), why
+	}
+	return v.command("show", v.plan.Run), fmt.Sprintf("names %s for fleetsync %s: %s", text.Hosts(len(hosts)), name, why)
 }
 
 // failed returns the hosts that failed, and apart from them the masters, of which no run can be made.

@@ -39,7 +39,11 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 		field(p, text.Plain, "slots", s)
 	}
 	cares(p, plan)
+	absent(p, plan)
 	field(p, text.Plain, "gate", gateOf(plan))
+	if s := hooked(plan); s != "" {
+		field(p, text.Plain, "hooks", s)
+	}
 	if plan.Override != "" {
 		field(p, text.Amber, "override", "what the guard refuses: "+text.Short(plan.Override, maxWhy))
 	}
@@ -79,6 +83,37 @@ func cast(plan *rollout.Plan) string {
 	return text.Count(total) + ": " + strings.Join(parts, ", ")
 }
 
+// absent names the hosts that are not there, and those that are out of their pools because they had no good tree.
+func absent(p *text.Printer, plan *rollout.Plan) {
+	var down, quarantined alikes
+	n := 0
+	for _, h := range plan.Hosts {
+		if h.Down != "" {
+			n++
+			down.add(h.Name, h.Down)
+		}
+		switch since := "in quarantine since run " + text.Short(h.Quarantined, 60); {
+		case h.Quarantined == "":
+		case h.Down != "":
+			quarantined.add(h.Name, since+", and stays there")
+		default:
+			quarantined.add(h.Name, since+"; back in its pools after a good sync")
+		}
+	}
+	down.print(p, text.Red, "down")
+	if n > 0 {
+		verb := " is not tried, and counts as failed"
+		if n > 1 {
+			verb = " are not tried, and count as failed"
+		}
+		field(p, text.Red, "", text.Hosts(n)+verb)
+	}
+	quarantined.print(p, text.Amber, "kept out")
+	if plan.QuarantineAll {
+		field(p, text.Plain, "bad trees", "whoever fails or is down is taken out of its pools until it has a good tree")
+	}
+}
+
 // cares says which hosts can be rolled back, and which are compared with the tree.
 func cares(p *text.Printer, plan *rollout.Plan) {
 	if plan.Tree == nil {
@@ -91,7 +126,7 @@ func cares(p *text.Printer, plan *rollout.Plan) {
 		{"keep", "no host keeps what its sync replaces", " keep what their sync replaces, and can be rolled back", func(h rollout.Host) bool { return h.Keep }},
 		{"verify", "no host is compared with the tree", " are compared with the tree after their sync", func(h rollout.Host) bool { return h.Verify }},
 	} {
-		all, _ := parts(plan, func(rollout.Host) bool { return true })
+		all, _ := parts(plan, func(h rollout.Host) bool { return h.Down == "" })
 		switch n, names := parts(plan, care.of); n {
 		case 0:
 			field(p, text.Amber, care.name, care.none)
@@ -200,6 +235,9 @@ func planStage(p *text.Printer, plan *rollout.Plan, s span) {
 		smallest, largest = min(smallest, len(stage.Hosts)), max(largest, len(stage.Hosts))
 	}
 	count := text.Hosts(len(hosts))
+	if first.Kind == rollout.StageHook {
+		count = "hooks"
+	}
 	if s.to-s.from > 1 {
 		place, name = "…", fmt.Sprintf("%s more batches", text.Count(s.to-s.from))
 		count += fmt.Sprintf(" (%s each)", text.Count(largest))
@@ -207,10 +245,13 @@ func planStage(p *text.Printer, plan *rollout.Plan, s span) {
 			count = fmt.Sprintf("%s (%s to %s each)", text.Hosts(len(hosts)), text.Count(smallest), text.Count(largest))
 		}
 	}
+	if len(hosts) > 0 {
+		count = text.Pad(count, 12) + "  " + text.Fold(hosts, maxFold/2)
+	}
 	p.Parts(
 		text.Part{Colour: text.Dim, Text: fmt.Sprintf("%4s  ", place)},
 		text.Part{Colour: text.Bold, Text: text.Pad(name, stageWidth)},
-		text.Part{Colour: text.Plain, Text: "  " + text.Pad(count, 12) + "  " + text.Fold(hosts, maxFold/2)},
+		text.Part{Colour: text.Plain, Text: "  " + count},
 	)
 	why := text.Short(first.Why, maxWhy)
 	switch first.Kind {

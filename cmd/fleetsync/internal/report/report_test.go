@@ -39,6 +39,8 @@ func TestPlan(t *testing.T) {
 			r.Delta.Confirmed = true
 		}),
 		"plan-unguarded": withoutProxies(t),
+		"plan-down":      made(t, reporttest.Cast),
+		"plan-hooks":     made(t, reporttest.Hooked),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -49,6 +51,15 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
+}
+
+func made(t *testing.T, plan func() (*rollout.Plan, error)) *rollout.Plan {
+	t.Helper()
+	p, err := plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // large is a plan of 10,000 hosts in some thousand batches, with names that do not fold well.
@@ -119,6 +130,31 @@ func stuckPool(step rollout.Step) (time.Duration, *rollout.Event) {
 		return 0, reporttest.Fail(rollout.Unhealthy, "its health check says fail: status 503, not 200")
 	case "sync/mw1040.eqiad.wmnet":
 		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 3: no such file")
+	}
+	return 0, nil
+}
+
+// failing is a run in which one step fails.
+func failing(id rollout.StepID) func(rollout.Step) (time.Duration, *rollout.Event) {
+	return func(step rollout.Step) (time.Duration, *rollout.Event) {
+		if step.ID == id {
+			return 0, reporttest.Fail(rollout.Permanent, `"announce" exited with 1: no route to host`)
+		}
+		return 0, nil
+	}
+}
+
+// quarantined is the plan of a run that brings hosts back from their quarantine.
+func quarantined(t *testing.T) *rollout.Plan {
+	t.Helper()
+	return plan(t, 60, func(r *rollout.Request) {
+		r.Quarantined = map[string]string{"mw1020.eqiad.wmnet": "20160131-100000-2222", "mw1030.eqiad.wmnet": "20160131-100000-2222"}
+	})
+}
+
+func stuckRelease(step rollout.Step) (time.Duration, *rollout.Event) {
+	if step.ID == "release/mw1030.eqiad.wmnet" {
+		return 0, reporttest.Fail(rollout.Unhealthy, "its health check says fail: status 503, not 200")
 	}
 	return 0, nil
 }
@@ -396,7 +432,21 @@ func TestRun(t *testing.T) {
 		"run-rollback-died":   {reporttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
 		"run-rollback-failed": {reporttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
 		"run-rollback-gate":   {reporttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
-		"run-beginning":       {reporttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
+		"run-down": {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) {
+			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: connect to host mw1030.eqiad.wmnet: no route to host"}
+		})}, false, []string{"done, but 1 host was DOWN (at most 3 may)"}},
+		"run-down-failed": {reporttest.Play{Do: stuckPool, Plan: plan(t, 60, func(r *rollout.Request) {
+			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: no route to host", "tin.eqiad.wmnet": "ssh: no route to host"}
+		})}, false, []string{"done, but 1 host FAILED and 2 were DOWN (at most 3 may); 1 host LEFT OUT OF ITS POOLS"}},
+		"run-cast":          {reporttest.Play{Plan: made(t, reporttest.Cast), Do: reporttest.Outcast}, false, []string{"done, but 2 hosts FAILED, 4 were DOWN (at most 9 may) and 1 host STILL IN QUARANTINE; 1 host IN THE POOLS WITH AN OLD TREE"}},
+		"run-cast-running":  {reporttest.Play{Plan: made(t, reporttest.Cast), Do: reporttest.Outcast, Events: 60}, true, []string{"RUNNING", "old       mw1031"}},
+		"run-release":       {reporttest.Play{Plan: quarantined(t), Do: stuckRelease}, false, []string{"done, but 1 host STILL IN QUARANTINE"}},
+		"run-hooks":         {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks}, false, []string{"done, but 3 hosts FAILED"}},
+		"run-hooks-running": {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks, Events: 190}, true, []string{"RUNNING"}},
+		"run-hooks-died":    {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks, Events: 190}, false, []string{"DIED"}},
+		"run-hook-pre":      {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: failing("hook/pre")}, false, []string{"HALTED: what comes before the run failed: ", "; no tree was touched"}},
+		"run-hook-post":     {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: failing("hook/post")}, false, []string{"done, but its post hooks FAILED"}},
+		"run-beginning":     {reporttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -460,6 +510,52 @@ func TestLarge(t *testing.T) {
 	}
 }
 
+// TestLargeCast holds that hundreds of hosts that are down and cannot be taken out of their pools, or are, each for a reason of
+// its own, and hooks that fail on as many, still fit a screen.
+func TestLargeCast(t *testing.T) {
+	f := reporttest.Fleet(5)
+	for i := range 9_995 {
+		f.Hosts = append(f.Hosts, inventory.Host{Name: fmt.Sprintf("%c%d-%d.example.org", 'a'+i%26, i, i*7)})
+	}
+	settings, r := reporttest.Settings(), reporttest.Request()
+	settings.Batches.MaxFailures = inventory.Amount{Count: 2000}
+	r.Quarantine, r.Down, r.OnFailure = inventory.QuarantineAll, map[string]string{}, map[string]bool{}
+	for i, h := range f.Hosts[len(f.Hosts)-1200:] {
+		if r.OnFailure[h.Name] = true; i < 600 {
+			r.Down[h.Name] = fmt.Sprintf("ssh: reason %d of many", i)
+		}
+	}
+	p, err := rollout.NewPlan(f, settings, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
+		switch {
+		case step.Kind == rollout.StepQuarantine && step.Host[0]%2 == 0:
+			return 0, reporttest.Fail(rollout.Permanent, "eqiad/appserver: its own reason, "+step.Host[:5])
+		case r.OnFailure[step.Host] && step.Kind != rollout.StepQuarantine:
+			return 0, reporttest.Fail(rollout.Permanent, "its own reason, "+step.Host[:5])
+		}
+		return 0, nil
+	}
+	run := report.RunReport{State: played(t, reporttest.Play{Plan: p, Do: do}), Journal: journal, Log: log}
+	var b bytes.Buffer
+	report.Plan(&b, p)
+	if lines(b.Bytes()) > 50 || b.Len() > 16<<10 {
+		t.Errorf("%d lines and %d bytes are more than a screen:\n%s", lines(b.Bytes()), b.Len(), b.Bytes())
+	}
+	b.Reset()
+	report.Run(&b, run)
+	if lines(b.Bytes()) > 70 || b.Len() > 32<<10 {
+		t.Errorf("%d lines and %d bytes are more than a screen:\n%s", lines(b.Bytes()), b.Len(), b.Bytes())
+	}
+	for _, want := range []string{"  OLD  ", "  MIXED  ", "  kept out  ", "  hooks  ", "names ", " more reasons"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not said", want)
+		}
+	}
+}
+
 func TestRunHosts(t *testing.T) {
 	for name, play := range map[string]reporttest.Play{
 		"hosts":       {Plan: plan(t, 24, nil), Do: stuckPool},
@@ -467,6 +563,8 @@ func TestRunHosts(t *testing.T) {
 		"hosts-mixed": {Plan: plan(t, 24, nil), Do: stuckCanary(reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
 		"hosts-kept":  {Plan: plan(t, 24, nil), Do: stuckCanary(nil)},
 		"hosts-undo":  {Plan: rollback(t, 24), Do: someStay},
+		"hosts-cast":  {Plan: made(t, reporttest.Cast), Do: reporttest.Outcast},
+		"hosts-hooks": {Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks, Events: 190},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -527,7 +625,10 @@ func TestHostile(t *testing.T) {
 	p := plan(t, 24, func(r *rollout.Request) {
 		r.Paths, r.Force = []string{evil}, evil
 		r.Left = []rollout.Left{{Host: evil, Reason: evil}}
-		r.Override, r.Keep = evil, true
+		r.Override, r.Keep, r.Quarantine = evil, true, inventory.QuarantineAll
+		r.Hooks = []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure}
+		r.Post, r.OnFailure = map[string]bool{"mw1017.eqiad.wmnet": true, "mw1018.eqiad.wmnet": true}, map[string]bool{"mw1035.eqiad.wmnet": true}
+		r.Down, r.Quarantined = map[string]string{"mw1030.eqiad.wmnet": evil}, map[string]string{"mw1031.eqiad.wmnet": evil, "mw1036.eqiad.wmnet": "x"}
 		r.Tree = &rollout.Tree{Fingerprint: evil, Digest: evil}
 		r.Delta = gone()
 		for i := range r.Delta.Hosts {
@@ -549,8 +650,11 @@ func TestHostile(t *testing.T) {
 	rename(p, "mw1035.eqiad.wmnet", "mw1035"+evil)
 	rename(p, p.Origin, evil)
 	p.Origin = evil
+	p.Hosts[len(p.Hosts)-1].Quarantined = evil
 	for i := range p.Stages {
-		p.Stages[i].Name += evil
+		if p.Stages[i].Kind != rollout.StageHook { // whose name is the moment
+			p.Stages[i].Name += evil
+		}
 		p.Stages[i].Why += evil
 	}
 	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
@@ -561,6 +665,10 @@ func TestHostile(t *testing.T) {
 			return 0, reporttest.Fail(rollout.Capacity, evil)
 		case step.Kind == rollout.StepCheck:
 			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
+		case step.Kind == rollout.StepHook, step.Kind == rollout.StepPost && strings.HasPrefix(step.Host, "mw1017"):
+			return 0, &rollout.Event{Kind: rollout.StepDone, Detail: evil}
+		case step.Kind == rollout.StepPost, step.Kind == rollout.StepOnFailure:
+			return 0, reporttest.Fail(rollout.Permanent, evil)
 		case strings.HasPrefix(step.Host, "mw1035"):
 			return 0, reporttest.Fail(rollout.Permanent, evil)
 		}

@@ -26,11 +26,12 @@ func Run(w io.Writer, r RunReport) {
 	v := examine(r)
 	p := text.NewPrinter(w)
 	v.headline(p)
-	v.out(p)
+	v.cast(p)
 	v.named(p)
 	v.where(p)
 	v.left(p)
 	v.failures(p)
+	v.hooks(p)
 	v.stages(p)
 	v.files(p)
 	v.next(p)
@@ -54,12 +55,15 @@ type view struct {
 	phase   phase
 	hosts   []rollout.HostReport
 	keeps   map[string]bool // hosts that keep what their sync replaces
+
+	standing map[string]rollout.Standing
+	unhooked map[string]bool // hosts that have the tree, and whose post hooks are not done
 }
 
 func examine(r RunReport) *view {
 	v := &view{
 		RunReport: r, plan: r.State.Plan, outcome: r.State.Outcome(), hosts: r.State.Report(), phase: died,
-		keeps: map[string]bool{},
+		keeps: map[string]bool{}, standing: map[string]rollout.Standing{},
 	}
 	for _, h := range v.plan.Hosts {
 		if h.Keep {
@@ -77,6 +81,10 @@ func examine(r RunReport) *view {
 	if v.phase == died {
 		v.giveUpWaiting()
 	}
+	for _, h := range v.hosts {
+		v.standing[h.Host] = h.Standing
+	}
+	v.unhooked = v.without()
 	return v
 }
 
@@ -146,18 +154,26 @@ func (v *view) headline(p *text.Printer) {
 			}
 		case rollout.ResultFailed:
 			colour = text.Amber
-			said = fmt.Sprintf("done, but %s FAILED (at most %s may)", text.Hosts(o.Counts.Failed), text.Count(v.plan.Limits.MaxFailures))
+			said = "done, but " + v.short()
 		case rollout.ResultHalted:
 			colour, said = text.Red, "HALTED: "+text.Short(o.Why, maxWhy)
+			if o.Counts.Untouched+o.Counts.Down == o.Counts.Hosts {
+				said += "; no tree was touched"
+			}
 		case rollout.ResultAborted:
 			colour, said = text.Amber, "ABORTED: "+text.Short(orElse(o.Why, "somebody asked for it"), maxWhy)
 		default:
 			colour, said = text.Red, "ended: "+text.Short(string(o.Result), maxWhy)
 		}
 	}
-	if n := len(o.Mixed); n > 0 && v.phase != running {
+	mixed, old := v.mixed()
+	if n := len(mixed); n > 0 && v.phase != running {
 		colour = text.Alarm
 		said += fmt.Sprintf("; %s IN THE POOLS WITH A MIXED TREE", text.Hosts(n))
+	}
+	if n := len(old); n > 0 && v.phase != running {
+		colour = text.Alarm
+		said += fmt.Sprintf("; %s IN THE POOLS WITH AN OLD TREE", text.Hosts(n))
 	}
 	if n := len(v.names()); n > 0 && v.phase != running {
 		colour = text.Alarm
@@ -167,6 +183,47 @@ func (v *view) headline(p *text.Printer) {
 		}
 	}
 	p.Parts(text.Part{Colour: text.Plain, Text: v.title() + ": "}, text.Part{Colour: colour, Text: said})
+}
+
+// short says what a run lacks that went to its end.
+func (v *view) short() string {
+	c := v.outcome.Counts
+	var said []string
+	if c.Failed > 0 {
+		said = append(said, text.Hosts(c.Failed)+" FAILED")
+	}
+	switch {
+	case c.Down == 0:
+	case len(said) > 0 && c.Down == 1:
+		said = append(said, "1 was DOWN")
+	case len(said) > 0:
+		said = append(said, text.Count(c.Down)+" were DOWN")
+	case c.Down == 1:
+		said = append(said, "1 host was DOWN")
+	default:
+		said = append(said, text.Hosts(c.Down)+" were DOWN")
+	}
+	if n := len(said); n > 0 {
+		said[n-1] += fmt.Sprintf(" (at most %s may)", text.Count(v.plan.Limits.MaxFailures))
+	}
+	if n := len(v.stuck()); n > 0 {
+		said = append(said, text.Hosts(n)+" STILL IN QUARANTINE")
+	}
+	if len(said) == 0 { // nothing else makes such an end
+		said = append(said, "its post hooks FAILED")
+	}
+	return and(said)
+}
+
+// stuck returns the hosts that have a good tree, and are in quarantine all the same.
+func (v *view) stuck() []string {
+	var names []string
+	for _, n := range v.outcome.Quarantined {
+		if s := v.standing[n.Host]; s == rollout.Synced || s == rollout.Partial {
+			names = append(names, n.Host)
+		}
+	}
+	return names
 }
 
 // Bounds of what is shown, in columns and in lines.
@@ -206,21 +263,6 @@ func (v *view) names() []string {
 		names[i] = o.Host
 	}
 	return names
-}
-
-// out names what users may meet a half tree on, and what is not in its pools, each with the reason.
-func (v *view) out(p *text.Printer) {
-	for _, n := range v.outcome.Mixed {
-		colour, head := text.Alarm, "MIXED"
-		if v.phase == running {
-			colour, head = text.Red, "mixed" // what can be done about it is being done
-		}
-		field(p, colour, head, fmt.Sprintf("%s: %s", text.Short(n.Host, 80), text.Short(n.Detail, maxWhy)))
-	}
-	v.held(p)
-	for _, n := range v.outcome.Quarantined {
-		field(p, text.Red, "kept out", fmt.Sprintf("%s is in quarantine: %s", text.Short(n.Host, 80), text.Short(n.Detail, maxWhy)))
-	}
 }
 
 // held names what is out of its pools because it serves or did.
@@ -294,13 +336,24 @@ func (v *view) where(p *text.Printer) {
 	} else {
 		add(c.RolledBack, "rolled back (they have the tree that they had before)")
 	}
-	add(c.Failed, "failed (their trees may be mixed)")
-	add(c.Down, "down when the run was planned, and not tried")
+	failed, moving := 0, 0 // of those that have the tree
+	for host := range v.unhooked {
+		if v.standing[host] == rollout.Failed {
+			failed++
+		} else {
+			moving++
+		}
+	}
+	add(c.Failed-failed, "failed (their trees may be mixed)")
+	add(failed, "failed after their sync (they have the tree)")
+	add(c.Down, "down when the run was planned (not tried; they have what they had)")
 	add(c.Waiting, "to be tried again")
 	if v.phase == running {
-		add(c.Unknown, "in flight")
+		add(c.Unknown-moving, "in flight")
+		add(moving, "in their post hooks")
 	} else {
-		add(c.Unknown, "unknown")
+		add(c.Unknown-moving, "unknown")
+		add(moving, "without their post hooks (they have the tree)")
 	}
 	if v.phase == running && v.State.Stopping() == "" {
 		add(c.Untouched, "still to come")
@@ -308,10 +361,10 @@ func (v *view) where(p *text.Printer) {
 		add(c.Untouched, "untouched")
 	}
 	field(p, text.Plain, "hosts", text.Count(c.Hosts)+": "+strings.Join(parts, ", "))
-	if c.Unknown > 0 && v.phase != running {
+	if c.Unknown > moving && v.phase != running {
 		var names []string
 		for _, h := range v.hosts {
-			if h.Standing == rollout.Syncing {
+			if h.Standing == rollout.Syncing && !v.unhooked[h.Host] {
 				names = append(names, h.Host)
 			}
 		}

@@ -47,10 +47,6 @@ func batch(s rollout.Stage) bool {
 
 // stages says for each stage how many of its hosts stand where.
 func (v *view) stages(p *text.Printer) {
-	standing := make(map[string]rollout.Standing, len(v.hosts))
-	for _, h := range v.hosts {
-		standing[h.Host] = h.Standing
-	}
 	head := "stages"
 	for _, s := range spans(v.plan.Stages) {
 		first := v.plan.Stages[s.from]
@@ -63,11 +59,15 @@ func (v *view) stages(p *text.Printer) {
 		if s.to-s.from > 1 {
 			name = fmt.Sprintf("%s more batches", text.Count(s.to-s.from))
 		}
-		hosts, tally := 0, map[rollout.Standing]int{}
+		hosts, tally, moving := 0, map[rollout.Standing]int{}, 0
 		for _, stage := range v.plan.Stages[s.from:s.to] {
 			for _, host := range stage.Hosts {
 				hosts++
-				tally[standing[host]]++
+				if v.unhooked[host] && v.standing[host] == rollout.Syncing {
+					moving++
+					continue
+				}
+				tally[v.standing[host]]++
 			}
 		}
 		did, failed := tally[rollout.Synced]+tally[rollout.Partial], tally[rollout.Failed]
@@ -86,6 +86,11 @@ func (v *view) stages(p *text.Printer) {
 			said += fmt.Sprintf(", %s in flight", text.Count(n))
 		} else if n > 0 {
 			said += fmt.Sprintf(", %s unknown", text.Count(n))
+		}
+		if moving > 0 && v.phase == running {
+			said += fmt.Sprintf(", %s in their hooks", text.Count(moving))
+		} else if moving > 0 {
+			said += fmt.Sprintf(", %s without their hooks", text.Count(moving))
 		}
 		field(p, colour, head, text.Pad(name, stageWidth)+"  "+said)
 		head = ""

@@ -142,7 +142,7 @@ func holdingOf(l rollout.LastTree, newest *rollout.Tree) (kind holding, said str
 		return broken, text.Short(orElse(l.Error, "it was not finished"), 200) + "; its tree may be mixed"
 	case rollout.Syncing:
 		return adrift, "in flight when its run died; its tree may be mixed"
-	case rollout.Untouched, rollout.RolledBack, "":
+	case rollout.Untouched, rollout.RolledBack, rollout.Down, "":
 		return unseen, "no run is known that synced it"
 	default:
 		return adrift, "standing " + text.Short(string(l.Standing), 40)

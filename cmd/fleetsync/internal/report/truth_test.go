@@ -3,7 +3,9 @@ package report_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,6 +33,62 @@ type ledger struct {
 	hosts      map[string]holds
 	got        map[string]bool // hosts that were synced or rolled back at some time
 	quarantine map[string]bool // true: out of its pools
+	hooked     map[string]holds
+}
+
+// newLedger returns the ledger of a run that has not begun.
+func newLedger(p *rollout.Plan) *ledger {
+	l := &ledger{plan: p, hosts: map[string]holds{}, got: map[string]bool{}, quarantine: map[string]bool{}, hooked: map[string]holds{}}
+	for _, h := range p.Hosts {
+		if h.Quarantined != "" {
+			l.quarantine[h.Name] = true
+		}
+	}
+	return l
+}
+
+// named returns the hosts that are named in the lines which begin with a title.
+func named(out, title string) map[string]bool {
+	hosts := map[string]bool{}
+	for line := range strings.Lines(out) {
+		if said, ok := strings.CutPrefix(line, title); ok {
+			said, _, _ = strings.Cut(said, ": ")
+			said, _, _ = strings.Cut(said, " ")
+			for _, name := range unfold(said) {
+				hosts[name] = true
+			}
+		}
+	}
+	return hosts
+}
+
+// unfold returns the names of mw[1017-1018,1020].eqiad.wmnet,tin.eqiad.wmnet.
+func unfold(s string) []string {
+	var names []string
+	for s != "" {
+		end := 0
+		for depth := 0; end < len(s) && (s[end] != ',' || depth > 0); end++ {
+			depth += strings.Count(s[end:end+1], "[") - strings.Count(s[end:end+1], "]")
+		}
+		word := s[:end]
+		s = strings.TrimPrefix(s[end:], ",")
+		before, rest, folded := strings.Cut(word, "[")
+		if !folded {
+			names = append(names, word)
+			continue
+		}
+		ranges, after, _ := strings.Cut(rest, "]")
+		for _, r := range strings.Split(ranges, ",") {
+			var from, to int
+			if n, _ := fmt.Sscanf(r, "%d-%d", &from, &to); n == 1 {
+				to = from
+			}
+			for i := from; i <= to; i++ {
+				names = append(names, fmt.Sprintf("%s%d%s", before, i, after))
+			}
+		}
+	}
+	return names
 }
 
 func (l *ledger) observe(e rollout.Event, _ *rollout.State) {
@@ -44,10 +102,26 @@ func (l *ledger) observe(e rollout.Event, _ *rollout.State) {
 			end = newer
 		}
 	case rollout.StepQuarantine:
-		if e.Kind == rollout.StepStarted && l.quarantine[e.Host] {
-			return
+		switch {
+		case e.Kind == rollout.StepStarted && l.quarantine[e.Host]:
+		case e.Kind == rollout.StepDone && len(e.Objects) == 0:
+			delete(l.quarantine, e.Host) // it is in no pool
+		default:
+			l.quarantine[e.Host] = e.Kind == rollout.StepDone
 		}
-		l.quarantine[e.Host] = e.Kind == rollout.StepDone
+		return
+	case rollout.StepRelease:
+		if e.Kind == rollout.StepDone {
+			delete(l.quarantine, e.Host)
+		}
+		return
+	case rollout.StepPost:
+		switch {
+		case e.Kind == rollout.StepDone:
+			l.hooked[e.Host] = newer
+		case e.Kind == rollout.StepFailed && e.Class != rollout.Stopped:
+			l.hooked[e.Host] = half
+		}
 		return
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepLook:
 		return
@@ -57,6 +131,7 @@ func (l *ledger) observe(e rollout.Event, _ *rollout.State) {
 	switch e.Kind {
 	case rollout.StepStarted:
 		l.hosts[e.Host] = moves
+		delete(l.hooked, e.Host)
 	case rollout.StepDone:
 		l.hosts[e.Host] = end
 		l.got[e.Host] = true
@@ -86,7 +161,8 @@ func (l *ledger) judged() bool {
 }
 
 // TestTruth holds, over runs in which anything goes wrong, that what people are told of canaries is so, that who is
-// in quarantine or should be is named, in the first lines, and that whoever is counted as rolled back is.
+// in quarantine or should be is named, in the first lines, and nobody else, that whoever was down is named, that those whose
+// hooks failed have the tree, and that whoever is counted as rolled back is.
 //
 // Planted faults that it saw: a gate that is taken to have judged the tree however few canaries got it; canaries that
 // failed left out of what is said of them, or said to have what they had before; hosts that are mixed or in quarantine
@@ -101,11 +177,17 @@ func TestTruth(t *testing.T) {
 		if rapid.Bool().Draw(t, "dies") {
 			play.Events = rapid.IntRange(1, 80).Draw(t, "dies at")
 		}
-		l := &ledger{plan: play.Plan, hosts: map[string]holds{}, got: map[string]bool{}, quarantine: map[string]bool{}}
+		l := newLedger(play.Plan)
 		play.Observe = l.observe
 		s, err := play.Run()
 		if err != nil {
 			t.Fatal(err)
+		}
+		down := map[string]string{}
+		for _, h := range play.Plan.Hosts {
+			if h.Down != "" {
+				down[h.Name] = h.Down
+			}
 		}
 		var b, hosts bytes.Buffer
 		r := report.RunReport{State: s, Alive: rapid.Bool().Draw(t, "alive")}
@@ -126,21 +208,62 @@ func TestTruth(t *testing.T) {
 		claim("only the canaries have it", l.canaries(newer))
 		claim("then the whole fleet", l.judged())
 		claim("puts back what the canaries had before", !l.canaries(older, again, half))
-		for host, out := range l.quarantine {
+		held := map[string]bool{}
+		for _, host := range s.Held() {
+			held[host] = true
+		}
+		for host, isOut := range l.quarantine {
 			title := "  MIXED     "
-			if out {
+			switch {
+			case isOut:
 				title = "  kept out  "
-			} else if s.Finished() == nil && r.Alive {
-				title = "  mixed     "
+			case held[host]: // it served, and is out for that
+				continue
+			case down[host] != "":
+				title = "  OLD       "
+			}
+			if !isOut && s.Finished() == nil && r.Alive {
+				title = strings.ToLower(title)
 			}
 			said[title]++
-			if named := title + host; !strings.Contains(b.String(), named) {
-				// A run that began again has forgotten what it could not do.
-				if out || play.Resumed == 0 {
-					t.Fatalf("%q is not said:\n%s", named, b.String())
+			// A run that began again has forgotten what it could not do.
+			if !named(out, title)[host] && (isOut || play.Resumed == 0) {
+				t.Fatalf("%q is not said of %s:\n%s", title, host, out)
+			}
+		}
+		for host := range named(out, "  kept out  ") {
+			if !l.quarantine[host] {
+				t.Fatalf("%s is said to be in quarantine, and is not:\n%s", host, out)
+			}
+		}
+		for host := range down {
+			if !named(out, "  down      ")[host] {
+				t.Fatalf("nobody says that %s was down:\n%s", host, out)
+			}
+		}
+		finished := s.Finished()
+		claim("no tree was touched", !slices.ContainsFunc(slices.Collect(maps.Values(l.hosts)), func(h holds) bool { return h != older }))
+		claim("done: ", finished != nil && len(down)+len(s.Outcome().Quarantined) == 0)
+		claim(" FAILED", finished != nil)
+		claim("its post hooks FAILED", finished != nil && finished.Counts.Failed+finished.Counts.Down == 0)
+		claim("STILL IN QUARANTINE", slices.ContainsFunc(slices.Collect(maps.Keys(l.quarantine)), func(host string) bool { return l.quarantine[host] && l.hosts[host] == newer }))
+		has := 0 // the tree, and not what follows
+		for _, h := range play.Plan.Hosts {
+			if h.Post && l.hosts[h.Name] == newer && l.hooked[h.Name] != newer {
+				has++
+			}
+		}
+		for _, says := range []string{"failed after their sync (they have the tree)", "in their post hooks", "without their post hooks (they have the tree)"} {
+			claim(says, has > 0)
+			if before, _, ok := strings.Cut(out, " "+says); ok {
+				n, err := strconv.Atoi(before[strings.LastIndex(before, " ")+1:])
+				if has -= n; err != nil || has < 0 {
+					t.Fatalf("%d %s: %d too many (%v)\n%s", n, says, -has, err, out)
 				}
 			}
 		}
+		claim("whoever was down", len(down) > 0)
+		claim("failed or was down", len(down) > 0)
 		count := map[holds]int{}
 		for _, h := range l.hosts {
 			count[h]++

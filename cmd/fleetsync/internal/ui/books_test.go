@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -17,25 +18,32 @@ import (
 // it was synced before the run was resumed; one that could not be synced and stays counted as failed; rollbacks that
 // stay in flight, are not counted, or are forgotten when the run is resumed.
 func TestBooks(t *testing.T) {
-	undone, again := 0, 0
+	undone, again, hooked := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		play, err := reporttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, resumed := newStory(play.Plan), 0
+		s, resumed, level := newStory(play.Plan), 0, 0
 		play.Observe = func(e rollout.Event, state *rollout.State) {
 			if e.Kind == rollout.RunResumed { // by another process, which has seen nothing of the first
 				resumed++
 				again++
-				s = newStory(play.Plan)
+				s, level = newStory(play.Plan), 0
+			}
+			switch e.Kind {
+			case rollout.AbortAsked:
+				level = max(level, e.Level)
+			case rollout.LockLost:
+				level = rollout.AbortNow
+			default:
 			}
 			s.observe(e, state)
 			s.told = s.told[:0]
 			if e.Seq != state.Seq {
 				return
 			}
-			synced, back, flights, undos, failed := 0, 0, 0, 0, 0
+			synced, back, flights, undos, failed, posts, laments := 0, 0, 0, 0, 0, 0, 0
 			for _, h := range state.Report() {
 				switch h.Standing {
 				case rollout.Synced, rollout.Partial:
@@ -53,11 +61,27 @@ func TestBooks(t *testing.T) {
 				if r.Step == rollout.StepID(string(rollout.StepRollback)+"/"+r.Host) {
 					undos++
 				}
+				switch kind, _, _ := strings.Cut(string(r.Step), "/"); rollout.StepKind(kind) {
+				case rollout.StepPost:
+					posts++
+				case rollout.StepOnFailure:
+					laments++
+				default:
+				}
 			}
-			if s.synced != synced || len(s.flights) != flights || s.undoing != undos {
-				t.Fatalf("after event %d (%s %s): %d synced, %d in flight, %d of them rollbacks; the run has %d, %d, %d",
-					e.Seq, e.Kind, e.Step, s.synced, len(s.flights), s.undoing, synced, flights, undos)
+			ending := len(s.hooks.ending)
+			if level >= rollout.AbortNow {
+				ending = 0 // which the run counts as failed
 			}
+			if s.synced != synced || len(s.flights)+ending != flights || s.undoing != undos {
+				t.Fatalf("after event %d (%s %s): %d synced, %d in flight, %d of them rollbacks, and %d in their hooks; the run has %d, %d, %d",
+					e.Seq, e.Kind, e.Step, s.synced, len(s.flights), s.undoing, ending, synced, flights, undos)
+			}
+			if s.hooks.flights[rollout.StepPost] != posts || s.hooks.flights[rollout.StepOnFailure] != laments || posts > len(s.hooks.ending) {
+				t.Fatalf("after event %d (%s %s): hooks of hosts in flight: %v, of %d; the run has %d and %d",
+					e.Seq, e.Kind, e.Step, s.hooks.flights, len(s.hooks.ending), posts, laments)
+			}
+			hooked += posts + laments
 			// A canary that was rolled back, and is to be synced again, counts again once the run has ended without that.
 			if len(s.undone) > back || len(s.undone) < back && (resumed == 0 || play.Plan.Undoes != "") {
 				t.Fatalf("after event %d (%s %s): %d rolled back; the run has %d", e.Seq, e.Kind, e.Step, len(s.undone), back)
@@ -79,7 +103,7 @@ func TestBooks(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if undone == 0 || again == 0 {
-		t.Errorf("%d rolled back, %d resumed: nothing was tried", undone, again)
+	if undone == 0 || again == 0 || hooked == 0 {
+		t.Errorf("%d rolled back, %d resumed, %d hooks: nothing was tried", undone, again, hooked)
 	}
 }

@@ -63,7 +63,7 @@ const (
 // top is the bar of the current stage.
 func (f *frame) top() {
 	title, current, refill, total, after := f.stage()
-	if f.stopping != "" && f.undoing == 0 {
+	if f.stopping != "" && f.undoing == 0 && f.hooks.moment == "" {
 		title = "stopping"
 	}
 	title = text.Pad(text.Short(title, 24), 14)
@@ -83,13 +83,16 @@ func (f *frame) top() {
 
 // stage returns what the bar shows and what is written after it.
 func (f *frame) stage() (title string, current, refill, total int64, after string) {
+	if f.hooks.moment != "" {
+		return f.hooks.moment + " hooks", 0, 0, 0, "runs for " + text.Time(f.now.Sub(f.hooks.since).Round(time.Second))
+	}
 	if f.place < 0 || f.place >= len(f.stages) {
 		return "finishing", 0, 0, 0, ""
 	}
 	stage, c := f.plan.Stages[f.place], f.stages[f.place]
 	elapsed := f.now.Sub(c.began)
 	if f.undoing > 0 && f.plan.Undoes == "" {
-		c := f.stages[0] // the canaries'
+		c := f.canaries()
 		settled := len(f.undone) + c.failed
 		return "rolling back", int64(settled), int64(c.failed), int64(c.total), fmt.Sprintf("%s/%s", text.Count(settled), text.Count(c.total))
 	}
@@ -138,9 +141,23 @@ func (f *frame) doing(rows int) {
 		f.poolSteps()
 		rows--
 	}
+	if s := f.hooks.said(); s != "" && rows > 0 {
+		f.line(indented(text.Plain, s))
+		rows--
+	}
 	if rows > 0 {
 		f.transfers(rows)
 	}
+}
+
+// canaries returns the books of their stage.
+func (f *frame) canaries() chapter {
+	for i, stage := range f.plan.Stages {
+		if stage.Kind == rollout.StageSync {
+			return f.stages[i]
+		}
+	}
+	return chapter{}
 }
 
 // checks shows the last round of each check.

@@ -1,10 +1,16 @@
 package ui
 
 import (
+	"flag"
+	"fmt"
 	"io"
+	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
@@ -30,11 +36,20 @@ func TestFrame(t *testing.T) {
 	}
 	settings := reporttest.Settings()
 	settings.Batches.MaxFailures = inventory.Amount{Count: 300}
-	p, err := rollout.NewPlan(fleet, settings, reporttest.Request())
+	r := reporttest.Request()
+	r.Hooks = []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure}
+	r.Post, r.OnFailure, r.Quarantined = map[string]bool{}, map[string]bool{}, map[string]string{}
+	for i, h := range fleet.Hosts {
+		r.Post[h.Name], r.OnFailure[h.Name] = i%3 > 0, true
+		if i%9 == 6 {
+			r.Quarantined[h.Name] = "20160131-100000-2222"
+		}
+	}
+	p, err := rollout.NewPlan(fleet, settings, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Stages[0].Name = "canaries of a name that is far too long for a column"
+	p.Stages[1].Name = "canaries of a name that is far too long for a column"
 	calls := 0
 	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if calls++; calls%4 == 0 && step.Kind == rollout.StepSync {
@@ -93,6 +108,89 @@ func TestFrame(t *testing.T) {
 		}
 	}
 	t.Log(frames, "frames")
+}
+
+// TestFrames shows what is drawn at the moments that have something of their own, on a terminal of 80 columns.
+func TestFrames(t *testing.T) {
+	t.Setenv("LC_ALL", "C.UTF-8")
+	t.Setenv("NO_COLOR", "1")
+	r := reporttest.Request()
+	r.Hooks = []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure}
+	r.Post, r.OnFailure, r.Quarantine = map[string]bool{}, map[string]bool{}, inventory.QuarantineAll
+	r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: connection timed out", "mw1031.eqiad.wmnet": "ssh: connection timed out"}
+	r.Quarantined = map[string]string{"mw1040.eqiad.wmnet": "20160131-100000-2222"}
+	fleet, settings := reporttest.Fleet(60), reporttest.Settings()
+	for _, h := range fleet.Hosts {
+		r.Post[h.Name], r.OnFailure[h.Name] = true, true
+	}
+	settings.Batches.MaxFailures = inventory.Amount{Count: 5}
+	p, err := rollout.NewPlan(fleet, settings, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := New(io.Discard, true, p)
+	u.closed = true
+	s := u.story
+	shown := map[string]bool{}
+	var b strings.Builder
+	observe := func(e rollout.Event, state *rollout.State) {
+		s.observe(e, state)
+		if e.Seq != state.Seq {
+			return
+		}
+		for _, moment := range []struct {
+			name string
+			now  bool
+		}{
+			{"the run's pre hooks", s.hooks.moment == "pre"},
+			{"who was down is taken out", s.pools["mw1030.eqiad.wmnet"] != ""},
+			{"post hooks of canaries", s.hooks.flights[rollout.StepPost] > 0},
+			{"post hooks of a batch", s.hooks.flights[rollout.StepPost] > 3 && len(s.flights) > 3},
+			{"on_failure hooks", s.hooks.flights[rollout.StepOnFailure] > 0},
+			{"the run's on_failure hooks", s.hooks.moment == "on_failure"},
+		} {
+			if !moment.now || shown[moment.name] {
+				continue
+			}
+			shown[moment.name] = true
+			f := frame{pen: newPen(), story: s, width: 79, now: e.At.Add(1500 * time.Millisecond)}
+			f.draw(12)
+			fmt.Fprintf(&b, "%s\n%s\n", moment.name, strings.Repeat("-", 80))
+			for _, line := range f.lines {
+				fmt.Fprintln(&b, strings.TrimRight(line, " "))
+			}
+			fmt.Fprintln(&b)
+		}
+	}
+	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
+		took := time.Duration(2+len(step.ID)%3) * time.Second
+		if len(step.Host) > len("mw1017") {
+			took += time.Duration(step.Host[len("mw101")]%4) * time.Second
+		}
+		if step.ID == "sync/mw1037.eqiad.wmnet" {
+			return took, reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+		}
+		return took, nil
+	}
+	if _, err := (&reporttest.Play{Plan: p, Do: do, Observe: observe}).Run(); err != nil {
+		t.Fatal(err)
+	}
+	const path = "testdata/frames.golden"
+	if update := flag.Lookup("update"); update != nil && update.Value.String() == "true" {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("differs from %s (-want +got):\n%s", path, diff)
+	}
+	if len(shown) != 6 {
+		t.Errorf("only %v were shown", shown)
+	}
 }
 
 // TestPen holds that a locale without UTF-8 gets ASCII, and that one which is not set does not.

@@ -67,6 +67,15 @@ func rollback(t testing.TB, hosts int) *rollout.Plan {
 	return p
 }
 
+func made(t testing.TB, plan func() (*rollout.Plan, error)) *rollout.Plan {
+	t.Helper()
+	p, err := plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // shown plays a run and returns what the plain form says of it.
 func shown(t testing.TB, play reporttest.Play) string {
 	t.Helper()
@@ -219,6 +228,21 @@ func TestPlain(t *testing.T) {
 			}
 			return 0, nil
 		}},
+		"down": {Plan: made(t, reporttest.Cast), Do: reporttest.Outcast},
+		"silent": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return 8 * slow(step), nil }, World: []reporttest.Happening{
+			{After: 205 * time.Second, Event: rollout.Event{Kind: rollout.SourceSilent, Host: "mw1019.eqiad.wmnet", Error: "no answer for 15s: connection timed out"}},
+		}},
+		"hooks":     {Plan: made(t, reporttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
+		"hooks-bad": {Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks},
+		"hooks-stop": {Plan: made(t, reporttest.Hooked), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []reporttest.Happening{
+			{After: 13 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+		}},
+		"hook-pre": {Plan: made(t, reporttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.ID == "hook/pre" {
+				return 0, reporttest.Fail(rollout.Permanent, `"announce" exited with 1: no route to host`)
+			}
+			return 0, nil
+		}},
 		"canary": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })},
 		"terminated": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }), World: []reporttest.Happening{
 			{After: time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "terminated"}},
@@ -268,10 +292,13 @@ const evil = "\x1b[2J\x1b]0;owned\x07\u202e\u009b31m\r\n\x00\xff\u2028evil"
 // hostile is a run in which everybody says what would harm a terminal.
 func hostile(t *testing.T) reporttest.Play {
 	t.Helper()
-	p := plan(t, 60, func(r *rollout.Request) { r.Force = evil })
+	p := made(t, reporttest.Hooked)
+	p.Force, p.QuarantineAll = evil, true
 	p.Run, p.Fleet, p.Mode = evil, evil, inventory.Mode(evil)
 	for i := range p.Stages {
-		p.Stages[i].Name += evil
+		if p.Stages[i].Kind != rollout.StageHook { // whose name is the moment
+			p.Stages[i].Name += evil
+		}
 	}
 	rename := func(name string) string {
 		if name != p.Origin && strings.HasPrefix(name, "mw") {
@@ -322,7 +349,10 @@ func TestHostile(t *testing.T) {
 			switch step.Kind {
 			case rollout.StepCheck:
 				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
-			case rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease:
+			case rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+				if step.ID == "hook/pre" {
+					break
+				}
 				if step.Attempt == 1 || strings.HasPrefix(step.Host, "mw1017") {
 					return 0, reporttest.Fail(class, evil)
 				}
@@ -331,7 +361,7 @@ func TestHostile(t *testing.T) {
 				if step.Attempt > 1 || class == rollout.Changed {
 					return 0, reporttest.Fail(class, evil)
 				}
-			case rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+			case rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool:
 			}
 			return 0, nil
 		}

@@ -42,10 +42,13 @@ type story struct {
 	back        int             // canaries rolled back, of which nothing has been told yet
 	endedUndos  int             // rollbacks that were stopped in this turn
 	quarantined []string
+	down        map[string]bool // hosts that were not there when the run was planned
 	trials      map[rollout.StepID]*tries
+	hooks       hooks
 
 	again limiter // of failures that are tried again
 	final limiter // of failures for good
+	casts limiter // of hosts that are taken out of their pools because of their trees, or put back
 }
 
 // chapter is the books of a stage.
@@ -80,7 +83,16 @@ func newStory(p *rollout.Plan) *story {
 		failed: map[string]bool{}, flights: map[string]*flight{},
 		rounds: map[string]*round{}, pools: map[string]rollout.StepID{},
 		has: map[string]bool{}, undone: map[string]bool{}, lost: map[string]bool{}, trials: map[rollout.StepID]*tries{},
-		again: newLimiter(5, 100), final: newLimiter(10, 200),
+		down: map[string]bool{}, hooks: newHooks(p),
+		again: newLimiter(5, 100), final: newLimiter(10, 200), casts: newLimiter(10, 60),
+	}
+	for _, h := range p.Hosts {
+		if h.Down != "" {
+			s.down[h.Name] = true
+		}
+		if h.Quarantined != "" {
+			s.quarantined = append(s.quarantined, h.Name)
+		}
 	}
 	for i, stage := range p.Stages {
 		s.stages[i].total = len(stage.Hosts)
@@ -121,12 +133,16 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 	switch e.Kind {
 	case rollout.RunStarted:
 		s.began = e.At
+		down := ""
+		if n := len(s.down); n > 0 {
+			down = fmt.Sprintf("; %s down, and not tried", text.Hosts(n))
+		}
 		if s.plan.Undoes != "" {
 			s.tellPlain("run %s (rollback of %s, %s) begins: %s", name(s.plan.Run), name(s.plan.Undoes), name(s.plan.Fleet), text.Hosts(len(s.stageOf)))
 			break
 		}
-		s.tellPlain("run %s (%s of %s) begins: %s from %s", name(s.plan.Run), s.plan.Mode, name(s.plan.Fleet),
-			text.Hosts(len(s.stageOf)), name(s.plan.Origin))
+		s.tellPlain("run %s (%s of %s) begins: %s from %s%s", name(s.plan.Run), s.plan.Mode, name(s.plan.Fleet),
+			text.Hosts(len(s.stageOf)), name(s.plan.Origin), down)
 	case rollout.RunResumed:
 		s.resumed(e, state)
 	case rollout.StepStarted, rollout.StepDone, rollout.StepFailed:
@@ -136,7 +152,7 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 	case rollout.SourceChanged:
 		s.changed(e)
 	case rollout.SourceSilent:
-		s.tell(bad, "%s: does not answer any more%s; where another source serves, its hosts go on from that", name(e.Host), detail(e))
+		s.silent(e)
 	case rollout.LockLost:
 		s.tell(bad, "the lock was lost%s; nothing new starts, and running transfers are stopped%s", detail(e), s.andPools())
 		s.stopping, s.stopTold = "the lock was lost", true
@@ -172,6 +188,15 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 		s.stages[i].done, s.stages[i].failed = 0, 0
 	}
 	clear(s.failed)
+	s.hooks.resumed()
+	moved := map[string]bool{} // hosts that a sync or a rollback is about, which the events still to come tell
+	for _, r := range state.Running() {
+		switch kind, _, _ := strings.Cut(string(r.Step), "/"); rollout.StepKind(kind) {
+		case rollout.StepSync, rollout.StepRollback:
+			moved[r.Host] = true
+		default:
+		}
+	}
 	for _, h := range state.Report() {
 		stage := &s.stages[s.stageOf[h.Host]]
 		switch h.Standing {
@@ -194,10 +219,20 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 				s.failed[h.Host] = true
 				stage.failed++
 			}
-		case rollout.Untouched, rollout.Waiting, rollout.Syncing, rollout.Down:
+		case rollout.Syncing:
+			if s.hooks.post[h.Host] && !moved[h.Host] {
+				s.hooks.ending[h.Host] = true
+				if h.Stats != nil {
+					s.bytes += h.Stats.Bytes
+				}
+			}
+		case rollout.Untouched, rollout.Waiting, rollout.Down:
 		}
 	}
-	s.held = state.Held()
+	s.held, s.quarantined = state.Held(), nil
+	for _, n := range state.Outcome().Quarantined {
+		s.quarantined = append(s.quarantined, n.Host)
+	}
 	verdict, _ := state.Gate()
 	s.gated = verdict != ""
 	s.tell(note, "run %s goes on: %d of %s %s", name(s.plan.Run), s.did(), text.Hosts(len(s.stageOf)), s.verb())
@@ -213,6 +248,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 		s.undo(e)
 	case rollout.StepQuarantine:
 		s.quarantine(e)
+		s.held = state.Held() // one that served stays out for its tree now
 	case rollout.StepRelease:
 		s.release(e)
 	case rollout.StepLook:
@@ -222,7 +258,12 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
 		s.pool(e, rollout.StepKind(kind))
 		s.held = state.Held()
-	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+	case rollout.StepHook:
+		s.hook(e, about)
+	case rollout.StepPost:
+		s.post(e)
+	case rollout.StepOnFailure:
+		s.hosted(e, rollout.StepOnFailure)
 	}
 }
 
@@ -236,10 +277,11 @@ func (s *story) sync(e rollout.Event, state *rollout.State) {
 	}
 	delete(s.flights, e.Host)
 	if e.Kind == rollout.StepDone {
-		s.synced++
-		stage.done++
-		if s.plan.Stages[s.stageOf[e.Host]].Origin { // of which the canaries may be rolled back
-			s.has[e.Host] = true
+		if s.hooks.post[e.Host] {
+			s.hooks.ending[e.Host] = true
+			delete(s.trials, rollout.StepID(string(rollout.StepPost)+"/"+e.Host))
+		} else {
+			s.got(e.Host, stage)
 		}
 		if e.Stats != nil {
 			s.bytes += e.Stats.Bytes
@@ -262,6 +304,15 @@ func (s *story) sync(e rollout.Event, state *rollout.State) {
 		stage.failed++
 	}
 	s.tellFailure(e, again, how)
+}
+
+// got records that a host is synced.
+func (s *story) got(host string, stage *chapter) {
+	s.synced++
+	stage.done++
+	if s.plan.Stages[s.stageOf[host]].Origin { // of which the canaries may be rolled back
+		s.has[host] = true
+	}
 }
 
 // fate says whether a sync that failed will be tried again, and how a person is told.
@@ -437,6 +488,10 @@ func (s *story) finished(e rollout.Event) {
 	if o.Counts.Down > 0 {
 		back += fmt.Sprintf(", %s down", text.Count(o.Counts.Down))
 	}
+	if n := len(o.Hooks); n > 0 {
+		back += fmt.Sprintf(", %s went wrong", text.Plural(n, "hook"))
+	}
+	s.hooksDone()
 	s.tellPlain("%s; %s of %s %s%s, %s failed, %s untouched, %sin %s", said,
 		text.Count(did), text.Hosts(o.Counts.Hosts), s.verb(), back, text.Count(o.Counts.Failed),
 		text.Count(o.Counts.Untouched), moved, text.Time(time.Duration(o.Took)))

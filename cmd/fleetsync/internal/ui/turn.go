@@ -42,6 +42,7 @@ func (s *story) turn(state *rollout.State) {
 		s.tell(bad, "%s stopped: the tree there may be mixed", text.Plural(s.endedUndos, "running rollback"))
 		s.endedUndos = 0
 	}
+	s.turnOfHooks()
 	s.backs()
 	if s.at.Sub(s.reported) >= reportEvery && (s.stopping == "" || len(s.flights) > 0) {
 		s.report()
@@ -162,6 +163,9 @@ func (s *story) report() {
 	moved := ", " + text.Bytes(s.bytes)
 	if s.plan.Undoes != "" {
 		moved = ""
+	}
+	if n := len(s.hooks.ending); n > 0 {
+		moved = fmt.Sprintf(", %s in their post hooks", text.Count(n)) + moved
 	}
 	s.tellPlain("%s: %s of %s %s%s, %s in flight%s", name(s.plan.Stages[s.place].Name), text.Count(c.done),
 		text.Hosts(c.total), s.verb(), failed, text.Count(len(s.flights)), moved)

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
@@ -60,6 +59,8 @@ func (s *story) undo(e rollout.Event) {
 			stage.done--
 		}
 		s.notFailed(e.Host, stage)
+		delete(s.hooks.ending, e.Host)
+		delete(s.trials, rollout.StepID(string(rollout.StepOnFailure)+"/"+e.Host))
 		s.flights[e.Host] = &flight{source: fromKept, attempt: e.Attempt, since: e.At, undo: true}
 		s.undoing++
 		return
@@ -103,28 +104,6 @@ func (s *story) notFailed(host string, stage *chapter) {
 		delete(s.failed, host)
 		stage.failed--
 	}
-}
-
-// quarantine folds that a host without a good tree is taken out of its pools.
-func (s *story) quarantine(e rollout.Event) {
-	switch {
-	case e.Kind == rollout.StepStarted:
-		s.pools[e.Host] = e.Step
-		return
-	case e.Kind == rollout.StepDone && len(e.Objects) == 0:
-		s.tell(note, "%s: has no good tree; nothing of it is in a pool%s", name(e.Host), detail(e))
-	case e.Kind == rollout.StepDone:
-		s.quarantined = append(s.quarantined, e.Host)
-		s.tell(bad, "%s: in quarantine: it has no good tree, and is out of its pools until it has one%s", name(e.Host), detail(e))
-	case e.Class == rollout.Stopped:
-	case s.tried(e.Step).again(e, s.plan.Limits):
-		s.tell(bad, "%s: has no good tree, and cannot be taken out of its pools: %s (attempt %d, will be tried again)",
-			name(e.Host), reason(orElse(e.Error, "no reason is known")), e.Attempt)
-	default:
-		s.tell(bad, "%s: USERS MAY MEET A HALF TREE THERE: it cannot be taken out of its pools: %s",
-			name(e.Host), reason(orElse(e.Error, "no reason is known")))
-	}
-	delete(s.pools, e.Host)
 }
 
 // look folds a look at a master. Somebody looks all the time, so only what is wrong is told.
@@ -203,21 +182,4 @@ func (s *story) taken() string {
 		return ""
 	}
 	return fmt.Sprintf(", %s rolled back", text.Count(len(s.undone)))
-}
-
-// release folds that a host is put back that was in quarantine, and has a good tree again.
-func (s *story) release(e rollout.Event) {
-	switch {
-	case e.Kind == rollout.StepStarted:
-		s.pools[e.Host] = e.Step
-		return
-	case e.Kind == rollout.StepDone:
-		s.quarantined = slices.DeleteFunc(s.quarantined, func(host string) bool { return host == e.Host })
-		s.tell(note, "%s: has a good tree again, and is back in its pools%s", name(e.Host), detail(e))
-	case e.Class == rollout.Stopped:
-	default:
-		s.tell(bad, "%s: has a good tree again, and cannot be put back into its pools: %s",
-			name(e.Host), reason(orElse(e.Error, "no reason is known")))
-	}
-	delete(s.pools, e.Host)
 }
