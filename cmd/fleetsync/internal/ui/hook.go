@@ -96,8 +96,9 @@ func (s *story) untouched() bool {
 }
 
 // post folds what is done on a host that has the tree: it counts as synced after that.
-func (s *story) post(e rollout.Event) {
-	if !s.hosted(e, rollout.StepPost) {
+func (s *story) post(e rollout.Event, state *rollout.State) {
+	h, _ := state.Host(e.Host) // of what failed before the run was resumed only the state knows
+	if !s.hosted(e, rollout.StepPost, h.Standing == rollout.Failed) {
 		return
 	}
 	delete(s.hooks.ending, e.Host)
@@ -110,8 +111,9 @@ func (s *story) post(e rollout.Event) {
 	stage.failed++
 }
 
-// hosted folds the beginning or the end of what is done on a host, and says whether that was the last of it.
-func (s *story) hosted(e rollout.Event, of rollout.StepKind) (over bool) {
+// hosted folds the beginning or the end of what is done on a host, and says whether that was the last of it, as it is if the host
+// has failed by that.
+func (s *story) hosted(e rollout.Event, of rollout.StepKind, failed bool) (over bool) {
 	h := &s.hooks
 	if e.Kind == rollout.StepStarted {
 		h.flights[of]++
@@ -132,7 +134,7 @@ func (s *story) hosted(e rollout.Event, of rollout.StepKind) (over bool) {
 		h.stopped++
 		return false
 	}
-	over = e.Class != rollout.Transient || !s.tried(e.Step).again(e, s.plan.Limits)
+	over = !s.tried(e.Step).again(e, s.plan.Limits) || e.Class != rollout.Transient || failed
 	k, then := warn, "will be tried again"
 	if over {
 		k, then = bad, "not tried again"

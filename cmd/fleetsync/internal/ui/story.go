@@ -261,9 +261,9 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	case rollout.StepHook:
 		s.hook(e, about)
 	case rollout.StepPost:
-		s.post(e)
+		s.post(e, state)
 	case rollout.StepOnFailure:
-		s.hosted(e, rollout.StepOnFailure)
+		s.hosted(e, rollout.StepOnFailure, false)
 	}
 }
 
