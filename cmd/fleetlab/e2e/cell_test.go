@@ -108,12 +108,12 @@ func (c cell) try(t *testing.T, f *fleet) {
 		c.strike(s)
 	}
 	s.run = f.start(t, f.origin, s.policy, "sync", "--yes")
+	since := 0
 	if c.at.under != nil {
 		c.at.under(s)
-		s.struck = time.Now()
+		since, s.struck = s.run.said(), time.Now()
 		c.strike(s)
 	}
-	since := s.run.said()
 	if !slices.Contains(s.dead, s.victim) { // who has no power comes back with a link as new
 		if c.at.slow && !c.slow {
 			s.quick(s.victim)

@@ -40,6 +40,7 @@ type running struct {
 	rate  string        // of its link now; empty is unshaped
 	relay *relay        // between its link and the bridge; nil: they are connected
 
+	cut    bool // its link was taken down
 	skewed bool // its sessions read its clock from a file
 }
 
@@ -217,7 +218,7 @@ func (w *world) start(h *running) (in io.WriteCloser, out io.Reader, _ error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.pid, h.gone, h.skewed = c.Process.Pid, make(chan struct{}), false
+	h.pid, h.gone, h.skewed, h.cut = c.Process.Pid, make(chan struct{}), false, false
 	go func() {
 		_ = c.Wait() // killed
 		close(h.gone)
@@ -381,7 +382,34 @@ func (w *world) heal(ctx context.Context, h *running) error {
 			return err
 		}
 	}
-	return w.link(ctx, h, "up")
+	if err := w.link(ctx, h, "up"); err != nil || !h.cut {
+		return err
+	}
+	h.cut = false
+	return h.reached(ctx)
+}
+
+// reached waits until a host answers from the world. The kernel sets a link up when it comes to it, up to a second later
+// (net/core/link_watch.c: linkwatch_schedule_work), and who is sent something before that waits for a second try.
+func (h *running) reached(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		once, stop := context.WithTimeout(ctx, 2*time.Second)
+		c, err := (&net.Dialer{}).DialContext(once, "tcp", net.JoinHostPort(h.Address, "22"))
+		stop()
+		if err == nil {
+			return c.Close()
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) { // that is an answer
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer though its link is up: %w", h.Name, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 const controlSocket = "control"
@@ -465,6 +493,7 @@ func (w *world) do(ctx context.Context, o order) error {
 		case !up:
 			return fmt.Errorf("%s is down", h.Name)
 		case o.Do == doPartition:
+			h.cut = true
 			return w.link(ctx, h, "down")
 		case o.Do == doDelay:
 			return w.delay(ctx, h, o.Wait)
