@@ -166,7 +166,10 @@ func (l *ledger) judged() bool {
 //
 // Planted faults that it saw: a gate that is taken to have judged the tree however few canaries got it; canaries that
 // failed left out of what is said of them, or said to have what they had before; hosts that are mixed or in quarantine
-// and not named; the rolled back counted as the synced are, or listed by another name.
+// and not named; the rolled back counted as the synced are, or listed by another name; whoever
+// was down said to have a mixed tree, or not named; hosts in flight said to have the tree because their hooks failed before, and
+// those whose hooks failed said not to have it; every quarantine said to have outlived a good sync; no tree touched, whatever
+// happened; no more than one line for those in quarantine.
 func TestTruth(t *testing.T) {
 	said := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {

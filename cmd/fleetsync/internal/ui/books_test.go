@@ -16,7 +16,9 @@ import (
 //
 // Planted faults that it saw: a canary that is rolled back and stays counted as synced, in all or in its stage, also if
 // it was synced before the run was resumed; one that could not be synced and stays counted as failed; rollbacks that
-// stay in flight, are not counted, or are forgotten when the run is resumed.
+// stay in flight, are not counted, or are forgotten when the run is resumed; a host that counts as synced before its post hooks
+// are done, or in its hooks although it is rolled back; hooks that are forgotten when the run is resumed, or taken for those of a
+// host that is synced; a host whose hooks failed and that does not count as failed; hooks that stay in flight.
 func TestBooks(t *testing.T) {
 	undone, again, hooked := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -89,7 +91,7 @@ func TestBooks(t *testing.T) {
 			for _, c := range s.stages {
 				failed -= c.failed // what was stopped has failed too, in the end
 			}
-			if failed < 0 {
+			if failed < 0 || failed > 0 && state.Stopping() == "" && state.Finished() == nil {
 				t.Fatalf("after event %d (%s %s): %d more have failed than in the run", e.Seq, e.Kind, e.Step, -failed)
 			}
 			for i, c := range s.stages {
