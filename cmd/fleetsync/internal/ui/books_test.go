@@ -3,6 +3,7 @@ package ui
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -107,5 +108,55 @@ func TestBooks(t *testing.T) {
 	})
 	if undone == 0 || again == 0 || hooked == 0 {
 		t.Errorf("%d rolled back, %d resumed, %d hooks: nothing was tried", undone, again, hooked)
+	}
+}
+
+// TestHooksResumed holds that a host whose post hooks had failed before the run died, and fail for good after it was resumed, is
+// told to have failed: the process that shows it has seen only the last of that.
+//
+// Planted faults that it saw: failures counted by the process alone.
+func TestHooksResumed(t *testing.T) {
+	plan, err := reporttest.Hooked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const host = "mw1017.eqiad.wmnet"
+	s, failures := newStory(plan), 0
+	play := reporttest.Play{
+		Plan:    plan,
+		Resumed: 11, // the hooks have failed once
+		Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+			if step.Kind == rollout.StepPost && step.Host == host {
+				return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+			}
+			return 0, nil
+		},
+		Observe: func(e rollout.Event, state *rollout.State) {
+			if e.Kind == rollout.RunResumed {
+				if failures == 0 {
+					t.Fatalf("resumed at event %d, before anything failed", e.Seq)
+				}
+				s = newStory(plan)
+			}
+			s.told = nil
+			s.observe(e, state)
+			if e.Step != "post/"+host || e.Kind != rollout.StepFailed {
+				return
+			}
+			failures++
+			want := "will be tried again"
+			if failures == plan.Limits.Attempts {
+				want = "not tried again"
+			}
+			if len(s.told) == 0 || !strings.Contains(s.told[0].text, want) {
+				t.Errorf("failure %d: %v is told, and it is %s", failures, s.told, want)
+			}
+		},
+	}
+	if _, err := play.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if failures != plan.Limits.Attempts || len(s.hooks.ending) > 0 {
+		t.Errorf("%d failures, %v in their hooks", failures, s.hooks.ending)
 	}
 }

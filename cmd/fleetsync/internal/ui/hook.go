@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,8 +98,7 @@ func (s *story) untouched() bool {
 
 // post folds what is done on a host that has the tree: it counts as synced after that.
 func (s *story) post(e rollout.Event, state *rollout.State) {
-	h, _ := state.Host(e.Host) // of what failed before the run was resumed only the state knows
-	if !s.hosted(e, rollout.StepPost, h.Standing == rollout.Failed) {
+	if !s.hosted(e, rollout.StepPost, e.Kind == rollout.StepFailed && givenUp(e.Host, state)) {
 		return
 	}
 	delete(s.hooks.ending, e.Host)
@@ -109,6 +109,15 @@ func (s *story) post(e rollout.Event, state *rollout.State) {
 	}
 	s.failed[e.Host] = true
 	stage.failed++
+}
+
+// givenUp says whether a host has failed for good whose post hooks have failed: of what failed before the run was resumed only the
+// state knows. The state may be ahead, and a canary in flight again because it is rolled back.
+func givenUp(host string, state *rollout.State) bool {
+	h, _ := state.Host(host)
+	return h.Standing == rollout.Failed || slices.ContainsFunc(state.Running(), func(r rollout.Running) bool {
+		return r.Step == rollout.StepID(string(rollout.StepRollback)+"/"+host)
+	})
 }
 
 // hosted folds the beginning or the end of what is done on a host, and says whether that was the last of it, as it is if the host
