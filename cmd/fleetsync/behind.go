@@ -10,7 +10,7 @@ import (
 // behind narrows a run to the hosts that are not known to hold what the origin holds now, or are in quarantine. It says whether there is
 // any, and tells people if there is none.
 func (a *app) behind(ctx context.Context, s *setup, o *runOptions) (bool, error) {
-	draft, err := s.plan(ctx, nil, newRun(), *o)
+	draft, err := s.plan(ctx, nil, s.newRun(), *o)
 	if err != nil {
 		return false, err
 	}

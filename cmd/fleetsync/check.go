@@ -75,7 +75,7 @@ could not sync one of them.
 				r.Pools = len(snapshot.Pools)
 			}
 			// The plan of a sync: what would keep it from beginning is an error here too.
-			plan, err := s.plan(c.Context(), pools, newRun(), runOptions{mode: inventory.ModeSync})
+			plan, err := s.plan(c.Context(), pools, s.newRun(), runOptions{mode: inventory.ModeSync})
 			if err != nil {
 				return err
 			}

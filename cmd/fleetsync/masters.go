@@ -254,7 +254,7 @@ func (a *app) changeMaster(c *cobra.Command, o masterOptions, prepare func(ctx c
 		return usage(fmt.Errorf("%s is not a master", quoted(o.to)), "the inventory lists them under roles: masters")
 	}
 	ctx := c.Context()
-	o.run = newRun()
+	o.run = s.newRun()
 	j, err := a.begin(ctx, s, o.run, "masters "+c.Name(), o.wait)
 	if err != nil {
 		return err

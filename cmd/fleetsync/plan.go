@@ -66,7 +66,7 @@ changed anywhere.
 					return err
 				}
 			}
-			p, err := a.prepare(ctx, s, pools, newRun(), o)
+			p, err := a.prepare(ctx, s, pools, s.newRun(), o)
 			if err != nil {
 				return err
 			}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
-	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -106,10 +105,10 @@ func (o *runOptions) check(c *cobra.Command) error {
 }
 
 // newRun returns the name of a run that begins now.
-func newRun() string {
+func (s *setup) newRun() string {
 	var random [2]byte
 	_, _ = rand.Read(random[:]) // never fails, says its documentation
-	return journal.NewRun(time.Now(), random)
+	return s.store.NewRun(time.Now(), random)
 }
 
 // request is what a plan is made from: what a person asked for, and what the pools can spare.

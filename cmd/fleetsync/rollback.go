@@ -57,7 +57,7 @@ func (a *app) rollback(ctx context.Context, name string, o runOptions) error {
 	if err := s.programs(); err != nil {
 		return err
 	}
-	run := newRun()
+	run := s.newRun()
 	j, err := a.begin(ctx, s, run, "rollback", o.wait)
 	if err != nil {
 		return err

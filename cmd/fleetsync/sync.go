@@ -126,7 +126,7 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 	if err := s.programs(); err != nil {
 		return err
 	}
-	run := newRun()
+	run := s.newRun()
 	j, err := a.begin(ctx, s, run, string(o.mode), o.wait)
 	if err != nil {
 		return err

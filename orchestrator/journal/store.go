@@ -35,9 +35,30 @@ var ErrLocked = errors.New("another run of this fleet is under way on this machi
 var ErrNoRun = errors.New("no such run")
 
 // NewRun returns an identifier for a run that begins now: the time, which sorts, and four random
-// letters, which keep apart what begins in the same second on two machines.
-func NewRun(now time.Time, random [2]byte) string {
-	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102-150405"), random)
+// letters, which keep apart what begins in the same second on two machines. It sorts after all runs of
+// the store, also within one second, or when the clock was set back: what a host holds is told by the run that is last.
+func (s Store) NewRun(now time.Time, random [2]byte) string {
+	run := newRun(now, random)
+	runs, err := s.Runs()
+	if err != nil || len(runs) == 0 || runs[0] < run {
+		return run
+	}
+	last := runs[0]
+	at, err := time.Parse(runTime, last[:min(len(last), len(runTime))])
+	var n uint16
+	if _, scanErr := fmt.Sscanf(last[min(len(last), len(runTime)):], "-%04x", &n); err != nil || scanErr != nil {
+		return run // somebody else's name
+	}
+	if n++; n == 0 {
+		at = at.Add(time.Second)
+	}
+	return newRun(at, [2]byte{byte(n >> 8), byte(n)})
+}
+
+const runTime = "20060102-150405"
+
+func newRun(at time.Time, random [2]byte) string {
+	return fmt.Sprintf("%s-%x", at.UTC().Format(runTime), random)
 }
 
 // JournalPath returns where the journal of a run is. The name of a run may come from a pool object,
