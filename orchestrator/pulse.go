@@ -16,12 +16,13 @@ import (
 // measured with 3.5.0).
 //
 // As an Observer it learns who serves. A source is asked from here, which proves nothing of the way between it and a host; so
-// it counts as silent only if it did answer from here in this run.
+// it counts as silent only if it did answer from here, at the latest when it began to serve.
 type Pulse struct {
-	Greets func(ctx context.Context, source string) error // asks a source whether it serves
-	World  chan<- rollout.Event
-	Every  time.Duration // between two questions to a source, and how long it may take to answer one; DefaultEvery if 0
-	Silent time.Duration // without an answer, until a source counts as silent; DefaultSilent if 0
+	Greets  func(ctx context.Context, source string) error // asks a source whether it serves
+	World   chan<- rollout.Event
+	Sources []string      // that may come to serve
+	Every   time.Duration // between two questions to a source, and how long it may take to answer one; DefaultEvery if 0
+	Silent  time.Duration // without an answer, until a source counts as silent; DefaultSilent if 0
 
 	mu     sync.Mutex
 	serves map[string]int // sources → transfers in flight
@@ -30,7 +31,7 @@ type Pulse struct {
 // The times of a Pulse that has none.
 const (
 	DefaultEvery  = 2 * time.Second
-	DefaultSilent = 8 * time.Second
+	DefaultSilent = 6 * time.Second
 )
 
 // Observe implements Observer.
@@ -66,7 +67,8 @@ func (p *Pulse) serving() []string {
 	return names
 }
 
-// Watch asks those that serve, all at once, again and again until ctx ends.
+// Watch asks those that serve, all at once, again and again until ctx ends. It begins with all Sources: who answers then and not
+// later has fallen silent, even if it never answered while it served.
 func (p *Pulse) Watch(ctx context.Context) {
 	every, silent := p.Every, p.Silent
 	if every == 0 {
@@ -75,9 +77,10 @@ func (p *Pulse) Watch(ctx context.Context) {
 	if silent == 0 {
 		silent = DefaultSilent
 	}
-	answered := map[string]time.Time{} // when a source was last asked that did; who has never answered is in no way silent
+	known := map[string]bool{}        // those that have answered, and were not told of since
+	missing := map[string]time.Time{} // since when one of those has not
+	names := p.Sources
 	for ctx.Err() == nil {
-		names := p.serving()
 		asked, errs := time.Now(), make([]error, len(names))
 		var asking sync.WaitGroup
 		for i, name := range names {
@@ -92,17 +95,23 @@ func (p *Pulse) Watch(ctx context.Context) {
 			return
 		}
 		for i, name := range names {
-			last, known := answered[name]
+			since, misses := missing[name]
 			switch {
 			case errs[i] == nil:
-				answered[name] = asked
-			case known && asked.Sub(last) >= silent:
-				delete(answered, name)
+				known[name] = true
+				delete(missing, name)
+			case !known[name]:
+			case !misses:
+				missing[name] = asked
+			case asked.Sub(since) >= silent:
+				delete(known, name)
+				delete(missing, name)
 				send(ctx, p.World, rollout.Event{
-					Kind: rollout.SourceSilent, Host: name, Error: fmt.Sprintf("no answer for %s: %v", asked.Sub(last).Round(time.Second), errs[i]),
+					Kind: rollout.SourceSilent, Host: name, Error: fmt.Sprintf("no answer for %s: %v", asked.Sub(since).Round(time.Second), errs[i]),
 				})
 			}
 		}
 		pause(ctx, time.Until(asked.Add(every)))
+		names = p.serving()
 	}
 }

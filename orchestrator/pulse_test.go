@@ -17,7 +17,7 @@ import (
 // TestPulse: who serves is asked, nobody else; who falls silent is told of once, after its time and not much later, though
 // another one hangs; who has never answered from here is never told of; who is back before its time is not either.
 //
-// Seen to fail with: sources that no longer serve asked on; one that never answered told of; one failure that is enough; no
+// Seen to fail with: sources that no longer serve asked on; one that never answered told of; one that answered only before it served forgotten; one failure that is enough; no
 // end of a question that hangs; a source told of again and again; who serves kept over a resume.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestPulse(t *testing.T) {
 		dead, asked := map[string]bool{}, map[string]int{}
 		set := func(name string, is bool) { mu.Lock(); dead[name] = is; mu.Unlock() }
 		world := make(chan rollout.Event, 100)
-		p := &orchestrator.Pulse{World: world, Greets: func(ctx context.Context, name string) error {
+		p := &orchestrator.Pulse{World: world, Sources: []string{"early", "never"}, Greets: func(ctx context.Context, name string) error {
 			mu.Lock()
 			asked[name]++
 			is := dead[name]
@@ -82,8 +82,17 @@ func TestPulse(t *testing.T) {
 		pass(orchestrator.DefaultSilent - 3*time.Second)
 		set("blinks", false)
 		want("before the time")
-		pass(8 * time.Second)
+		pass(9 * time.Second)
 		want("after it", "hangs", "hangs-too", "refuses")
+		// It answered when the run began, and is gone before it serves anybody.
+		set("early", true)
+		pass(time.Minute)
+		want("nobody needs it")
+		serve(rollout.StepStarted, "early")
+		pass(time.Second)
+		want("needed, and at once silent")
+		pass(orchestrator.DefaultSilent + 5*time.Second)
+		want("needed", "early")
 		pass(time.Minute)
 		want("a minute later")
 

@@ -120,6 +120,11 @@ func (j *job) drive(ctx context.Context) (err error) {
 		others.Go(func() { watcher.Watch(outside) })
 	}
 	pulse := &orchestrator.Pulse{Greets: s.greets, World: j.lock.world}
+	for _, h := range plan.Hosts {
+		if h.Slots > 0 {
+			pulse.Sources = append(pulse.Sources, h.Name)
+		}
+	}
 	observers = append(observers, pulse)
 	others.Go(func() { pulse.Watch(outside) })
 	run.Observers = observers

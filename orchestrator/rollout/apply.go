@@ -116,6 +116,7 @@ func (s *State) stepStarted(e Event) error {
 			return fmt.Errorf("the host is %s", h.sync)
 		}
 		f.source = src
+		h.err, h.class = "", "" // what the tree was before is over
 		h.sync, h.attempts, h.last, h.at, h.undo.fresh = syncing, e.Attempt, e.Source, e.At, false
 		h.after.tried = true
 		s.ready.remove(f.host)

@@ -263,7 +263,7 @@ func (b *books) releasable(a *account) bool {
 
 // othersOut says whether proxies other than this host are out of their pools to serve, and not given up.
 func (b *books) othersOut(a *account) bool {
-	return slices.ContainsFunc(b.order, func(o *account) bool { return o != a && o.held && !o.given })
+	return slices.ContainsFunc(b.order, func(o *account) bool { return o != a && o.held && !o.given && !b.banishable(o) })
 }
 
 // fleetOpen counts the hosts that the proxies are for and that are not settled.
@@ -679,9 +679,7 @@ func (b *books) castEnded(a *account, e rollout.Event, done bool) {
 	took := e.Step == rollout.StepID("quarantine/"+a.Name)
 	switch {
 	case done && took && len(e.Objects) == 0:
-		if q.gaveUp, q.err = true, e.Detail; !a.undo.gaveUp {
-			*q = quarantine{starts: q.starts, releases: q.releases}
-		}
+		*q = quarantine{starts: q.starts, releases: q.releases}
 		b.tally["in no pool"]++
 	case done && took:
 		if a.held {
@@ -1144,7 +1142,7 @@ func (b *books) undoStarts(step rollout.Step, a *account) {
 		b.tally["rollback retries"]++
 	}
 	a.tree, a.failed = false, false
-	a.after.post, a.after.lament = false, false
+	a.after.post, a.after.lament, a.err = false, false, ""
 	u.running, u.starts = true, step.Attempt
 }
 
@@ -1297,7 +1295,7 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.tally["retries"]++
 	}
 	b.tally["syncs"]++
-	a.after.tried = true
+	a.after.tried, a.err = true, ""
 	a.syncing, a.starts, a.last, a.undo.untouched = true, step.Attempt, step.Source, false
 }
 

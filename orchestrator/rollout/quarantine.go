@@ -69,10 +69,11 @@ func (s *State) casting() bool {
 	return slices.ContainsFunc(s.outcasts, func(i int) bool { return s.banishable(i) || s.releasable(i) })
 }
 
-// holds says whether proxies other than i are out of their pools, to serve.
+// holds says whether proxies other than i are out of their pools and will be put back. One that is to stay out for its own tree is
+// nothing to wait for.
 func (s *State) holds(i int) bool {
 	return slices.ContainsFunc(s.pooled, func(p int) bool {
-		return p != i && s.hosts[p].pool.held && s.hosts[p].pool.status != poolStuck
+		return p != i && s.hosts[p].pool.held && s.hosts[p].pool.status != poolStuck && !s.banishable(p)
 	})
 }
 
@@ -143,11 +144,9 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 	}
 	switch {
 	case done && kind == StepQuarantine && len(e.Objects) == 0:
-		// It is in no pool, or out of all of them because of somebody else: there is nothing to take out, nor to put back. A
-		// canary with a tree that the gate did not pass is named all the same.
-		if q.gaveUp, q.err = true, e.Detail; !s.hosts[i].undo.gaveUp {
-			s.hosts[i].quarantine = nil
-		}
+		// It is in no pool, or out of all of them because of somebody else: there is nothing to take out, nor to put back. It is
+		// named as failed.
+		s.hosts[i].quarantine = nil
 		return
 	case done:
 		q.out, q.err, q.failures = kind == StepQuarantine, "", 0

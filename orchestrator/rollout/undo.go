@@ -91,6 +91,7 @@ func (s *State) undoStarted(i int, e Event) error {
 		return fmt.Errorf("the host is %s", h.sync)
 	}
 	h.sync, h.undo.attempts, h.at = syncing, e.Attempt, e.At
+	h.err, h.class = "", ""
 	s.ready.remove(i)
 	s.delayed.remove(i)
 	s.posts.remove(i)

@@ -111,9 +111,6 @@ var faults = []fault{
 			}
 		},
 		repair: func(s *stand) {
-			// KNOWN: who loses power before it was first asked, in the first two seconds of its serving, is never said to be
-			// silent, because it counts only if it did answer in this run. Its hosts are left with it until their attempts' time
-			// is up: half a minute here. Then there is nothing to hold to a bound but the run.
 			if !s.run.until(s.T, 0, "a silent source", func(e rollout.Event) bool {
 				took := e.At.Sub(s.struck)
 				if e.Kind == rollout.SourceSilent && took > 30*time.Second {
@@ -121,7 +118,7 @@ var faults = []fault{
 				}
 				return e.Kind == rollout.SourceSilent
 			}) {
-				s.Log("KNOWN: nobody noticed that the source was silent")
+				s.Error("nobody noticed that the source was silent")
 			}
 		},
 	}, {
