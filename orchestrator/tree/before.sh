@@ -16,9 +16,13 @@ cd -- "$near" || exit 74
 
 # What a killed rsync had received and not put in place is nobody's: rsync would delete it, and count it among the deletions that
 # it may make; and a listing that has it would have an undo bring it back.
-if [ -d "$root" ] && [ -e "$last" ] && grep -q '"partial":true' -- "$last"; then
-	(cd -- "$root" && find . -ignore_readdir_race "$@" -type d -name '.~tmp~' -prune -exec rm -rf -- {} +) || exit 74
-fi
+was=
+if [ -e "$last" ]; then IFS= read -r was <"$last" || :; fi
+case $was in *'"partial":true'*)
+	if [ -d "$root" ]; then
+		(cd -- "$root" && find . -ignore_readdir_race "$@" -type d -name '.~tmp~' -prune -exec rm -rf -- {} +) || exit 74
+	fi ;;
+esac
 
 # A keep that goes is renamed first, so that none is ever offered that is half gone.
 gone() {
