@@ -106,26 +106,28 @@ func (h *Hands) before(ctx context.Context, name string) (said string, failed *r
 	return h.runOn(ctx, name, hooks.pre)
 }
 
-// around runs what comes before and after a sync around something else that changes a host's tree. It has the last word: what fails
-// of the hooks is told, and changes nothing.
+// around runs what comes before and after a sync around something else that changes a host's tree. That has the last word: what fails
+// of the hooks is named in the outcome, and changes nothing.
 func (h *Hands) around(ctx context.Context, name string, change func() rollout.Event) rollout.Event {
 	hooks, err := h.hostHooks()
 	if err != nil {
 		return failure(rollout.Permanent, err)
 	}
+	var trouble []string
 	tell := func(all []hostHook) {
 		said, failed := h.runOn(ctx, name, all)
 		if failed != nil {
 			said = failed.Error
 		}
-		if said != "" && h.Log != nil {
-			h.Log(name, said)
+		if said != "" {
+			trouble = append(trouble, said)
 		}
 	}
 	tell(hooks.pre)
 	e := change()
 	if e.Kind == rollout.StepDone {
 		tell(hooks.post)
+		e.Detail = strings.Join(trouble, "; ")
 	}
 	return e
 }
@@ -210,6 +212,9 @@ func (h *Hands) moment(ctx context.Context, step rollout.Step) rollout.Event {
 	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(ignored, "; ")}
 }
 
+// maxHookLines bounds what the log gets of each stream of a hook.
+const maxHookLines = 200
+
 // runHook runs one hook; nil: it went well. What it says goes to the log. A hook that says no, or does not end in its time, is not run
 // again; one of which the end is not known is.
 func (h *Hands) runHook(ctx context.Context, conn transport.Conn, hook inventory.Hook, expand *strings.Replacer, log func(string)) *rollout.Event {
@@ -223,7 +228,18 @@ func (h *Hands) runHook(ctx context.Context, conn transport.Conn, hook inventory
 	}
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
 	defer cancel()
-	result, err := conn.Run(attempt, transport.Command{Args: args, Log: log})
+	lines := 0
+	result, err := conn.Run(attempt, transport.Command{Args: args, Log: func(line string) {
+		if lines++; lines <= maxHookLines { // the log is beside the journal, which must not run out of disk
+			log(line)
+		}
+	}})
+	said := strings.Split(strings.TrimSpace(string(result.Stdout)), "\n")
+	for _, line := range said[max(0, len(said)-maxHookLines):] {
+		if line != "" {
+			log(transport.Neutral(line))
+		}
+	}
 	var e rollout.Event
 	switch {
 	case err == nil && result.ExitCode == 0:
@@ -239,11 +255,14 @@ func (h *Hands) runHook(ctx context.Context, conn transport.Conn, hook inventory
 			e.Class = class(wrong.Class)
 		}
 	default:
-		said := strings.TrimSpace(result.Stderr)
-		if at := strings.LastIndexByte(said, '\n'); at >= 0 {
-			said = said[at+1:]
+		why := strings.TrimSpace(result.Stderr)
+		if why == "" {
+			why = transport.Neutral(said[len(said)-1]) // there is always one, which may be empty
 		}
-		e = failure(rollout.Permanent, fmt.Errorf("hook %q: exit code %d: %s", hook.Name, result.ExitCode, said))
+		if at := strings.LastIndexByte(why, '\n'); at >= 0 {
+			why = why[at+1:]
+		}
+		e = failure(rollout.Permanent, fmt.Errorf("hook %q: exit code %d: %s", hook.Name, result.ExitCode, why))
 		e.Error = strings.TrimSuffix(e.Error, ": ")
 	}
 	return &e

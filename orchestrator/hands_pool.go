@@ -53,6 +53,10 @@ func (h *Hands) found(ctx context.Context, host string) ([]rollout.Object, error
 	if err != nil {
 		return nil, err
 	}
+	return h.mayTake(found)
+}
+
+func (h *Hands) mayTake(found []pooling.Object) ([]rollout.Object, error) {
 	if len(found) == 0 {
 		return nil, pooling.ErrNoObjects
 	}

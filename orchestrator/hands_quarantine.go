@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -14,7 +15,18 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 	if h.Pools == nil {
 		return failure(rollout.Permanent, errors.New("the fleet has no pools"))
 	}
-	objects, err := h.found(ctx, step.Host)
+	found, err := h.Pools.Observe(ctx, step.Host)
+	if err != nil {
+		return poolFailure(ctx, err)
+	}
+	out, rest, err := h.outAlready(ctx, step.Host, found)
+	if err != nil {
+		return poolFailure(ctx, err)
+	}
+	if len(out) > 0 && len(rest) == 0 {
+		return rollout.Event{Kind: rollout.StepDone, Objects: out, Detail: "it was out already"}
+	}
+	objects, err := h.mayTake(rest)
 	if errors.Is(err, pooling.ErrNoObjects) {
 		return rollout.Event{Kind: rollout.StepDone, Detail: "it is in no pool"}
 	}
@@ -31,18 +43,41 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 	served := step.Objects != nil
 	step.Objects = objects
 	e := h.depool(ctx, step)
-	out := len(e.Objects) > 0
-	if e.Kind == rollout.StepDone && !out {
+	took := len(e.Objects) > 0
+	if e.Kind == rollout.StepDone && !took {
 		e.Detail = "it was out already"
 	}
+	e.Objects = append(e.Objects, out...)
 	switch {
-	case unknown != nil || h.Receipts == nil || out && e.Kind == rollout.StepDone:
+	case unknown != nil || h.Receipts == nil || took && e.Kind == rollout.StepDone:
 	case served:
 		_ = h.record(ctx, step.Host, pooling.Serving, receipts) // it is put back when the run ends
-	case !out:
+	case !took:
 		_ = h.Receipts.DropReceipt(ctx, h.Plan.Run, step.Host) // a receipt that stays does no harm
 	}
 	return e
+}
+
+// outAlready tells apart which of a host's objects earlier runs have taken out because it had no good tree: those that bear the
+// mark of such a run, and not only its receipt. Somebody may have put others back meanwhile.
+func (h *Hands) outAlready(ctx context.Context, host string, found []pooling.Object) (out []rollout.Object, rest []pooling.Object, err error) {
+	if h.Receipts == nil {
+		return nil, found, nil
+	}
+	all, err := h.Receipts.Receipts(ctx)
+	if err != nil && !errors.Is(err, pooling.ErrMalformed) { // which comes with all that can be read
+		return nil, nil, err
+	}
+	for _, o := range found {
+		if slices.ContainsFunc(all, func(r pooling.Receipt) bool {
+			return r.Host == host && r.Run != h.Plan.Run && r.Purpose == pooling.Quarantine && heldBy(o, r.Run)
+		}) {
+			out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	return out, rest, nil
 }
 
 // release puts a host back into its pools that has a good tree again: as it was before it was taken out because it had none, by

@@ -62,12 +62,12 @@ func (w *workbench) quarantinedIn(run, host, service string) {
 	if i := slices.IndexFunc(r.Objects, func(o pooling.Object) bool { return o.Key == key }); i < 0 || r.Objects[i].Value != w.before[poolKeys+key] {
 		w.t.Errorf("the receipt of %s says %+v, was %s", host, r.Objects, w.before[poolKeys+key])
 	}
-	if o := (pooling.Object{Value: w.get(key)}); !out(o, run) {
+	if o := (pooling.Object{Value: w.get(key)}); !isOut(o, run) {
 		w.t.Errorf("%s is %s", key, w.get(key))
 	}
 }
 
-func out(o pooling.Object, run string) bool {
+func isOut(o pooling.Object, run string) bool {
 	f, err := o.Fields()
 	return err == nil && f.Pooled == pooling.PooledNo && f.Marker == run
 }
@@ -124,6 +124,16 @@ func TestQuarantine(t *testing.T) {
 	}
 	w.quarantinedIn("r1", "h0008", "apache2")
 	w.check(keyOf("h0008", "apache2"), "h0008")
+
+	// Somebody puts it back, and it still has no good tree: that there is a receipt proves nothing.
+	w.put(keyOf("h0008", "apache2"), `{"pooled": "yes", "weight": 7, "x": "<&>"}`)
+	w.before = w.pools()
+	w.anew("r2b", map[string]string{"h0008": "r1"}, "h0008")
+	o = w.play()
+	wantNamed("h0008")
+	if out := (pooling.Object{Value: w.get(keyOf("h0008", "apache2"))}); !isOut(out, "r2b") {
+		t.Errorf("it serves: %s", out.Value)
+	}
 
 	w.sick["h0008"] = 500
 	w.anew("r3", map[string]string{"h0008": "r1"})

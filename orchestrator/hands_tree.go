@@ -82,7 +82,7 @@ func (h *Hands) undo(ctx context.Context, step rollout.Step) rollout.Event {
 	if errors.Is(err, tree.ErrNoKeep) && h.Plan.Undoes == "" {
 		// What is kept is kept before the tree's record says that the run begins to write.
 		if last, lastErr := t.Last(attempt); lastErr == nil && (last == nil || last.Run != run) {
-			return rollout.Event{Kind: rollout.StepDone, Detail: "nothing had been changed"}
+			return rollout.Event{Kind: rollout.StepDone} // nothing had been changed
 		}
 	}
 	if err == nil && h.Log != nil {

@@ -86,6 +86,7 @@ func anOrder(t *rapid.T, sound bool) order {
 			o.request.Left = append(o.request.Left, rollout.Left{Host: p.Host, Reason: "its pool is at its threshold"})
 		}
 	}
+	o.request.Behind = dice(t, 30, "behind")
 	if dice(t, 30, "down") {
 		o.request.Down = map[string]string{}
 		for _, h := range f.Hosts {

@@ -35,7 +35,8 @@ type Request struct {
 	Verify    inventory.Verify // which of the fleet's hosts are compared with the tree after their sync; canaries and proxies always are
 	Keep      bool             // every host keeps what its sync replaces; canaries and masters always do
 
-	Down map[string]string // hosts that are not there, and why: they are not tried, and count as failed
+	Behind bool              // it is about the hosts that earlier runs have left behind: those that are down are no reason to leave the others so
+	Down   map[string]string // hosts that are not there, and why: they are not tried, and count as failed
 
 	Pools bool          // the fleet has pools; false: proxies serve without being taken out of any
 	Left  []Left        // proxies that the pools cannot spare, and why
@@ -77,8 +78,12 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 		p.Paths = nil // no paths are the whole tree, however they are written
 	}
 	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts) - 1) // the origin is not synced
-	if err := p.tooManyDown(); err != nil {
-		return nil, err
+	if r.Behind {
+		p.Limits.MaxFailures += p.down()
+	}
+	if n := p.down(); n > p.Limits.MaxFailures { // it would halt before it has begun
+		first := p.Hosts[slices.IndexFunc(p.Hosts, func(h Host) bool { return h.Down != "" })]
+		return nil, fmt.Errorf("%w: %d of %d, and %d may fail: %s: %s", ErrDown, n, len(p.Hosts)-1, p.Limits.MaxFailures, first.Name, first.Down)
 	}
 
 	p.hook(MomentPre, "before anything is touched")
@@ -106,20 +111,15 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	return p, nil
 }
 
-// tooManyDown refuses a plan that would halt before it has begun.
-func (p *Plan) tooManyDown() error {
-	n, first := 0, ""
+// down counts the hosts that are not there.
+func (p *Plan) down() int {
+	n := 0
 	for _, h := range p.Hosts {
 		if h.Down != "" {
-			if n++; n == 1 {
-				first = h.Name + ": " + h.Down
-			}
+			n++
 		}
 	}
-	if n <= p.Limits.MaxFailures {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of %d, and %d may fail: %s", ErrDown, n, len(p.Hosts)-1, p.Limits.MaxFailures, first)
+	return n
 }
 
 func limits(settings inventory.Settings, r Request) Limits {

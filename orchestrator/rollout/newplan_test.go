@@ -171,6 +171,9 @@ func (c *casting) most(o order) int {
 		for most = 0; (most+1)*10_000 <= hosts*o.settings.Batches.MaxFailures.BasisPoints; most++ {
 		}
 	}
+	if o.request.Behind {
+		most += len(c.down)
+	}
 	return most
 }
 

@@ -172,12 +172,12 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 		if h.Down != "" {
 			b.down++
 			a.err = h.Down
-			if plan.QuarantineAll && h.Role != rollout.RoleMaster {
+			if plan.QuarantineAll && h.Role != rollout.RoleMaster && plan.Mode != inventory.ModeCanary {
 				a.quarantine.wanted, a.quarantine.why = true, h.Down
 			}
 		}
 		if h.Quarantined != "" {
-			a.quarantine.out, a.quarantine.why = true, "since run "+h.Quarantined
+			a.quarantine.out, a.quarantine.why = !a.quarantine.wanted, "since run "+h.Quarantined
 		}
 	}
 	for i, stage := range plan.Stages {
@@ -251,13 +251,18 @@ func (b *books) condemned(a *account) bool {
 // banishable says whether a host is to be taken out of its pools for its tree, now or later.
 func (b *books) banishable(a *account) bool {
 	q := a.quarantine
-	return q.wanted && !q.out && !q.gaveUp && b.abort < rollout.AbortNow
+	return q.wanted && !q.out && !q.gaveUp && b.abort < rollout.AbortNow && (a.Down == "" || b.passed())
+}
+
+// passed says whether the gate has let the fleet have the tree.
+func (b *books) passed() bool {
+	return b.verdict == rollout.Pass || b.verdict != "" && b.plan.Force != ""
 }
 
 // releasable says whether a host is to come back, now or later: it has the tree, and as a canary with the gate's consent.
 func (b *books) releasable(a *account) bool {
 	q := a.quarantine
-	good := a.tree && (a.Role != rollout.RoleCanary || b.verdict == rollout.Pass || b.verdict != "" && b.plan.Force != "")
+	good := a.tree && len(b.plan.Paths) == 0 && (a.Role != rollout.RoleCanary || b.passed())
 	return q.out && good && !q.gaveUp && b.abort < rollout.AbortNow
 }
 
@@ -613,8 +618,8 @@ func (b *books) undoEnded(a *account, e rollout.Event, done bool) {
 		return
 	}
 	b.lament(a)
-	if q := &a.quarantine; b.plan.Quarantine && !q.out && !q.wanted {
-		q.wanted, q.why = true, e.Error
+	if b.plan.Quarantine {
+		b.outcast(a, e.Error)
 	}
 }
 
@@ -780,10 +785,19 @@ func (b *books) gaveUp(a *account) {
 	if a.Role == rollout.RoleCanary {
 		b.decide(rollout.Fail)
 	}
-	if q := &a.quarantine; b.plan.QuarantineAll && a.Role != rollout.RoleMaster && !a.undo.wanted && !q.out && !q.wanted {
-		q.wanted, q.why = true, a.err
+	if b.plan.QuarantineAll && a.Role != rollout.RoleMaster && !a.undo.wanted {
+		b.outcast(a, a.err)
 	}
 	b.lament(a)
+}
+
+// outcast takes down that a host has no good tree. Whether it is out of its pools already is to be seen, whatever is known of it.
+func (b *books) outcast(a *account, why string) {
+	q := &a.quarantine
+	if !q.out && !q.wanted {
+		q.why = why
+	}
+	q.wanted, q.out, q.gaveUp, q.fails = true, false, false, 0
 }
 
 // blame leaves a source after three failures in succession that it may be the reason for, or one that
@@ -1594,6 +1608,7 @@ func (b *books) unmended(o rollout.Outcome) {
 			b.t.Fatalf("P3 the gate holds: done, and %s is neither rolled back, taken out, put back nor given up", a.Name)
 		case a.quarantine.out:
 			quarantined = append(quarantined, a.Name)
+		case a.quarantine.wanted && a.Down != "" && !b.passed():
 		case a.quarantine.wanted && a.held:
 			b.tally["out, and should be in quarantine"]++
 		case a.quarantine.wanted:

@@ -3,6 +3,8 @@ package rollout
 import (
 	"slices"
 	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
 )
 
 // quarantine is what a run knows of a host that has no good tree and is, or is to be, out of its pools for that: now because
@@ -21,8 +23,10 @@ type quarantine struct {
 // outcast wants a host out of its pools until it has a good tree.
 func (s *State) outcast(i int, why string) {
 	h := &s.hosts[i]
-	if h.quarantine != nil {
-		return // it is out, or what is known of it is enough
+	if q := h.quarantine; q != nil {
+		// That it was taken out once does not prove that nobody has put it back: it is seen to again.
+		q.out, q.gaveUp, q.failures = false, false, 0
+		return
 	}
 	h.quarantine = &quarantine{why: why}
 	if !slices.Contains(s.outcasts, i) {
@@ -31,9 +35,13 @@ func (s *State) outcast(i int, why string) {
 }
 
 // unfit wants a host out of its pools because it will not get the run's tree, if the plan says so. A canary that will be
-// rolled back gets a good one.
+// rolled back gets a good one; one that was down is no older than the fleet if nobody but canaries gets the tree.
 func (s *State) unfit(i int) {
-	if h := &s.hosts[i]; s.Plan.QuarantineAll && s.Plan.Hosts[i].Role != RoleMaster && !h.undo.wanted {
+	h := &s.hosts[i]
+	if s.Plan.Mode == inventory.ModeCanary && h.sync == down {
+		return
+	}
+	if s.Plan.QuarantineAll && s.Plan.Hosts[i].Role != RoleMaster && !h.undo.wanted {
 		why := "it cannot be synced: "
 		if h.sync == down {
 			why = "it was down: "
@@ -48,20 +56,26 @@ func (s *State) inQuarantine(i int) bool {
 	return q != nil && q.out
 }
 
-// banishable says whether a host is to be taken out of its pools now or later, because it has no good tree.
+// banishable says whether a host is to be taken out of its pools now or later, because it has no good tree. What a host that was
+// down has is as good as what the others have, until the gate lets these have another.
 func (s *State) banishable(i int) bool {
 	q := s.hosts[i].quarantine
-	return q != nil && !q.out && !q.gaveUp && s.abort < AbortNow
+	return q != nil && !q.out && !q.gaveUp && s.abort < AbortNow && (s.hosts[i].sync != down || s.passed())
 }
 
-// releasable says whether a host is to be put back now or later, because it has a good tree: on a canary one is good when the
-// gate says so.
+// passed says whether the gate has let the fleet have the tree.
+func (s *State) passed() bool {
+	return s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
+}
+
+// releasable says whether a host is to be put back now or later, because it has a good tree: the whole of it, and on a canary
+// one is good when the gate says so.
 func (s *State) releasable(i int) bool {
 	h := &s.hosts[i]
-	if !s.inQuarantine(i) || h.quarantine.gaveUp || h.sync != synced || s.abort >= AbortNow {
+	if !s.inQuarantine(i) || h.quarantine.gaveUp || h.sync != synced || len(s.Plan.Paths) > 0 || s.abort >= AbortNow {
 		return false
 	}
-	return s.Plan.Hosts[i].Role != RoleCanary || s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
+	return s.Plan.Hosts[i].Role != RoleCanary || s.passed()
 }
 
 // casting says whether some host is still to be taken out or put back because of its tree.
@@ -191,6 +205,9 @@ func (s *State) castNamed(i int, o *Outcome) {
 	q := h.quarantine
 	if q == nil || h.pool != nil && h.pool.held {
 		return // one that could not be put back is named for that
+	}
+	if !q.out && h.sync == down && !s.passed() {
+		return // it is no worse than the others
 	}
 	n := Named{Host: s.Plan.Hosts[i].Name, Detail: q.why}
 	switch {

@@ -255,7 +255,7 @@ func (s *State) complete() bool {
 	case StageUndo:
 		return s.stageLeft == 0
 	case StageCheck:
-		return s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
+		return s.passed()
 	case StageDepool:
 		if s.fleetLeft == 0 {
 			return true // nobody is left whom the proxies would serve

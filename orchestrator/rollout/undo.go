@@ -109,6 +109,9 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 	h.at = e.At
 	if done {
 		h.sync, h.err, h.class = rolledBack, "", ""
+		if e.Detail != "" {
+			s.hooked = append(s.hooked, Named{Host: e.Host, Detail: e.Detail})
+		}
 		h.undo.busySince, h.undo.due = time.Time{}, time.Time{}
 		if s.Plan.Undoes != "" {
 			s.settle(i)
