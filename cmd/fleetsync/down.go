@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,37 +25,51 @@ func (a *app) withoutDown(ctx context.Context, s *setup, r *request, draft *roll
 	if r.settings.Batches.Down != inventory.DownSkip {
 		return draft, nil
 	}
-	errs := make([]error, len(draft.Hosts))
+	r.Down = map[string]string{}
+	asked := map[string]bool{draft.Origin: true} // which the guard reads
+	for {
+		var hosts []inventory.Host
+		for _, h := range draft.Hosts {
+			if host, known := s.fleet.Host(h.Name); known && !asked[h.Name] {
+				hosts = append(hosts, host)
+			}
+			asked[h.Name] = true
+		}
+		errs := s.knock(ctx, hosts)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var names []string
+		for i, err := range errs {
+			if err != nil {
+				r.Down[hosts[i].Name] = transport.Neutral(err.Error())
+				names = append(names, hosts[i].Name)
+			}
+		}
+		if len(names) == 0 {
+			return draft, nil
+		}
+		_, _ = fmt.Fprintf(a.stderr, "warning: not there, and not tried: %s\n", inventory.FoldNames(names))
+		var err error
+		if draft, err = s.planOf(r); err != nil { // it may name hosts that stand in for those, and were not asked
+			return nil, err
+		}
+	}
+}
+
+// knock asks hosts whether they are there; nil is yes.
+func (s *setup) knock(ctx context.Context, hosts []inventory.Host) []error {
+	errs := make([]error, len(hosts))
 	var group errgroup.Group
 	group.SetLimit(knockAtOnce)
-	for i, h := range draft.Hosts {
-		host, known := s.fleet.Host(h.Name)
-		if !known || h.Name == draft.Origin { // which the guard reads
-			continue
-		}
+	for i, host := range hosts {
 		group.Go(func() error {
 			errs[i] = s.dialer.Answers(ctx, orchestrator.Reach(host))
 			return nil
 		})
 	}
 	_ = group.Wait() // the errors are in errs
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	r.Down = map[string]string{}
-	var names []string
-	for i, err := range errs {
-		if err != nil {
-			name := draft.Hosts[i].Name
-			r.Down[name] = transport.Neutral(err.Error())
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return draft, nil
-	}
-	_, _ = fmt.Fprintf(a.stderr, "warning: not there, and not tried: %s\n", inventory.FoldNames(names))
-	return s.planOf(r)
+	return errs
 }
 
 // greets asks whether the rsync daemon of a source answers.
@@ -66,20 +81,35 @@ func (s *setup) greets(ctx context.Context, source string) error {
 	return transport.Greets(ctx, host.Endpoint)
 }
 
-// quarantined returns the hosts that are out of their pools because they had no good tree, and the runs that took them out.
+// quarantined returns the hosts that are out of their pools because they had no good tree, and the runs that took them out: by
+// their receipts and by what is in the pools, because somebody may have put them back.
 func (s *setup) quarantined(ctx context.Context) (map[string]string, error) {
 	shared, err := s.shared()
 	if err != nil || shared == nil {
 		return nil, err
 	}
 	defer shared.Close()
+	const hint = "nothing was touched"
 	receipts, err := shared.Receipts(ctx)
 	if err != nil && !errors.Is(err, pooling.ErrMalformed) { // which comes with all that can be read
-		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), "nothing was touched")
+		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), hint)
+	}
+	receipts = slices.DeleteFunc(receipts, func(r pooling.Receipt) bool { return r.Purpose != pooling.Quarantine })
+	pools, err := s.pools()
+	if err != nil || pools == nil || len(receipts) == 0 {
+		return nil, err
+	}
+	defer pools.Close()
+	snapshot, err := pools.Pools(ctx)
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), hint)
 	}
 	hosts := map[string]string{}
 	for _, r := range receipts {
-		if r.Purpose == pooling.Quarantine {
+		if slices.ContainsFunc(snapshot.Hosts[r.Host], func(o pooling.Object) bool {
+			f, err := o.Fields()
+			return err == nil && f.Marker == r.Run && f.Pooled != pooling.PooledYes
+		}) {
 			hosts[r.Host] = transport.Neutral(r.Run)
 		}
 	}

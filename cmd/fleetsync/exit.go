@@ -31,14 +31,16 @@ const (
 const exitCodes = `Exit codes:
     0  done, pools as they were found
     1  internal failure
-    3  done, but some hosts failed, within the budget
-    4  halted by the gate, the failure budget or the loss of every source
+    3  done, but some hosts failed or were down, within the budget, or are in
+       quarantine; or what comes after the run failed
+    4  halted by the gate, the failure budget, the loss of every source or a hook
+       that comes before the run
     5  pools not restored (outranks all others)
    10  usage                        from 10 to 99 the fleet was not touched
-   11  inventory, policy or plan invalid
+   11  inventory, policy or plan invalid; pools that cannot be read
    12  another run is under way
    13  journal missing or corrupt
-   14  refused by the guard
+   14  refused by the guard; more hosts are down than may fail
    15  a program is missing on this machine
   130  interrupted, pools restored (143: terminated)`
 

@@ -124,7 +124,7 @@ type request struct {
 func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, o runOptions) (*request, error) {
 	r := &request{settings: s.policy.For(o.mode), Request: rollout.Request{
 		Run: run, Limit: o.limit, From: o.from, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from,
-		Force: o.force, Override: o.override, Pools: pools != nil,
+		Force: o.force, Override: o.override, Pools: pools != nil, Behind: o.behind,
 		MaxDelete: transport.Unlimited, Verify: s.policy.Verify, Keep: s.policy.Keep.Hosts == inventory.KeepAll,
 	}}
 	if len(o.paths) > 0 { // no paths on a command line are an empty list, which would sync nothing

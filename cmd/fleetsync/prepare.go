@@ -103,7 +103,7 @@ const (
 func (a *app) delta(ctx context.Context, hands *orchestrator.Hands, draft *rollout.Plan) *rollout.Delta {
 	var names []string
 	for _, h := range draft.Hosts {
-		if h.Role == rollout.RoleCanary || h.Role == rollout.RoleMaster && h.Name != draft.Origin {
+		if h.Down == "" && (h.Role == rollout.RoleCanary || h.Role == rollout.RoleMaster && h.Name != draft.Origin) {
 			names = append(names, h.Name)
 		}
 	}
@@ -177,7 +177,7 @@ func sample(draft *rollout.Plan) []string {
 	var names, others []string
 	for _, h := range draft.Hosts {
 		switch {
-		case h.Name == draft.Origin:
+		case h.Name == draft.Origin, h.Down != "":
 		case h.Role == rollout.RoleHost:
 			others = append(others, h.Name)
 		default:

@@ -265,13 +265,32 @@ func (j *job) abandon(ctx context.Context, run string) (out []rollout.Out, err e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	quarantined, err := j.setup.quarantined(ctx)
+	if err != nil {
+		return nil, err
+	}
 	r := orchestrator.Run{
-		State: j.state, Journal: j.journal, Hands: j.hands(j.state.Plan),
+		State: j.state, Journal: j.journal, Hands: leaving{j.hands(j.state.Plan), quarantined},
 		Observers: []orchestrator.Observer{log, repools{j.app}}, World: j.lock.world,
 		First: []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "given up by recover"}},
 	}
 	outcome, err := r.Do(ctx)
 	return outcome.Out, err
+}
+
+// leaving does what hands do, but leaves the hosts of the run in quarantine that it had taken there, whether its journal
+// says so or it died before.
+type leaving struct {
+	*orchestrator.Hands
+	quarantined map[string]string
+}
+
+// Do implements orchestrator.Doer.
+func (l leaving) Do(ctx context.Context, step rollout.Step) rollout.Event {
+	if step.Kind == rollout.StepRepool && l.quarantined[step.Host] == l.Plan.Run {
+		return rollout.Event{Kind: rollout.StepDone, Detail: "stays out of its pools: it has no good tree"}
+	}
+	return l.Hands.Do(ctx, step)
 }
 
 // repools tells of every host that is put back.

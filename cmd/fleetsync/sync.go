@@ -55,7 +55,8 @@ func (a *app) canaryCommand() *cobra.Command {
 		GroupID: groupRun,
 		Short:   "Bring the canaries up to date and judge them, and nothing else",
 		Long: `Bring the canaries up to date and judge them at the gate. No other host is
-touched, and no pool.
+touched; and no pool, but of a canary that has no good tree afterwards (quarantine:
+in the policy) or has one again.
 
 ` + exitCodes,
 		Example: `  fleetsync canary
