@@ -271,7 +271,7 @@ func prepared(t *testing.T) *fleet {
 
 // some are the cells that every test run tries: those that take the least time, one for most stages and ways to end.
 var some = []string{
-	"DiskFullAtBefore", "HostKeyChangedAtGate", "ClockSkewAtComaster", "RsyncdFullAtProxies", "DiskFullAtBatches", "EtcdAwayAtRepool",
+	"PowerCutAtBefore", "HostKeyChangedAtGate", "ClockSkewAtComaster", "RsyncdFullAtProxies", "ProxyPowerCutServingAtBatches", "DiskFullAtBatches", "EtcdAwayAtRepool",
 }
 
 // uneven writes an inventory by which one proxy serves three hosts at once, so that the other serves five.
