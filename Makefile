@@ -81,6 +81,11 @@ bench-lab: ## as root: measure beside clush, pssh, cumin and ansible on a lab of
 	@.ci/setup build
 	$(GO) run ./cmd/fleetlab/bench $(ARGS)
 
+.PHONY: crowd
+crowd: ## command 10,000 simulated ssh hosts, and tell what it costs
+	@.ci/setup test
+	FLEETSYNC_LONG=1 $(GO) test -count=1 -v -run TestManyHosts -timeout 30m ./transport
+
 .PHONY: faults
 faults: ## as root: break each thing at each stage of a run in labs of real hosts; twenty minutes (CELLS="PowerCut.*" for some)
 	@.ci/setup test
