@@ -172,7 +172,7 @@ func newBooks(t *rapid.T, plan *rollout.Plan) *books {
 		if h.Down != "" {
 			b.down++
 			a.err = h.Down
-			if plan.QuarantineAll && h.Role != rollout.RoleMaster && plan.Mode != inventory.ModeCanary {
+			if plan.QuarantineAll && h.Role != rollout.RoleMaster && plan.Mode != inventory.ModeCanary && h.Quarantined == "" {
 				a.quarantine.wanted, a.quarantine.why = true, h.Down
 			}
 		}

@@ -208,7 +208,7 @@ func NewState(p *Plan) (*State, error) {
 	}
 	s.failures = s.downs
 	for i := range s.hosts {
-		if s.hosts[i].sync == down {
+		if s.hosts[i].sync == down && p.Hosts[i].Quarantined == "" { // which was seen to when it was planned
 			s.unfit(i)
 		}
 	}

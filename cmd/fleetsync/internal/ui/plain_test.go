@@ -170,7 +170,7 @@ func stay(step rollout.Step) (time.Duration, *rollout.Event) {
 			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
 		}
 	case "rollback/mw1041.eqiad.wmnet":
-		return 20 * time.Second, &rollout.Event{Kind: rollout.StepDone, Detail: "two files were not its own any more"}
+		return 20 * time.Second, &rollout.Event{Kind: rollout.StepDone}
 	}
 	return 0, nil
 }
