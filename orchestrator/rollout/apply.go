@@ -144,7 +144,7 @@ func (s *State) stepStarted(e Event) error {
 		}
 	case StepQuarantine, StepRelease:
 		f.host = s.index[name]
-		if q := s.hosts[f.host].quarantine; q == nil || q.out != (kind == StepRelease) {
+		if q := s.hosts[f.host].quarantine; q == nil || (kind == StepRelease) != (q.out && !q.again) {
 			return fmt.Errorf("the host is in no quarantine that is to begin or end")
 		}
 		s.castStarted(f.host, kind, e.Attempt)

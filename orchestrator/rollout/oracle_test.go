@@ -150,6 +150,7 @@ type undo struct {
 // quarantine is what is known of taking out a host that has no good tree, and of putting it back once it has.
 type quarantine struct {
 	wanted, running, out, gaveUp bool // out: of its pools, wanted or not
+	again                        bool // out, and to be seen to: somebody may have put it back
 	later                        bool // once the proxies are back: its pools could not spare it
 	starts, releases, fails      int
 	due                          time.Time
@@ -251,7 +252,7 @@ func (b *books) condemned(a *account) bool {
 // banishable says whether a host is to be taken out of its pools for its tree, now or later.
 func (b *books) banishable(a *account) bool {
 	q := a.quarantine
-	return q.wanted && !q.out && !q.gaveUp && b.abort < rollout.AbortNow && (a.Down == "" || b.passed())
+	return q.wanted && (!q.out || q.again) && !q.gaveUp && b.abort < rollout.AbortNow && (a.Down == "" || b.passed())
 }
 
 // passed says whether the gate has let the fleet have the tree.
@@ -682,6 +683,9 @@ func (b *books) castEnded(a *account, e rollout.Event, done bool) {
 	q := &a.quarantine
 	q.running, q.later = false, false
 	took := e.Step == rollout.StepID("quarantine/"+a.Name)
+	if took && !done {
+		q.out, q.again = false, false
+	}
 	switch {
 	case done && took && len(e.Objects) == 0:
 		*q = quarantine{starts: q.starts, releases: q.releases}
@@ -690,7 +694,7 @@ func (b *books) castEnded(a *account, e rollout.Event, done bool) {
 		if a.held {
 			b.tally["quarantined from serving"]++
 		}
-		q.out, q.err, q.fails = true, "", 0
+		q.out, q.again, q.err, q.fails = true, false, "", 0
 		a.held, a.took, a.back = false, false, true
 		b.tally["quarantined"]++
 	case done:
@@ -797,7 +801,7 @@ func (b *books) outcast(a *account, why string) {
 	if !q.out && !q.wanted {
 		q.why = why
 	}
-	q.wanted, q.out, q.gaveUp, q.fails = true, false, false, 0
+	q.wanted, q.again, q.gaveUp, q.fails = true, q.out, false, 0
 }
 
 // blame leaves a source after three failures in succession that it may be the reason for, or one that
@@ -933,7 +937,7 @@ func (b *books) resumed() {
 func (b *books) reopened(a *account) {
 	a.left, a.blamed, a.refused, a.after.tried = false, 0, false, false
 	if q := &a.quarantine; q.out || a.Down != "" {
-		q.fails, q.due, q.gaveUp, q.later = 0, time.Time{}, false, false
+		q.fails, q.due, q.gaveUp, q.later, q.again = 0, time.Time{}, false, false, false
 	} else {
 		*q = quarantine{starts: q.starts, releases: q.releases}
 	}

@@ -10,7 +10,8 @@ import (
 // quarantine is what a run knows of a host that has no good tree and is, or is to be, out of its pools for that: now because
 // of this run, or since an earlier one. A host that gets a good tree after all is put back.
 type quarantine struct {
-	out      bool // of its pools
+	out      bool // of its pools, as far as is known
+	again    bool // whether it still is has to be seen to
 	why      string
 	running  bool // it is being taken out or put back
 	failures int  // in succession, of the one or the other
@@ -25,7 +26,7 @@ func (s *State) outcast(i int, why string) {
 	h := &s.hosts[i]
 	if q := h.quarantine; q != nil {
 		// That it was taken out once does not prove that nobody has put it back: it is seen to again.
-		q.out, q.gaveUp, q.failures = false, false, 0
+		q.again, q.gaveUp, q.failures = q.out, false, 0
 		return
 	}
 	h.quarantine = &quarantine{why: why}
@@ -60,7 +61,7 @@ func (s *State) inQuarantine(i int) bool {
 // down has is as good as what the others have, until the gate lets these have another.
 func (s *State) banishable(i int) bool {
 	q := s.hosts[i].quarantine
-	return q != nil && !q.out && !q.gaveUp && s.abort < AbortNow && (s.hosts[i].sync != down || s.passed())
+	return q != nil && (!q.out || q.again) && !q.gaveUp && s.abort < AbortNow && (s.hosts[i].sync != down || s.passed())
 }
 
 // passed says whether the gate has let the fleet have the tree.
@@ -155,6 +156,9 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 	q.running, q.later = false, false
 	if kind == StepQuarantine {
 		s.depools--
+		if !done {
+			q.out, q.again = false, false // it is in some pool, for all that is known
+		}
 	}
 	switch {
 	case done && kind == StepQuarantine && len(e.Objects) == 0:
@@ -163,7 +167,7 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 		s.hosts[i].quarantine = nil
 		return
 	case done:
-		q.out, q.err, q.failures = kind == StepQuarantine, "", 0
+		q.out, q.again, q.err, q.failures = kind == StepQuarantine, false, "", 0
 		if e.Detail != "" {
 			q.why += " (" + e.Detail + ")"
 		}
@@ -193,7 +197,7 @@ func (s *State) castAgain(i int) {
 	switch q := h.quarantine; {
 	case q == nil:
 	case q.out || h.sync == down:
-		q.failures, q.due, q.gaveUp, q.later = 0, time.Time{}, false, false
+		q.failures, q.due, q.gaveUp, q.later, q.again = 0, time.Time{}, false, false, false
 	default:
 		h.quarantine = nil // its tree is tried again
 	}
