@@ -47,7 +47,8 @@ func DryRun(ctx context.Context, conn Conn, p Pull, most int) (Delta, error) {
 		return Delta{}, &Error{Class: ClassPermanent, Message: Neutral(err.Error()), Err: err}
 	}
 	args := []string{"sh", "-c", dryRunScript, "fleetsync", Lock(p.Scratch, p.Destination), p.Destination}
-	args = append(args, p.selection()...)
+	// What a killed rsync has left goes before the next one counts (package tree); without the rule rsync does not see it.
+	args = append(args, slices.DeleteFunc(p.selection(), func(arg string) bool { return arg == leftovers })...)
 	args = append(args, "--dry-run", "--out-format=%i %l %n", "--no-human-readable", "--no-8-bit-output", "--outbuf=B", "--no-motd",
 		strings.TrimRight(p.Source, "/")+"/", p.Destination+"/")
 	out := &itemized{top: map[string]*TopDelta{}}

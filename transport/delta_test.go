@@ -283,3 +283,17 @@ func TestRefused(t *testing.T) {
 		t.Errorf("%#v", err)
 	}
 }
+
+// TestDryRunLeftovers: what a killed rsync has left is no deletion of anybody's.
+//
+// Seen to fail with the rule by which a sync deletes it.
+func TestDryRunLeftovers(t *testing.T) {
+	source := t.TempDir()
+	write(t, source, map[string]string{"a/b": "1"})
+	p := here(t, transporttest.StartRsyncd(t, "common", source))
+	write(t, p.Destination, map[string]string{"a/b": "1", "a/.~tmp~/b": "2", ".~tmp~/c": "3", "gone": "4"})
+	d, err := transport.DryRun(t.Context(), local, p, 9)
+	if err != nil || d.Delete != 1 || !slices.Equal(d.Deleted, []string{"gone"}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
