@@ -10,15 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func checkForeignEdit(s string) *fault {
-	switch ForeignEdit(s) {
-	case ForeignEditStop, ForeignEditDepoolAgain:
-		return nil
-	default:
-		known := []string{string(ForeignEditStop), string(ForeignEditDepoolAgain)}
-		return faultf(didYouMean(s, known)+"write stop or depool-again", "unknown answer to a foreign edit %s", quote(s))
-	}
-}
+var checkForeignEdit = oneOf("answer to a foreign edit", "write stop or depool-again", ForeignEditStop, ForeignEditDepoolAgain)
 
 // maxConfirm bounds the wait for balancers: all the while a proxy is out without serving.
 const maxConfirm = 10 * time.Minute

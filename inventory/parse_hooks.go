@@ -57,11 +57,7 @@ func (p *policyParser) readHookList(n *yaml.Node, list string, kind hookKind) []
 			"name":    func(n *yaml.Node) { name = n; p.textInto(&h.Name, checkNameOf("hook"))(n) },
 			"command": func(n *yaml.Node) { h.Command = p.readHookCommand(n, kind) },
 			"timeout": p.durationInto(&h.Timeout, time.Second),
-			"failure": func(n *yaml.Node) {
-				if s, ok := p.text(n, check); ok {
-					h.Failure = HookFailure(s)
-				}
-			},
+			"failure": p.textInto((*string)(&h.Failure), check),
 		}
 		if kind.onHosts {
 			readable["hosts"] = func(n *yaml.Node) { h.Hosts = p.readSelection(n) }
@@ -104,15 +100,7 @@ func (p *policyParser) readHookCommand(n *yaml.Node, kind hookKind) []string {
 	return command
 }
 
-func checkFailure(s string) *fault {
-	switch HookFailure(s) {
-	case HookFails, HookIgnored:
-		return nil
-	default:
-		known := []string{string(HookFails), string(HookIgnored)}
-		return faultf(didYouMean(s, known)+"write fail or ignore", "unknown meaning of a failure %s", quote(s))
-	}
-}
+var checkFailure = oneOf("meaning of a failure", "write fail or ignore", HookFails, HookIgnored)
 
 // checkIgnored is checkFailure where there is nothing left to fail.
 func checkIgnored(s string) *fault {

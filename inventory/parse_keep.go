@@ -16,23 +16,11 @@ const (
 func (p *policyParser) readKeep(n *yaml.Node) {
 	k := &p.policy.Keep
 	p.mapping(n, "keep", keys{
-		"hosts": func(n *yaml.Node) {
-			if s, ok := p.text(n, checkKeepHosts); ok {
-				k.Hosts = KeepHosts(s)
-			}
-		},
+		"hosts":     p.textInto((*string)(&k.Hosts), checkKeepHosts),
 		"runs":      p.numberInto(&k.Runs, 1, maxKept),
 		"age":       p.durationWithin(&k.Age, minAge, maxAge),
 		"manifests": p.numberInto(&k.Manifests, 1, maxKept),
 	})
 }
 
-func checkKeepHosts(s string) *fault {
-	switch KeepHosts(s) {
-	case KeepCanaries, KeepAll:
-		return nil
-	default:
-		known := []string{string(KeepCanaries), string(KeepAll)}
-		return faultf(didYouMean(s, known)+"write canaries or all; masters keep in any case", "unknown choice of hosts %s", quote(s))
-	}
-}
+var checkKeepHosts = oneOf("choice of hosts", "write canaries or all; masters keep in any case", KeepCanaries, KeepAll)

@@ -137,23 +137,11 @@ func (p *policyParser) readBatches(n *yaml.Node, b *Batches) {
 		"ramp":     func(n *yaml.Node) { b.Ramp = p.readRamp(n) },
 
 		"max_failures": p.amountInto(&b.MaxFailures, "hosts"),
-		"down": func(n *yaml.Node) {
-			if s, ok := p.text(n, checkDown); ok {
-				b.Down = Down(s)
-			}
-		},
+		"down":         p.textInto((*string)(&b.Down), checkDown),
 	})
 }
 
-func checkDown(s string) *fault {
-	switch Down(s) {
-	case DownSkip, DownTry:
-		return nil
-	default:
-		known := []string{string(DownSkip), string(DownTry)}
-		return faultf(didYouMean(s, known)+"write skip or try", "unknown answer to hosts that are down %s", quote(s))
-	}
-}
+var checkDown = oneOf("answer to hosts that are down", "write skip or try", DownSkip, DownTry)
 
 func (p *policyParser) readRamp(n *yaml.Node) []Amount {
 	var ramp []Amount

@@ -34,16 +34,9 @@ func (p *policyParser) readPooling(n *yaml.Node) {
 		"cert_file":     func(n *yaml.Node) { cert = n; p.localPath(&pool.CertFile)(n) },
 		"key_file":      func(n *yaml.Node) { key = n; p.localPath(&pool.KeyFile)(n) },
 		"balancers":     func(n *yaml.Node) { pool.Balancers = p.readBalancers(n, balancers) },
-		"quarantine": func(n *yaml.Node) {
-			if s, ok := p.text(n, checkQuarantine); ok {
-				pool.Quarantine = Quarantine(s)
-			}
-		},
-		"on_foreign_edit": func(n *yaml.Node) {
-			if s, ok := p.text(n, checkForeignEdit); ok {
-				pool.OnForeignEdit = ForeignEdit(s)
-			}
-		},
+		"quarantine":    p.textInto((*string)(&pool.Quarantine), checkQuarantine),
+
+		"on_foreign_edit": p.textInto((*string)(&pool.OnForeignEdit), checkForeignEdit),
 	}, "endpoints")
 	p.checkMapped(&pool, balancers)
 	p.together(user, password, "user", "password_file")
@@ -61,15 +54,7 @@ func (p *policyParser) together(a, b *yaml.Node, nameA, nameB string) {
 	}
 }
 
-func checkQuarantine(s string) *fault {
-	switch Quarantine(s) {
-	case QuarantineNone, QuarantineCanaries, QuarantineAll:
-		return nil
-	default:
-		known := []string{string(QuarantineNone), string(QuarantineCanaries), string(QuarantineAll)}
-		return faultf(didYouMean(s, known)+"write none, canaries or all", "unknown choice of hosts %s", quote(s))
-	}
-}
+var checkQuarantine = oneOf("choice of hosts", "write none, canaries or all", QuarantineNone, QuarantineCanaries, QuarantineAll)
 
 func checkPoolEndpoint(s string) *fault {
 	if strings.Contains(s, "@") {

@@ -70,15 +70,7 @@ func (p *fleetParser) givenText(into *given[string], check func(string) *fault) 
 	}
 }
 
-func checkConnection(s string) *fault {
-	switch Connection(s) {
-	case ConnectionSSH, ConnectionLocal:
-		return nil
-	default:
-		known := []string{string(ConnectionSSH), string(ConnectionLocal)}
-		return faultf(didYouMean(s, known)+"connections are ssh and local", "unknown connection %s", quote(s))
-	}
-}
+var checkConnection = oneOf("connection", "connections are ssh and local", ConnectionSSH, ConnectionLocal)
 
 // host returns the host of that name, with its settings expanded and checked once more: {host} may
 // make a path a folder of the system, or a name too long.
