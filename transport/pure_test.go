@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +20,7 @@ func TestPullCommand(t *testing.T) {
 	p := Pull{Source: "rsync://10.0.0.1:873/common/", Destination: "/srv/media wiki", Scratch: "/srv/.fleetsync"}
 	lock := "/srv/.fleetsync/media wiki-aac632af.lock"
 	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", "--modify-window=-1", "--filter=R .~tmp~/"}
-	foot := []string{"--stats", "--info=progress2", "--no-human-readable", "--outbuf=L", "--no-motd", "rsync://10.0.0.1:873/common/", "/srv/media wiki/"}
+	foot := []string{"--stats", "--no-human-readable", "--outbuf=L", "--no-motd", "rsync://10.0.0.1:873/common/", "/srv/media wiki/"}
 	join := func(parts ...[]string) (all []string) {
 		for _, part := range parts {
 			all = append(all, part...)
@@ -30,6 +31,12 @@ func TestPullCommand(t *testing.T) {
 	want := Command{Args: join(head, []string{"--timeout=60", "--contimeout=60", "--max-delete=0"}, foot)}
 	if diff := cmp.Diff(want, p.Command()); diff != "" {
 		t.Error(diff)
+	}
+
+	watched := p
+	watched.Progress = true
+	if args := watched.Command().Args; !slices.Contains(args, "--info=progress2") || len(args) != len(want.Args)+1 {
+		t.Error(args)
 	}
 
 	p.Exclude, p.Compress, p.BandwidthLimit = []string{".git", "/a b"}, true, "10m"

@@ -102,7 +102,10 @@ func (j *job) drive(ctx context.Context) (err error) {
 
 	screen := ui.New(a.stderr, a.terminal(), plan)
 	hands := j.hands(plan)
-	hands.Canaries, hands.Progress, hands.Log = canaries, screen.Progress, log.Host
+	hands.Canaries, hands.Log = canaries, log.Host
+	if screen.Live() {
+		hands.Progress = screen.Progress
+	}
 	held := &heldHosts{}
 	observers := []orchestrator.Observer{log, held, screen}
 	var events *jsonEvents

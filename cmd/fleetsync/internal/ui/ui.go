@@ -78,6 +78,9 @@ func (u *UI) Observe(e rollout.Event, s *rollout.State) {
 	}
 }
 
+// Live tells whether Progress is shown to anybody.
+func (u *UI) Live() bool { return u.live }
+
 // Progress takes note of how far the transfer to a host has come. It may be called from many
 // goroutines at once and waits for nothing but the lock on the books.
 func (u *UI) Progress(host string, p transport.Progress) {
