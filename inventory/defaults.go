@@ -64,6 +64,6 @@ func defaultCheck() Check { return Check{Timeout: 10 * time.Second} }
 func defaultHTTP() HTTPCheck { return HTTPCheck{Status: 200} }
 
 // defaultHook returns a hook that says nothing but what it runs.
-func defaultHook() Hook { return Hook{Timeout: time.Minute, Failure: HookFails} }
+func defaultHook() Hook { return Hook{Timeout: DefaultHookTimeout, Failure: HookFails} }
 
 func percent(n int) Amount { return Amount{BasisPoints: n * 100, Share: true} }

@@ -168,10 +168,13 @@ type Hook struct {
 	Command []string
 
 	Hosts    string        // which hosts it is for: an expression for Fleet.Select, whose syntax is right; empty is all; only of hosts' hooks
-	Timeout  time.Duration // at least a second
+	Timeout  time.Duration // at least a second; 0 is DefaultHookTimeout
 	Parallel int           // hosts on which it runs at once; 0 is as many as are synced; only of hosts' hooks
 	Failure  HookFailure
 }
+
+// DefaultHookTimeout is how long a hook may take that does not say.
+const DefaultHookTimeout = time.Minute
 
 // HookFailure is what the failure of a hook means.
 type HookFailure string

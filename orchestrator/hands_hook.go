@@ -1,12 +1,12 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -100,8 +100,7 @@ func (h *Hands) after(ctx context.Context, step rollout.Step) rollout.Event {
 func (h *Hands) before(ctx context.Context, name string) (said string, failed *rollout.Event) {
 	hooks, err := h.hostHooks()
 	if err != nil {
-		e := failure(rollout.Permanent, err)
-		return "", &e
+		return "", amiss(rollout.Permanent, err)
 	}
 	return h.runOn(ctx, name, hooks.pre)
 }
@@ -132,40 +131,70 @@ func (h *Hands) around(ctx context.Context, name string, change func() rollout.E
 	return e
 }
 
-// runOn runs those of some hooks on a host that are for it, one after the other, until one fails that may not. It returns what those
-// had to say that may.
+// runOn runs those of some hooks on a host that are for it. A master has none.
 func (h *Hands) runOn(ctx context.Context, name string, all []hostHook) (said string, failed *rollout.Event) {
 	hosts, err := h.hosts(name)
 	if err != nil {
-		e := failure(rollout.Permanent, err)
-		return "", &e
+		return "", amiss(rollout.Permanent, err)
 	}
-	if host, ok := h.planned(name); !ok || host.Role == rollout.RoleMaster {
+	var hooks []hostHook
+	for _, hook := range all {
+		if hook.on == nil || hook.on[name] {
+			hooks = append(hooks, hook)
+		}
+	}
+	if host, ok := h.planned(name); !ok || host.Role == rollout.RoleMaster || len(hooks) == 0 {
 		return "", nil
 	}
+	conn, err := h.conn(h.Dialer, hosts[0])
+	if err != nil {
+		return "", amiss(rollout.Permanent, err)
+	}
+	return h.inOrder(ctx, conn, hooks, h.expand("{host}", name, "{destination}", hosts[0].Destination), func(string) string { return name })
+}
+
+// moment runs what is to be done at a moment of the run, on this machine.
+func (h *Hands) moment(ctx context.Context, step rollout.Step) rollout.Event {
+	var all []inventory.Hook
+	switch step.Moment {
+	case rollout.MomentPre:
+		all = h.Hooks.Run.Pre
+	case rollout.MomentPost:
+		all = h.Hooks.Run.Post
+	case rollout.MomentOnFailure:
+		all = h.Hooks.Run.OnFailure
+	}
+	hooks := make([]hostHook, len(all))
+	for i, hook := range all {
+		hooks[i] = hostHook{Hook: hook}
+	}
+	said, failed := h.inOrder(ctx, transport.Local{}, hooks, h.expand(), func(hook string) string { return "hook " + hook })
+	if failed != nil {
+		return *failed
+	}
+	return rollout.Event{Kind: rollout.StepDone, Detail: said}
+}
+
+// expand returns what replaces the placeholders in a hook's arguments: those of the run, and more.
+func (h *Hands) expand(more ...string) *strings.Replacer {
+	return strings.NewReplacer(append(more, "{run}", h.Plan.Run, "{fleet}", h.Plan.Fleet, "{mode}", string(h.Plan.Mode))...)
+}
+
+// inOrder runs hooks one after the other, until one fails that may not. It returns what those had to say that may. The log has what a
+// hook says in the name of whom says so.
+func (h *Hands) inOrder(ctx context.Context, conn transport.Conn, hooks []hostHook, expand *strings.Replacer, whom func(hook string) string) (said string, failed *rollout.Event) {
 	var ignored []string
-	for i := range all {
-		hook := &all[i]
-		if hook.on != nil && !hook.on[name] {
-			continue
-		}
-		conn, err := h.conn(h.Dialer, hosts[0])
-		if err != nil {
-			e := failure(rollout.Permanent, err)
-			return "", &e
-		}
+	for _, hook := range hooks {
 		if hook.slots != nil {
 			select {
 			case hook.slots <- struct{}{}:
 			case <-ctx.Done():
-				e := failure(rollout.Stopped, context.Cause(ctx))
-				return "", &e
+				return "", amiss(rollout.Stopped, context.Cause(ctx))
 			}
 		}
-		expand := strings.NewReplacer("{host}", name, "{destination}", hosts[0].Destination, "{run}", h.Plan.Run, "{fleet}", h.Plan.Fleet, "{mode}", string(h.Plan.Mode))
 		e := h.runHook(ctx, conn, hook.Hook, expand, func(line string) {
 			if h.Log != nil {
-				h.Log(name, line)
+				h.Log(whom(hook.Name), line)
 			}
 		})
 		if hook.slots != nil {
@@ -182,34 +211,10 @@ func (h *Hands) runOn(ctx context.Context, name string, all []hostHook) (said st
 	return strings.Join(ignored, "; "), nil
 }
 
-// moment runs what is to be done at a moment of the run, on this machine.
-func (h *Hands) moment(ctx context.Context, step rollout.Step) rollout.Event {
-	var all []inventory.Hook
-	switch step.Moment {
-	case rollout.MomentPre:
-		all = h.Hooks.Run.Pre
-	case rollout.MomentPost:
-		all = h.Hooks.Run.Post
-	case rollout.MomentOnFailure:
-		all = h.Hooks.Run.OnFailure
-	}
-	expand := strings.NewReplacer("{run}", h.Plan.Run, "{fleet}", h.Plan.Fleet, "{mode}", string(h.Plan.Mode))
-	var ignored []string
-	for _, hook := range all {
-		e := h.runHook(ctx, transport.Local{}, hook, expand, func(line string) {
-			if h.Log != nil {
-				h.Log("hook "+hook.Name, line)
-			}
-		})
-		switch {
-		case e == nil:
-		case e.Class != rollout.Stopped && hook.Failure == inventory.HookIgnored:
-			ignored = append(ignored, e.Error)
-		default:
-			return *e
-		}
-	}
-	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(ignored, "; ")}
+// amiss is a failure where nil is that all went well.
+func amiss(class rollout.Class, err error) *rollout.Event {
+	e := failure(class, err)
+	return &e
 }
 
 // maxHookLines bounds what the log gets of each stream of a hook.
@@ -222,10 +227,7 @@ func (h *Hands) runHook(ctx context.Context, conn transport.Conn, hook inventory
 	for i, arg := range hook.Command {
 		args[i] = expand.Replace(arg)
 	}
-	limit := hook.Timeout
-	if limit == 0 {
-		limit = time.Minute
-	}
+	limit := cmp.Or(hook.Timeout, inventory.DefaultHookTimeout)
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
 	defer cancel()
 	lines := 0
@@ -240,30 +242,29 @@ func (h *Hands) runHook(ctx context.Context, conn transport.Conn, hook inventory
 			log(transport.Neutral(line))
 		}
 	}
-	var e rollout.Event
 	switch {
 	case err == nil && result.ExitCode == 0:
 		return nil
 	case stopped(ctx):
-		e = failure(rollout.Stopped, context.Cause(ctx))
+		return amiss(rollout.Stopped, context.Cause(ctx))
 	case attempt.Err() != nil:
-		e = failure(rollout.Permanent, fmt.Errorf("hook %q did not end in %s", hook.Name, limit))
+		return amiss(rollout.Permanent, fmt.Errorf("hook %q did not end in %s", hook.Name, limit))
 	case err != nil:
-		e = failure(rollout.Transient, fmt.Errorf("hook %q: %w", hook.Name, err))
+		e := amiss(rollout.Transient, fmt.Errorf("hook %q: %w", hook.Name, err))
 		var wrong *transport.Error
 		if errors.As(err, &wrong) {
 			e.Class = class(wrong.Class)
 		}
-	default:
-		why := strings.TrimSpace(result.Stderr)
-		if why == "" {
-			why = transport.Neutral(said[len(said)-1]) // there is always one, which may be empty
-		}
-		if at := strings.LastIndexByte(why, '\n'); at >= 0 {
-			why = why[at+1:]
-		}
-		e = failure(rollout.Permanent, fmt.Errorf("hook %q: exit code %d: %s", hook.Name, result.ExitCode, why))
-		e.Error = strings.TrimSuffix(e.Error, ": ")
+		return e
 	}
-	return &e
+	why := strings.TrimSpace(result.Stderr)
+	if why == "" {
+		why = transport.Neutral(said[len(said)-1]) // there is always one, which may be empty
+	}
+	if at := strings.LastIndexByte(why, '\n'); at >= 0 {
+		why = why[at+1:]
+	}
+	e := amiss(rollout.Permanent, fmt.Errorf("hook %q: exit code %d: %s", hook.Name, result.ExitCode, why))
+	e.Error = strings.TrimSuffix(e.Error, ": ")
+	return e
 }
