@@ -125,8 +125,7 @@ func (d *decider) aftermaths() {
 				return false
 			}
 			room--
-			name := s.Plan.Hosts[i].Name
-			d.Start = append(d.Start, Step{ID: stepID(kind, name), Kind: kind, Attempt: s.hosts[i].after.attempts[kind] + 1, Host: name})
+			d.begin(i, s.hosts[i].after.attempts[kind], Step{Kind: kind})
 			return true
 		}
 	}

@@ -99,7 +99,6 @@ func (d *decider) looks() {
 			earliest(&d.Wake, due)
 			continue
 		}
-		name := s.Plan.Hosts[i].Name
-		d.Start = append(d.Start, Step{ID: stepID(StepLook, name), Kind: StepLook, Attempt: l.attempts + 1, Host: name})
+		d.begin(i, l.attempts, Step{Kind: StepLook})
 	}
 }

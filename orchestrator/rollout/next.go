@@ -69,6 +69,14 @@ type candidate struct {
 	cursor [levels]int
 }
 
+// begin starts a step about a host, of which that many attempts were started before. The step says what kind it is, and what
+// doing it needs besides.
+func (d *decider) begin(i, attempts int, step Step) {
+	step.Host = d.s.Plan.Hosts[i].Name
+	step.ID, step.Attempt = stepID(step.Kind, step.Host), attempts+1
+	d.Start = append(d.Start, step)
+}
+
 // pools takes proxies out while somebody needs them, and puts back those that nobody needs.
 func (d *decider) pools() {
 	s := d.s
@@ -105,11 +113,7 @@ func (d *decider) pools() {
 }
 
 func (d *decider) startPool(kind StepKind, i int, objects []Object) {
-	name := d.s.Plan.Hosts[i].Name
-	d.Start = append(d.Start, Step{
-		ID: stepID(kind, name), Kind: kind, Attempt: d.s.hosts[i].pool.attempts[kind] + 1,
-		Host: name, Objects: objects,
-	})
+	d.begin(i, d.s.hosts[i].pool.attempts[kind], Step{Kind: kind, Objects: objects})
 }
 
 // checks starts the rounds of the gate that are due.
@@ -228,12 +232,7 @@ func (d *decider) waiting(l level, c *candidate) int {
 }
 
 func (d *decider) startSync(i int, c *candidate) {
-	s := d.s
-	name := s.Plan.Hosts[i].Name
-	d.Start = append(d.Start, Step{
-		ID: stepID(StepSync, name), Kind: StepSync, Attempt: s.hosts[i].attempts + 1,
-		Host: name, Source: s.Plan.Hosts[c.host].Name,
-	})
+	d.begin(i, d.s.hosts[i].attempts, Step{Kind: StepSync, Source: d.s.Plan.Hosts[c.host].Name})
 	d.given[i] = true
 	d.room--
 	if c.load++; c.load >= c.slots {

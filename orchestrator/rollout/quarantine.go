@@ -131,12 +131,11 @@ func (s *State) poolBusy(i int) bool {
 }
 
 func (d *decider) startCast(kind StepKind, i, attempts int) {
-	name := d.s.Plan.Hosts[i].Name
-	step := Step{ID: stepID(kind, name), Kind: kind, Attempt: attempts + 1, Host: name}
+	step := Step{Kind: kind}
 	if p := d.s.hosts[i].pool; p != nil && p.held {
 		step.Objects = p.receipts
 	}
-	d.Start = append(d.Start, step)
+	d.begin(i, attempts, step)
 }
 
 // castStarted records that a host is being taken out or put back.

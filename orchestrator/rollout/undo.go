@@ -75,10 +75,7 @@ func (d *decider) undos() {
 }
 
 func (d *decider) startUndo(i int) {
-	name := d.s.Plan.Hosts[i].Name
-	d.Start = append(d.Start, Step{
-		ID: stepID(StepRollback, name), Kind: StepRollback, Attempt: d.s.hosts[i].undo.attempts + 1, Host: name,
-	})
+	d.begin(i, d.s.hosts[i].undo.attempts, Step{Kind: StepRollback})
 	d.room--
 }
 
