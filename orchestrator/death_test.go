@@ -306,10 +306,7 @@ func (w *saga) settle(ctx context.Context, p *process, hands orchestrator.Doer) 
 		w.complain("the receipts cannot be read: %v", err)
 	}
 	for _, r := range receipts {
-		step := rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1}
-		for _, o := range r.Objects {
-			step.Objects = append(step.Objects, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
-		}
+		step := rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1, Objects: orchestrator.Observed(r.Objects)}
 		if e := hands.Do(ctx, step); e.Kind != rollout.StepDone && ctx.Err() == nil {
 			w.complain("%s is not put back: %s", r.Host, e.Error)
 		}

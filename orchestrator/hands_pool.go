@@ -144,9 +144,18 @@ func (h *Hands) confirm(ctx context.Context, host string, changed []pooling.Obje
 }
 
 func written(objects []pooling.Object) []rollout.Object {
+	out := Observed(objects)
+	for i := range out {
+		out[i].Held = true
+	}
+	return out
+}
+
+// Observed returns pool objects as steps and events bear them.
+func Observed(objects []pooling.Object) []rollout.Object {
 	var out []rollout.Object
 	for _, o := range objects {
-		out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index, Held: true})
+		out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
 	}
 	return out
 }

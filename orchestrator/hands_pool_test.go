@@ -419,15 +419,8 @@ func TestRepoolUnconfirmed(t *testing.T) {
 		t.Error("the receipt is gone")
 	}
 	w.balancers["b"].Stick(false)
-	w.done(rollout.StepRepool, "h0003", rolled(w.receipt("h0003").Objects))
+	w.done(rollout.StepRepool, "h0003", orchestrator.Observed(w.receipt("h0003").Objects))
 	w.check()
-}
-
-func rolled(objects []pooling.Object) (all []rollout.Object) {
-	for _, o := range objects {
-		all = append(all, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
-	}
-	return all
 }
 
 // TestObserveHeld: a second look at what bears our mark keeps what the first receipt says, journal and store alike.
@@ -465,7 +458,7 @@ func TestObserveHeld(t *testing.T) {
 	if now.Owner != "alice" || now.Machine != "tin" || now.Purpose != pooling.Serving {
 		t.Errorf("the receipt is %+v", now)
 	}
-	w.done(rollout.StepRepool, "h0002", rolled(now.Objects))
+	w.done(rollout.StepRepool, "h0002", orchestrator.Observed(now.Objects))
 	w.check(keyOf("h0002", "nginx"))
 	if got := w.get(keyOf("h0002", "nginx")); got != mended {
 		t.Errorf("%s, which is theirs, is %s", keyOf("h0002", "nginx"), got)
@@ -500,10 +493,10 @@ func TestUnhealthy(t *testing.T) {
 				t.Fatal("the receipt is gone")
 			}
 			w.sick["h0003"] = 0
-			w.done(rollout.StepRepool, "h0003", rolled(r.Objects))
+			w.done(rollout.StepRepool, "h0003", orchestrator.Observed(r.Objects))
 			w.check()
 			w.sick["h0003"] = status
-			w.done(rollout.StepRepool, "h0003", rolled(r.Objects)) // nothing of ours is there
+			w.done(rollout.StepRepool, "h0003", orchestrator.Observed(r.Objects)) // nothing of ours is there
 			w.check()
 		})
 	}

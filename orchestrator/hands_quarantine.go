@@ -24,7 +24,7 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 		return poolFailure(ctx, err)
 	}
 	if len(out) > 0 && len(rest) == 0 {
-		return rollout.Event{Kind: rollout.StepDone, Objects: out, Detail: "it was out already"}
+		return rollout.Event{Kind: rollout.StepDone, Objects: Observed(out), Detail: "it was out already"}
 	}
 	objects, err := h.mayTake(rest)
 	if errors.Is(err, pooling.ErrNoObjects) {
@@ -47,7 +47,7 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 	if e.Kind == rollout.StepDone && !took {
 		e.Detail = "it was out already"
 	}
-	e.Objects = append(e.Objects, out...)
+	e.Objects = append(e.Objects, Observed(out)...)
 	switch {
 	case unknown != nil || h.Receipts == nil || took && e.Kind == rollout.StepDone:
 	case served:
@@ -60,19 +60,17 @@ func (h *Hands) quarantine(ctx context.Context, step rollout.Step) rollout.Event
 
 // outAlready tells apart which of a host's objects earlier runs have taken out because it had no good tree: those that bear the
 // mark of such a run, and not only its receipt. Somebody may have put others back meanwhile.
-func (h *Hands) outAlready(ctx context.Context, host string, found []pooling.Object) (out []rollout.Object, rest []pooling.Object, err error) {
+func (h *Hands) outAlready(ctx context.Context, host string, found []pooling.Object) (out, rest []pooling.Object, err error) {
 	if h.Receipts == nil {
 		return nil, found, nil
 	}
-	all, err := h.Receipts.Receipts(ctx)
-	if err != nil && !errors.Is(err, pooling.ErrMalformed) { // which comes with all that can be read
+	receipts, err := pooling.Quarantines(h.Receipts.Receipts(ctx))
+	if err != nil {
 		return nil, nil, err
 	}
 	for _, o := range found {
-		if slices.ContainsFunc(all, func(r pooling.Receipt) bool {
-			return r.Host == host && r.Run != h.Plan.Run && r.Purpose == pooling.Quarantine && heldBy(o, r.Run)
-		}) {
-			out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
+		if slices.ContainsFunc(receipts, func(r pooling.Receipt) bool { return r.Host == host && r.Run != h.Plan.Run && r.Out(o) }) {
+			out = append(out, o)
 		} else {
 			rest = append(rest, o)
 		}
@@ -86,19 +84,16 @@ func (h *Hands) release(ctx context.Context, step rollout.Step) rollout.Event {
 	if h.Pools == nil || h.Receipts == nil {
 		return failure(rollout.Permanent, errors.New("nothing tells what it was before it was taken out of its pools"))
 	}
-	all, err := h.Receipts.Receipts(ctx)
-	if err != nil && !errors.Is(err, pooling.ErrMalformed) { // which comes with all that can be read
+	receipts, err := pooling.Quarantines(h.Receipts.Receipts(ctx))
+	if err != nil {
 		return poolFailure(ctx, err)
 	}
 	done := rollout.Event{Kind: rollout.StepDone, Detail: "somebody has put it back already"}
-	for _, r := range all {
-		if r.Host != step.Host || r.Purpose != pooling.Quarantine {
+	for _, r := range receipts {
+		if r.Host != step.Host {
 			continue
 		}
-		step.Objects = nil
-		for _, o := range r.Objects {
-			step.Objects = append(step.Objects, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
-		}
+		step.Objects = Observed(r.Objects)
 		if done = h.putBack(ctx, r.Run, step); done.Kind != rollout.StepDone {
 			return done
 		}

@@ -77,7 +77,8 @@ func isOut(o pooling.Object, run string) bool {
 // one that cannot leaves them out.
 //
 // Seen to fail with: a proxy that is put back first; a receipt that says what a proxy was when it was out already, or that is
-// still one for serving; a release with the mark of the run that releases; receipts that are kept.
+// still one for serving; a release with the mark of the run that releases; receipts that are kept; a mark beside "yes" that is
+// taken for a host that is out.
 func TestQuarantine(t *testing.T) {
 	w := newBench(t)
 	w.put(keyOf("h0008", "apache2"), `{"pooled": "yes",   "weight": 7, "x": "<&>"}`)
@@ -134,6 +135,17 @@ func TestQuarantine(t *testing.T) {
 	if out := (pooling.Object{Value: w.get(keyOf("h0008", "apache2"))}); !isOut(out, "r2b") {
 		t.Errorf("it serves: %s", out.Value)
 	}
+
+	// Somebody says "yes" and leaves our mark in place: it is in its pool, and nobody may say otherwise.
+	out := w.get(keyOf("h0008", "apache2"))
+	w.put(keyOf("h0008", "apache2"), strings.Replace(out, `"no"`, `"yes"`, 1))
+	w.anew("r2c", nil, "h0008")
+	o = w.play()
+	wantNamed()
+	if len(o.Mixed) != 1 || !strings.Contains(o.Mixed[0].Detail, "is held by run r2b") {
+		t.Errorf("the outcome is %+v", o)
+	}
+	w.put(keyOf("h0008", "apache2"), out)
 
 	w.sick["h0008"] = 500
 	w.anew("r3", map[string]string{"h0008": "r1"})

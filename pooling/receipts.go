@@ -3,6 +3,7 @@ package pooling
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -80,6 +81,23 @@ func (s *Shared) Receipts(ctx context.Context) ([]Receipt, error) {
 		return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.Host, b.Host))
 	})
 	return receipts, err
+}
+
+// Quarantines returns, of what Receipts has returned, the receipts of hosts that were taken out because they had no good tree.
+// That others cannot be read is no error here: no such receipt keeps a host from being taken out or put back, and a run is
+// refused for it before it begins.
+func Quarantines(receipts []Receipt, err error) ([]Receipt, error) {
+	if err != nil && !errors.Is(err, ErrMalformed) {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(receipts), func(r Receipt) bool { return r.Purpose != Quarantine }), nil
+}
+
+// Out says whether one of the host's objects is out of its pool because of the receipt's run: it bears the mark of that, and
+// nobody has said "yes" beside it. The receipt alone proves nothing, because somebody may have put the object back.
+func (r Receipt) Out(o Object) bool {
+	f, err := o.Fields()
+	return err == nil && o.Host() == r.Host && f.Marker == r.Run && f.Pooled != PooledYes
 }
 
 // DropReceipt deletes the receipt of a run and host, if there is one. Do so only when its objects are back, or somebody else's.

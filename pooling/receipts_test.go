@@ -28,6 +28,42 @@ func receiptOf(run, host string) pooling.Receipt {
 	}
 }
 
+// TestQuarantines: only receipts of hosts without a good tree count, whatever else is wrong with others, and only where the pools
+// bear them out.
+//
+// Seen to fail with: an error that is ErrMalformed returned; a mark beside "yes", or another run's, that counts.
+func TestQuarantines(t *testing.T) {
+	serving, quarantine := receiptOf("r1", "mw1"), receiptOf("r1", "mw2")
+	quarantine.Purpose = pooling.Quarantine
+	all := []pooling.Receipt{serving, quarantine}
+	for _, err := range []error{nil, fmt.Errorf("receipts/x: %w", pooling.ErrMalformed)} {
+		if got, err := pooling.Quarantines(all, err); err != nil || cmp.Diff([]pooling.Receipt{quarantine}, got) != "" {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	if got, err := pooling.Quarantines(all, pooling.ErrUnavailable); !errors.Is(err, pooling.ErrUnavailable) || got != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	if all[0].Purpose != pooling.Serving {
+		t.Error("what was passed was changed")
+	}
+	for value, want := range map[string]bool{
+		`{"pooled": "no", "weight": 1, "fleetsync": "r1"}`:       true,
+		`{"pooled": "inactive", "weight": 1, "fleetsync": "r1"}`: true,
+		`{"pooled": "yes", "weight": 1, "fleetsync": "r1"}`:      false,
+		`{"pooled": "no", "weight": 1, "fleetsync": "r2"}`:       false,
+		`{"pooled": "no", "weight": 1}`:                          false,
+		`{"pooled": `:                                            false,
+	} {
+		if got := quarantine.Out(pooling.Object{Key: "eqiad/appserver/nginx/mw2", Value: value, Index: 1}); got != want {
+			t.Errorf("%s is out: %v", value, got)
+		}
+	}
+	if quarantine.Out(pooling.Object{Key: "eqiad/appserver/nginx/mw20", Value: `{"pooled": "no", "weight": 1, "fleetsync": "r1"}`, Index: 1}) {
+		t.Error("another host's object is out because of it")
+	}
+}
+
 // TestReceipts is the life of receipts.
 //
 // Seen to fail with: a record that is not compared with its key.

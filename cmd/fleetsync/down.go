@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
-	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -79,39 +76,4 @@ func (s *setup) greets(ctx context.Context, source string) error {
 		return fmt.Errorf("%s is not in the inventory any more", source)
 	}
 	return transport.Greets(ctx, host.Endpoint)
-}
-
-// quarantined returns the hosts that are out of their pools because they had no good tree, and the runs that took them out: by
-// their receipts and by what is in the pools, because somebody may have put them back.
-func (s *setup) quarantined(ctx context.Context) (map[string]string, error) {
-	shared, err := s.shared()
-	if err != nil || shared == nil {
-		return nil, err
-	}
-	defer shared.Close()
-	const hint = "nothing was touched"
-	receipts, err := shared.Receipts(ctx)
-	if err != nil && !errors.Is(err, pooling.ErrMalformed) { // which comes with all that can be read
-		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), hint)
-	}
-	receipts = slices.DeleteFunc(receipts, func(r pooling.Receipt) bool { return r.Purpose != pooling.Quarantine })
-	pools, err := s.pools()
-	if err != nil || pools == nil || len(receipts) == 0 {
-		return nil, err
-	}
-	defer pools.Close()
-	snapshot, err := pools.Pools(ctx)
-	if err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), hint)
-	}
-	hosts := map[string]string{}
-	for _, r := range receipts {
-		if slices.ContainsFunc(snapshot.Hosts[r.Host], func(o pooling.Object) bool {
-			f, err := o.Fields()
-			return err == nil && f.Marker == r.Run && f.Pooled != pooling.PooledYes
-		}) {
-			hosts[r.Host] = transport.Neutral(r.Run)
-		}
-	}
-	return hosts, nil
 }

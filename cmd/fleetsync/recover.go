@@ -316,11 +316,7 @@ func (j *job) restoreReceipts(ctx context.Context, l lost) []rollout.Out {
 	var out []rollout.Out
 	hands := j.hands(&rollout.Plan{Run: l.run})
 	for _, r := range l.receipts {
-		step := rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1}
-		for _, o := range r.Objects {
-			step.Objects = append(step.Objects, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
-		}
-		e := hands.Do(ctx, step)
+		e := hands.Do(ctx, rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1, Objects: orchestrator.Observed(r.Objects)})
 		e.Host = r.Host
 		if e.Kind != rollout.StepDone {
 			out = append(out, rollout.Out{Host: r.Host, Error: e.Error})
