@@ -151,6 +151,7 @@ type undo struct {
 type quarantine struct {
 	wanted, running, out, gaveUp bool // out: of its pools, wanted or not
 	again                        bool // out, and to be seen to: somebody may have put it back
+	unseen                       bool // to which it could not be seen: it is out or not
 	later                        bool // once the proxies are back: its pools could not spare it
 	starts, releases, fails      int
 	due                          time.Time
@@ -684,6 +685,7 @@ func (b *books) castEnded(a *account, e rollout.Event, done bool) {
 	q.running, q.later = false, false
 	took := e.Step == rollout.StepID("quarantine/"+a.Name)
 	if took && !done {
+		q.unseen = q.unseen || q.out
 		q.out, q.again = false, false
 	}
 	switch {
@@ -694,7 +696,7 @@ func (b *books) castEnded(a *account, e rollout.Event, done bool) {
 		if a.held {
 			b.tally["quarantined from serving"]++
 		}
-		q.out, q.again, q.err, q.fails = true, false, "", 0
+		q.out, q.again, q.unseen, q.err, q.fails = true, false, false, "", 0
 		a.held, a.took, a.back = false, false, true
 		b.tally["quarantined"]++
 	case done:
@@ -936,8 +938,12 @@ func (b *books) resumed() {
 // again, and a canary that the gate condemned begins again; numbers of attempts go on.
 func (b *books) reopened(a *account) {
 	a.left, a.blamed, a.refused, a.after.tried = false, 0, false, false
-	if q := &a.quarantine; q.out || a.Down != "" {
-		q.fails, q.due, q.gaveUp, q.later, q.again = 0, time.Time{}, false, false, false
+	if q := &a.quarantine; q.out || q.unseen || a.Down != "" {
+		if q.unseen {
+			b.tally["quarantine that was not seen to, and begins again"]++
+		}
+		q.out = q.out || q.unseen
+		q.fails, q.due, q.gaveUp, q.later, q.again, q.unseen = 0, time.Time{}, false, false, false, false
 	} else {
 		*q = quarantine{starts: q.starts, releases: q.releases}
 	}

@@ -101,7 +101,7 @@ var tally = map[string]int{}
 // again after it ended well; capacity and permanent tried again; one attempt more, one alone; no backoff; a second
 // abort that does not end them, or ends one in flight, and a first that does; what is out, or should be, not
 // named; a crash in one taken for its end, or for one that goes on; attempts that begin at 1; one that is done
-// forgotten by a resume, or one that was given up kept.
+// forgotten by a resume, or one that was given up kept; one that could not be seen to, and was forgotten.
 //
 // Rollback runs: parallel one more, for retries too; overlapping batches; failures that do not count; no pause and
 // no wake before a retry; an abort that goes on; hosts that were put back begun again; half-way as untouched.

@@ -12,6 +12,7 @@ import (
 type quarantine struct {
 	out      bool // of its pools, as far as is known
 	again    bool // whether it still is has to be seen to
+	unseen   bool // it was, and whether it still is could not be seen to
 	why      string
 	running  bool // it is being taken out or put back
 	failures int  // in succession, of the one or the other
@@ -156,6 +157,7 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 	if kind == StepQuarantine {
 		s.depools--
 		if !done {
+			q.unseen = q.unseen || q.out
 			q.out, q.again = false, false // it is in some pool, for all that is known
 		}
 	}
@@ -166,7 +168,7 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 		s.hosts[i].quarantine = nil
 		return
 	case done:
-		q.out, q.again, q.err, q.failures = kind == StepQuarantine, false, "", 0
+		q.out, q.again, q.unseen, q.err, q.failures = kind == StepQuarantine, false, false, "", 0
 		if e.Detail != "" {
 			q.why += " (" + e.Detail + ")"
 		}
@@ -195,8 +197,9 @@ func (s *State) castAgain(i int) {
 	h := &s.hosts[i]
 	switch q := h.quarantine; {
 	case q == nil:
-	case q.out || h.sync == down:
-		q.failures, q.due, q.gaveUp, q.later, q.again = 0, time.Time{}, false, false, false
+	case q.out || q.unseen || h.sync == down:
+		q.out = q.out || q.unseen // else nobody would put it back once it has a good tree
+		q.failures, q.due, q.gaveUp, q.later, q.again, q.unseen = 0, time.Time{}, false, false, false, false
 	default:
 		h.quarantine = nil // its tree is tried again
 	}
@@ -217,7 +220,9 @@ func (s *State) castNamed(i int, o *Outcome) {
 	case q.out && q.err != "":
 		n.Detail += "; it is not back in its pools: " + q.err
 	case !q.out:
-		n.Detail += "; it is not out of its pools"
+		if n.Detail += "; it is not out of its pools"; q.unseen {
+			n.Detail += ", for all that is known"
+		}
 		if q.err != "" {
 			n.Detail += ": " + q.err
 		}

@@ -31,7 +31,7 @@ type sim struct {
 	turns   int
 	foldAt  int // the turn at which the state is compared with a fresh fold
 	crashAt int // the turn at which the machine that runs it dies; -1: never
-	again   bool
+	again   int // times that it is still to be resumed after its end
 }
 
 // flight is a step in the air.
@@ -83,7 +83,9 @@ func newSim(t *rapid.T, plan *rollout.Plan) *sim {
 	if dice(t, 25, "crash") {
 		s.crashAt = pick(t, 60, "crash at")
 	}
-	s.again = dice(t, 15, "resumed after its end")
+	if dice(t, 15, "resumed after its end") {
+		s.again = 1 + upTo(t, 2, "and after that")
+	}
 	return s
 }
 
@@ -185,8 +187,8 @@ func (s *sim) run() {
 	for {
 		d := s.turn()
 		switch {
-		case d.Done && s.again:
-			s.again = false
+		case d.Done && s.again > 0:
+			s.again--
 			s.restart()
 		case d.Done:
 			return
@@ -635,7 +637,7 @@ func (p pools) cast(step rollout.Step, class rollout.Class) {
 // finished sees that everything is back as it was, or as somebody else has left it.
 func (p pools) finished(t *rapid.T, b *books) {
 	for host, objects := range p {
-		if b.out[host] || b.hosts[host].quarantine.out || b.hosts[host].quarantine.starts > 0 && b.abort == rollout.AbortNow {
+		if q := b.hosts[host].quarantine; b.out[host] || q.out || q.unseen || q.starts > 0 && b.abort == rollout.AbortNow {
 			continue // the last: nobody has heard how it ended
 		}
 		for _, o := range objects {
