@@ -252,7 +252,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 		s.hosts[f.source].source.fails = 0
 		if s.Plan.Hosts[f.host].Post {
 			h.sync, h.err, h.after.failures = ending, "it has the tree, but not what follows", 0
-			s.finish(f.host, time.Time{})
+			s.posts.add(f.host, time.Time{})
 			return
 		}
 		s.settle(f.host)

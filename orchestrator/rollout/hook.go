@@ -39,11 +39,7 @@ func (p *Plan) hook(m Moment, why string) {
 	}
 }
 
-// hooks starts what the current stage is for.
-func (d *decider) hooks() {
-	d.startHook(Moment(d.s.Plan.Stages[d.s.stage].Name))
-}
-
+// startHook starts what the policy has for a moment, unless it is running or over.
 func (d *decider) startHook(m Moment) {
 	if at := d.s.moments[m]; !at.running && !at.over {
 		d.Start = append(d.Start, Step{ID: stepID(StepHook, string(m)), Kind: StepHook, Attempt: at.attempts + 1, Moment: m})
@@ -80,9 +76,6 @@ func (s *State) hookEnded(m Moment, e Event, done bool) {
 	case MomentOnFailure:
 	}
 }
-
-// finish wants done, not before due, what is to be done on a host that has the tree.
-func (s *State) finish(i int, due time.Time) { s.posts.add(i, due) }
 
 // lament wants done what is to be done on a host that was tried and will not get the tree.
 func (s *State) lament(i int) {

@@ -23,7 +23,7 @@ func Next(s *State, now time.Time) Decision {
 	d.pools()
 	ended := s.stopping() || s.stage == len(s.Plan.Stages)
 	if !ended {
-		switch s.Plan.Stages[s.stage].Kind {
+		switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
 		case StageSync:
 			d.syncs()
 			d.looks()
@@ -32,7 +32,7 @@ func Next(s *State, now time.Time) Decision {
 		case StageCheck:
 			d.checks()
 		case StageHook:
-			d.hooks()
+			d.startHook(Moment(stage.Name))
 		case StageDepool, StageRepool:
 		}
 	}
@@ -251,8 +251,7 @@ func (s *State) mustEnd(i int) bool {
 func (d *decider) stops() {
 	s := d.s
 	decided := s.gate.verdict != "" && slices.ContainsFunc(s.gate.checks, func(c check) bool { return c.running })
-	condemned := s.mends && slices.ContainsFunc(s.canaries, s.condemned)
-	if !s.anyLost && !decided && !condemned && s.abort < AbortNow {
+	if !s.anyLost && !decided && !s.mending() && s.abort < AbortNow {
 		return
 	}
 	for id, f := range s.flights {
