@@ -96,6 +96,14 @@ func (s *State) lamentAll() {
 	}
 }
 
+// toDo returns the hosts on which a step of one of those two kinds is to be done.
+func (s *State) toDo(kind StepKind) *delayed {
+	if kind == StepOnFailure {
+		return s.laments
+	}
+	return s.posts
+}
+
 // finishing says whether something is left to be done on hosts for which the run has ended, well or not.
 func (s *State) finishing() bool {
 	return s.abort < AbortNow && s.posts.size()+s.laments.size() > 0
@@ -109,8 +117,8 @@ func (d *decider) aftermaths() {
 		return
 	}
 	room := s.Plan.Limits.Parallel - s.hooking
-	start := func(kind StepKind) func(i int) bool {
-		return func(i int) bool {
+	for _, kind := range []StepKind{StepPost, StepOnFailure} {
+		s.toDo(kind).walk(d.now, func(i int) bool {
 			if s.condemned(i) || s.hosts[i].sync == syncing {
 				return true
 			}
@@ -120,10 +128,8 @@ func (d *decider) aftermaths() {
 			room--
 			d.begin(i, s.hosts[i].after.attempts[kind], Step{Kind: kind})
 			return true
-		}
+		})
 	}
-	s.posts.walk(d.now, start(StepPost))
-	s.laments.walk(d.now, start(StepOnFailure))
 	if room > 0 {
 		earliest(&d.Wake, s.posts.wake(d.now))
 		earliest(&d.Wake, s.laments.wake(d.now))
@@ -131,11 +137,7 @@ func (d *decider) aftermaths() {
 }
 
 func (s *State) afterStarted(i int, e Event, kind StepKind) error {
-	queue := s.posts
-	if kind == StepOnFailure {
-		queue = s.laments
-	}
-	if !queue.has(i) {
+	if !s.toDo(kind).has(i) {
 		return fmt.Errorf("nothing is to be done on the host")
 	}
 	h := &s.hosts[i]
@@ -143,7 +145,7 @@ func (s *State) afterStarted(i int, e Event, kind StepKind) error {
 		h.after.attempts = map[StepKind]int{}
 	}
 	h.after.attempts[kind], h.after.running = e.Attempt, true
-	queue.remove(i)
+	s.toDo(kind).remove(i)
 	s.hooking++
 	return nil
 }
@@ -153,9 +155,9 @@ func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
 	h := &s.hosts[i]
 	s.hooking--
 	h.after.running = false
-	queue, what := s.posts, "after its sync"
+	what := "after its sync"
 	if kind == StepOnFailure {
-		queue, what = s.laments, "after its failure"
+		what = "after its failure"
 	}
 	again := false
 	switch {
@@ -165,11 +167,11 @@ func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
 		}
 	case e.Class == Stopped:
 		again = true
-		queue.add(i, time.Time{})
+		s.toDo(kind).add(i, time.Time{})
 	case e.Class == Transient:
 		if h.after.failures++; h.after.failures < s.Plan.Limits.Attempts {
 			again = true
-			queue.add(i, e.At.Add(s.backoff(h.after.failures)))
+			s.toDo(kind).add(i, e.At.Add(s.backoff(h.after.failures)))
 		}
 	default: // for good
 	}
