@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,9 @@ import (
 // half-made connections (MaxStartups, sshd_config(5)), and a command may get through. One that refuses connections is not: it is
 // asked once, and who cares about an sshd that is just being restarted asks again.
 //
-// It takes ConnectTimeout at most, 10 s if that is nowhere set, and a jump host's connection before that: that one is kept for
-// who comes next, and the host's own does not count among MaxConnections. The caller bounds how many hosts are asked at once.
+// It takes ConnectTimeout at most, 10 s if that is nowhere set, and a jump host's connection before that. What was opened is kept
+// for the first command, as an idle connection is, if there may be one more; one that the host has
+// closed meanwhile is made anew. The caller bounds how many hosts are asked at once.
 //
 // Of some hosts nothing can be known without a login, and the answer is nil: local ones; those that
 // only the OpenSSH program can reach (Fallbacks); and, if that is the client, those behind a jump host.
@@ -36,24 +38,33 @@ func (d *Dialer) Answers(ctx context.Context, h Host) error {
 	if err != nil || (route.via != nil && d.SSH.Client == ClientOpenSSH) {
 		return nil
 	}
-	return d.links.answers(ctx, route)
+	return d.links.answers(ctx, route, d.SSH.Client != ClientOpenSSH)
 }
 
-// answers asks by a connection of its own, which is not one of p's.
-func (p *links) answers(ctx context.Context, r *route) error {
+// answers asks by a connection that is not one of p's, unless it is kept.
+func (p *links) answers(ctx context.Context, r *route, keep bool) error {
+	if p.isUp(r) {
+		return nil
+	}
 	for again := true; ; again = false {
+		release := func() {}
 		var via *link
 		if r.via != nil {
 			var err error
 			if via, err = p.use(ctx, r.via, true); err != nil {
 				return viaError(r.via, err)
 			}
+			release = func() { p.giveBack(via) }
 		}
-		err := r.answers(ctx, via)
+		w, err := r.greet(ctx, via)
+		if w != nil {
+			if keep && p.keep(ctx, r, w, via, release) {
+				return nil
+			}
+			takeLeave(w)
+		}
 		gone := via != nil && via.isDown()
-		if via != nil {
-			p.giveBack(via)
-		}
+		release()
 		// A jump host found dead may have been started anew.
 		if err == nil || !again || !gone || ctx.Err() != nil {
 			return err
@@ -61,38 +72,47 @@ func (p *links) answers(ctx context.Context, r *route) error {
 	}
 }
 
-func (r *route) answers(ctx context.Context, via *link) error {
+// greet returns a connection on which the host has said that it speaks ssh, and none of one that takes nobody else just now.
+func (r *route) greet(ctx context.Context, via *link) (*wire, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.probe, fmt.Errorf("no answer within %v", r.probe))
 	defer cancel()
 	conn, err := r.dial(ctx, via)
 	if errors.Is(err, syscall.ECONNRESET) {
-		return nil // as below
+		return nil, nil // as below
 	}
 	if err != nil {
-		return r.failed(err)
+		return nil, r.failed(err)
 	}
-	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
-	defer stop()
-	line, err := firstLine(conn, func(line string) bool { return strings.HasPrefix(line, "SSH-") })
-	switch {
-	case err == nil && (strings.HasPrefix(line, "SSH-2.0-") || strings.HasPrefix(line, "SSH-1.99-")): // RFC 4253, 4.2 and 5.1
-		takeLeave(conn)
-		return nil
-	case ctx.Err() != nil:
-		return r.failed(context.Cause(ctx))
-	case line == "" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)), busy(line):
-		return nil
-	case line == "":
-		return r.failed(why(ctx, err))
-	default:
-		return r.failed(fmt.Errorf("what answers does not speak ssh 2: it says %q", excerpt(line)))
+	var heard bytes.Buffer
+	line, err := firstLine(io.TeeReader(conn, &heard), func(line string) bool { return strings.HasPrefix(line, "SSH-") })
+	running := stop()
+	if running && err == nil && (strings.HasPrefix(line, "SSH-2.0-") || strings.HasPrefix(line, "SSH-1.99-")) { // RFC 4253, 4.2 and 5.1
+		return &wire{Conn: conn, ahead: heard.Bytes()}, nil
 	}
+	_ = conn.Close() // what was heard says enough
+	switch {
+	case !running:
+		return nil, r.failed(context.Cause(ctx))
+	case line == "" && hungUp(err), busy(line):
+		return nil, nil
+	case line == "":
+		return nil, r.failed(why(ctx, err))
+	default:
+		return nil, r.failed(fmt.Errorf("what answers does not speak ssh 2: it says %q", excerpt(line)))
+	}
+}
+
+// hungUp tells whether the other side has ended a connection. The ssh library closes it then, and may say no more than that.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
 
 // takeLeave ends a connection as one that sshd has nothing to complain about: it logs an error when somebody leaves who did
 // not say who he is, or before he has heard all (seen: OpenSSH 9.2). What comes of it does not matter.
-func takeLeave(conn net.Conn) {
+func takeLeave(w *wire) {
+	conn := w.Conn
+	defer conn.Close()
 	hard := time.AfterFunc(slack, func() { _ = conn.Close() })
 	defer hard.Stop()
 	_, _ = io.WriteString(conn, "SSH-2.0-fleetsync\r\n")

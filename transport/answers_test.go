@@ -226,6 +226,99 @@ func TestAnswersJump(t *testing.T) {
 	answered(t, dialer(t, config(silent)...).Answers(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "no answer within 1s")
 }
 
+// TestAnswersKept: what was opened to ask is the connection of the first command. Planted faults seen to fail it: nothing is
+// kept; what has been closed meanwhile is not made anew; it is not counted; it does not make room; it is
+// never idle for too long; an open connection is not taken for an answer; its jump host's is not given back.
+func TestAnswersKept(t *testing.T) {
+	t.Parallel()
+	d := transporttest.StartSSHD(t)
+	relay, host, known := relayed(t, d)
+	connections := func(t *testing.T, r *transporttest.Relay, want int) {
+		t.Helper()
+		if n, _ := r.Count(); n != want {
+			t.Errorf("%d connections, not %d", n, want)
+		}
+	}
+	works := func(t *testing.T, own *transport.Dialer, h transport.Host) {
+		t.Helper()
+		if err := says(t, dial(t, own, h)); err != nil {
+			t.Error(err)
+		}
+	}
+	own := dialer(t, knowing(t, d, known)...)
+	for range 2 {
+		answered(t, own.Answers(t.Context(), host), "")
+		works(t, own, host)
+	}
+	connections(t, relay, 1)
+
+	short := dialer(t, knowing(t, d, known)...)
+	short.SSH.Idle = time.Millisecond
+	answered(t, short.Answers(t.Context(), host), "")
+	eventually(t, "the idle connection is closed", func() bool { return relay.Open() == 1 })
+	works(t, short, host)
+	connections(t, relay, 3)
+	eventually(t, "that, too", func() bool { return relay.Open() == 1 })
+
+	one := dialer(t, knowing(t, d, known, fmt.Sprintf("[127.0.0.1]:%d %s", d.Port, transporttest.PublicKey(t, d.HostKey)))...)
+	one.SSH.MaxConnections = 1
+	answered(t, one.Answers(t.Context(), host), "")
+	works(t, one, d.Host()) // which makes it leave
+	eventually(t, "it makes room", func() bool { return relay.Open() == 1 })
+	answered(t, one.Answers(t.Context(), host), "")
+	eventually(t, "there is room for one only", func() bool { return relay.Open() == 1 })
+	connections(t, relay, 5)
+
+	stranger := dialer(t, knowing(t, d, "")...)
+	answered(t, stranger.Answers(t.Context(), host), "")
+	refused(t, says(t, dial(t, stranger, host)), transport.ClassPermanent, "known")
+	eventually(t, "who cannot be trusted is left", func() bool { return relay.Open() == 1 })
+
+	last := dialer(t, knowing(t, d, known)...)
+	answered(t, last.Answers(t.Context(), host), "")
+	d.Stop()
+	d.Start(t)
+	works(t, last, host)
+	idle := dialer(t, knowing(t, d, known)...)
+	before := relay.Open()
+	answered(t, idle.Answers(t.Context(), host), "")
+	if err := idle.Close(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the end closes it", func() bool { return relay.Open() <= before })
+}
+
+// TestAnswersKeptJump: the same, through a jump host.
+func TestAnswersKeptJump(t *testing.T) {
+	t.Parallel()
+	first, target := transporttest.StartSSHD(t), transporttest.StartSSHD(t)
+	outer, via, known := relayed(t, first)
+	inner, host, behind := relayed(t, target)
+	own := dialer(t,
+		"Host first", "HostName 127.0.0.1", "HostKeyAlias first", "Port "+strconv.Itoa(via.Port), "IdentityFile "+first.Identity,
+		"Host 127.0.0.1", "ProxyJump first", "IdentityFile "+target.Identity,
+		"Host *", "IdentityAgent none", "GlobalKnownHostsFile none", "IdentitiesOnly yes",
+		"UserKnownHostsFile "+file(t, known+behind+"first "+transporttest.PublicKey(t, first.HostKey)))
+	own.SSH.Idle = time.Millisecond
+	answered(t, own.Answers(t.Context(), host), "")
+	eventually(t, "both end when nobody comes", func() bool { return outer.Open() == 0 && inner.Open() == 0 })
+	own.SSH.Idle = 0
+	long := &transport.Dialer{SSH: transport.SSHConfig{ConfigFile: own.SSH.ConfigFile}}
+	answered(t, long.Answers(t.Context(), host), "")
+	if err := says(t, dial(t, long, host)); err != nil {
+		t.Error(err)
+	}
+	for _, r := range []*transporttest.Relay{outer, inner} {
+		if n, _ := r.Count(); n != 2 {
+			t.Errorf("%d connections, not 2", n)
+		}
+	}
+	if err := long.Close(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the end closes all", func() bool { return outer.Open() == 0 && inner.Open() == 0 })
+}
+
 // TestGreets: planted faults seen to fail it: any line taken for a greeting; no end with the context; no bound.
 func TestGreets(t *testing.T) {
 	t.Parallel()

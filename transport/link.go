@@ -20,6 +20,7 @@ type link struct {
 	route *route
 	jump  bool // others go through it, and no command
 
+	want chan struct{} // closed when somebody wants to use it
 	up   chan struct{} // closed when it can be used, or err says why not
 	down chan struct{} // closed when it was up and is of no use any more: why
 	stop func()        // ends it
@@ -29,15 +30,17 @@ type link struct {
 	conn     ssh.Conn
 	channels <-chan ssh.NewChannel // that the host wants to open
 	requests <-chan *ssh.Request   // that it has besides
-	wire     *wire
-	via      *link         // the jump host's
-	sessions chan struct{} // a token for each session that may be opened
-	jumped   chan struct{} // a token for each connection that is being made through it
+	wire     *wire                 // there from the start if somebody has asked whether the host is there
+	via      *link                 // the jump host's
+	release  func()                // gives via back
+	sessions chan struct{}         // a token for each session that may be opened
+	jumped   chan struct{}         // a token for each connection that is being made through it
 
 	// Under the pool's lock.
-	users int
-	timer *time.Timer // until it was idle for too long
-	limit int         // of sessions: fewer than maxSessions if the host has said so
+	wanted bool
+	users  int
+	timer  *time.Timer // until it was idle for too long
+	limit  int         // of sessions: fewer than maxSessions if the host has said so
 }
 
 // errEnded is why a link ends that nobody uses.
@@ -75,11 +78,24 @@ func (l *link) open(ctx context.Context) (leave func(), err error) {
 		}
 	}
 	r := l.route
+	kept := l.wire != nil
+	if kept {
+		undo = append(undo, l.pool.leave, l.release)
+	}
 	known, err := l.pool.known.of(r)
 	if err != nil {
+		if kept {
+			takeLeave(l.wire)
+		}
 		return leave, &Error{Class: ClassPermanent, Message: Neutral("ssh: " + err.Error()), Err: err}
 	}
-	if !l.jump {
+	if kept {
+		if err := l.takeUp(ctx, known); !hungUp(err) {
+			return leave, err
+		}
+		undo = undo[:1]
+		l.release()
+	} else if !l.jump {
 		if err := l.pool.enter(ctx); err != nil {
 			return leave, l.failed(err)
 		}
@@ -117,6 +133,21 @@ func (l *link) open(ctx context.Context) (leave func(), err error) {
 		return leave, err
 	}
 	return leave, nil
+}
+
+// takeUp goes on with a connection that was kept, when somebody wants it.
+func (l *link) takeUp(ctx context.Context, known known) error {
+	select {
+	case <-l.want:
+	case <-ctx.Done():
+		takeLeave(l.wire)
+		return l.failed(errEnded)
+	}
+	err := l.handshake(ctx, known)
+	if err != nil {
+		_ = l.wire.Close() // the error says enough
+	}
+	return err
 }
 
 func viaError(r *route, err error) error {

@@ -69,17 +69,11 @@ func (p *links) use(ctx context.Context, r *route, jump bool) (*link, error) {
 	p.mu.Lock()
 	l := p.links[key]
 	if l == nil {
-		// Others may wait for it when ctx ends.
-		ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-		l = &link{
-			pool: p, key: key, route: r, jump: jump, up: make(chan struct{}), down: make(chan struct{}), stop: stop,
-			sessions: make(chan struct{}, maxSessions), limit: maxSessions, jumped: make(chan struct{}, maxJumped),
-		}
-		for range maxSessions {
-			l.sessions <- struct{}{}
-		}
-		p.links[key] = l
-		p.attended.Go(func() { l.live(ctx) })
+		l = p.begin(ctx, &link{key: key, route: r, jump: jump})
+	}
+	if !l.wanted {
+		l.wanted = true
+		close(l.want)
 	}
 	l.users++
 	p.rouse(l)
@@ -96,6 +90,50 @@ func (p *links) use(ctx context.Context, r *route, jump bool) (*link, error) {
 		return nil, l.err
 	}
 	return l, nil
+}
+
+// begin makes l live. The lock is held.
+func (p *links) begin(ctx context.Context, l *link) *link {
+	// Others may wait for it when ctx ends.
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.pool, l.stop = p, stop
+	l.want, l.up, l.down = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	l.sessions, l.limit, l.jumped = make(chan struct{}, maxSessions), maxSessions, make(chan struct{}, maxJumped)
+	for range maxSessions {
+		l.sessions <- struct{}{}
+	}
+	p.links[l.key] = l
+	p.attended.Go(func() { l.live(ctx) })
+	return l
+}
+
+// keep takes w over as the connection by a route, to be made use of later, unless there is one or as many as may be. It
+// came through via, which is given back by release.
+func (p *links) keep(ctx context.Context, r *route, w *wire, via *link, release func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.links[r.key] != nil || p.open >= p.connections {
+		return false
+	}
+	p.open++
+	p.rest(p.begin(ctx, &link{key: r.key, route: r, wire: w, via: via, release: release}))
+	return true
+}
+
+// isUp tells whether there is a connection by a route.
+func (p *links) isUp(r *route) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.links[r.key]
+	if l == nil {
+		return false
+	}
+	select {
+	case <-l.up:
+		return l.err == nil
+	default:
+		return false
+	}
 }
 
 // giveBack ends a use.
@@ -116,6 +154,11 @@ func (p *links) giveBack(l *link) {
 		p.shut(l)
 		return
 	}
+	p.rest(l)
+}
+
+// rest counts l among the idle ones, for a while. The lock is held.
+func (p *links) rest(l *link) {
 	p.idle = append(p.idle, l)
 	l.timer = time.AfterFunc(p.idleTime, func() {
 		p.mu.Lock()
