@@ -162,22 +162,19 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 		}
 	}
 	switch {
-	case done && kind == StepQuarantine && len(e.Objects) == 0:
-		// It is in no pool, or out of all of them because of somebody else: there is nothing to take out, nor to put back. It is
-		// named as failed.
+	case done && (kind == StepRelease || len(e.Objects) == 0):
+		// It is back. Or it is in no pool, or out of all of them because of somebody else: there is nothing to take out, nor to put
+		// back. It is named as failed.
 		s.hosts[i].quarantine = nil
 		return
 	case done:
-		q.out, q.again, q.unseen, q.err, q.failures = kind == StepQuarantine, false, false, "", 0
+		q.out, q.again, q.unseen, q.err, q.failures = true, false, false, "", 0
 		if e.Detail != "" {
 			q.why += " (" + e.Detail + ")"
 		}
-		if p := s.hosts[i].pool; q.out && p != nil {
+		if p := s.hosts[i].pool; p != nil {
 			p.held, p.status = false, poolBack // the end of the run does not put it back
 			s.reconsider(i)
-		}
-		if !q.out {
-			s.hosts[i].quarantine = nil
 		}
 		return
 	case e.Class == Stopped:
