@@ -266,37 +266,22 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 		s.blame(f.source, e.Class)
 		s.suspect(f.source)
 	}
+	due, again := s.again(&h.tries, e)
 	switch e.Class {
-	case Stopped:
-		// We ended it, so it says nothing of the host. It goes to another source at once.
-		s.wait(f.host, time.Time{})
-		return
-	case Busy:
-		if h.busySince.IsZero() {
-			h.busySince = e.At
-		}
-		if e.At.Before(h.busySince.Add(time.Duration(s.Plan.Limits.Timeout))) {
-			s.wait(f.host, e.At.Add(s.backoff(1)))
-			return
-		}
+	case Stopped, Busy:
 	case Transient:
-		h.failures++
-		h.busySince = time.Time{}
 		h.tried = append(h.tried, f.source)
-		if h.failures < s.Plan.Limits.Attempts {
-			s.wait(f.host, e.At.Add(s.backoff(h.failures)))
-			return
-		}
 	default: // permanent, and what no sync should end with
 		if e.Blame {
 			// The source refuses, for good: another need not.
 			h.failures++
 			h.tried = append(h.tried, f.source)
-			if h.failures < s.Plan.Limits.Attempts && s.untried(h) {
-				s.wait(f.host, e.At)
-				return
-			}
+			due, again = e.At, h.failures < s.Plan.Limits.Attempts && s.untried(h)
 		}
+	}
+	if again {
+		s.wait(f.host, due)
+		return
 	}
 	s.gaveUp(f.host, "synced")
 }
@@ -443,7 +428,7 @@ func (s *State) reopen() {
 		back := h.sync == rolledBack && s.Plan.Undoes == "" // a canary, and the run begins again with it
 		halfWay := h.sync == waiting && h.undo.wanted       // a canary that was being rolled back, or was to be
 		if h.sync == failed || back || halfWay {
-			h.sync, h.failures, h.tried, h.busySince, h.undo = waiting, 0, nil, time.Time{}, undo{attempts: h.undo.attempts, fresh: back}
+			h.sync, h.tries, h.tried, h.undo = waiting, tries{}, nil, undo{attempts: h.undo.attempts, fresh: back}
 		}
 		h.undo.wanted = false // the gate is asked again
 	}

@@ -26,7 +26,7 @@ type moment struct {
 type aftermath struct {
 	attempts map[StepKind]int
 	running  bool
-	failures int  // of the one that is due
+	tries         // of the one that is due
 	tried    bool // a sync was started since the run was last opened
 	wanted   bool // what is for failure: the host was tried, and will not get the tree
 	over     bool // that has been done, or given up
@@ -155,31 +155,18 @@ func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
 	h := &s.hosts[i]
 	s.hooking--
 	h.after.running = false
-	what := "after its sync"
-	if kind == StepOnFailure {
-		what = "after its failure"
-	}
-	again := false
-	switch {
-	case done:
-		if e.Detail != "" {
-			s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + ": " + e.Detail})
+	if e.Class == Stopped || e.Class == Transient {
+		if due, again := s.again(&h.after.tries, e); again {
+			s.toDo(kind).add(i, due)
+			return
 		}
-	case e.Class == Stopped:
-		again = true
-		s.toDo(kind).add(i, time.Time{})
-	case e.Class == Transient:
-		if h.after.failures++; h.after.failures < s.Plan.Limits.Attempts {
-			again = true
-			s.toDo(kind).add(i, e.At.Add(s.backoff(h.after.failures)))
+	}
+	if said := e.Error + e.Detail; said != "" || !done {
+		what := "after its sync: "
+		if kind == StepOnFailure {
+			what = "after its failure: "
 		}
-	default: // for good
-	}
-	if again {
-		return
-	}
-	if !done {
-		s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + ": " + e.Error})
+		s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + said})
 	}
 	switch {
 	case kind == StepOnFailure:

@@ -86,12 +86,11 @@ type State struct {
 // host is what a run knows of one host.
 type host struct {
 	sync       syncStatus
-	fleet      bool // in a stage that proxies serve
-	counted    bool // in the current stage, and not settled
-	attempts   int  // syncs started
-	failures   int  // of those, failed in a way that counts
-	tried      []int
-	busySince  time.Time
+	fleet      bool   // in a stage that proxies serve
+	counted    bool   // in the current stage, and not settled
+	attempts   int    // syncs started
+	tries             // of those, failed
+	tried      []int  // the sources that it failed from
 	last       string // the source of the last attempt
 	err        string
 	class      Class

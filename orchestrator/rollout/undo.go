@@ -8,13 +8,12 @@ import (
 
 // undo is what a run knows of putting a host's tree back as it was.
 type undo struct {
-	wanted    bool // of a canary: the gate did not pass
-	attempts  int  // started
-	failures  int  // of those, failed in a way that counts
-	busySince time.Time
-	due       time.Time
-	gaveUp    bool
-	fresh     bool // put back before the run began again, and not synced since
+	wanted   bool // of a canary: the gate did not pass
+	attempts int  // started
+	tries         // of those, failed
+	due      time.Time
+	gaveUp   bool
+	fresh    bool // put back before the run began again, and not synced since
 }
 
 // condemn wants the canaries rolled back that the run has touched: the gate did not pass.
@@ -116,25 +115,13 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 		return
 	}
 	h.sync, h.err, h.class = waiting, e.Error, e.Class
-	switch e.Class {
-	case Stopped:
-		s.undoAgain(i, time.Time{})
+	if due, again := s.again(&h.undo.tries, e); again {
+		if s.Plan.Undoes != "" {
+			s.wait(i, due)
+		} else {
+			h.undo.due = due
+		}
 		return
-	case Busy:
-		if h.undo.busySince.IsZero() {
-			h.undo.busySince = e.At
-		}
-		if e.At.Before(h.undo.busySince.Add(time.Duration(s.Plan.Limits.Timeout))) {
-			s.undoAgain(i, e.At.Add(s.backoff(1)))
-			return
-		}
-	case Transient:
-		h.undo.busySince = time.Time{}
-		if h.undo.failures++; h.undo.failures < s.Plan.Limits.Attempts {
-			s.undoAgain(i, e.At.Add(s.backoff(h.undo.failures)))
-			return
-		}
-	default: // for good
 	}
 	h.sync, h.undo.gaveUp = failed, true
 	if s.Plan.Undoes != "" {
@@ -145,13 +132,4 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 	if s.Plan.Quarantine {
 		s.outcast(i, "it cannot be rolled back: "+e.Error)
 	}
-}
-
-// undoAgain puts a host among those to be rolled back, not before due.
-func (s *State) undoAgain(i int, due time.Time) {
-	if s.Plan.Undoes != "" {
-		s.wait(i, due)
-		return
-	}
-	s.hosts[i].undo.due = due
 }
