@@ -28,9 +28,6 @@ func again(e rollout.Event) string {
 	return fmt.Sprintf(" (attempt %d, will be tried again)", e.Attempt)
 }
 
-// because is the reason of a step that failed.
-func because(e rollout.Event) string { return reason(orElse(e.Error, "no reason is known")) }
-
 // quarantine folds that a host without a good tree is taken out of its pools.
 func (s *story) quarantine(e rollout.Event) {
 	lacks := s.lacks(e.Host)

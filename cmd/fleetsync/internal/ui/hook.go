@@ -87,7 +87,7 @@ func (s *story) hook(e rollout.Event, moment string) {
 			}
 			s.stopTold = true
 		}
-		s.tell(bad, "the run's %s hooks FAILED after %s: %s%s", name(moment), took, reason(orElse(e.Error, "no reason is known")), then)
+		s.tell(bad, "the run's %s hooks FAILED after %s: %s%s", name(moment), took, because(e), then)
 	}
 }
 
@@ -152,9 +152,8 @@ func (s *story) hosted(e rollout.Event, of rollout.StepKind, failed bool) (over 
 	if of == rollout.StepPost {
 		has = "has the tree, but "
 	}
-	said := orElse(e.Error, "no reason is known")
-	if suffix, show := h.trouble.admit(e.Host, string(k)+said); show {
-		s.tell(k, "%s: %sits %s hooks failed: %s (attempt %d, %s)%s", name(e.Host), has, of, reason(said), e.Attempt, then, suffix)
+	if suffix, show := h.trouble.admit(e.Host, string(k)+e.Error); show {
+		s.tell(k, "%s: %sits %s hooks failed: %s (attempt %d, %s)%s", name(e.Host), has, of, because(e), e.Attempt, then, suffix)
 	}
 	return over
 }

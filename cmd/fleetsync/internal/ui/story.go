@@ -335,13 +335,15 @@ func (s *story) tellFailure(e rollout.Event, again bool, how string) {
 	if again {
 		limit, kind, then = &s.again, warn, "will be tried again"
 	}
-	said := orElse(e.Error, "no reason is known")
-	suffix, show := limit.admit(e.Host, string(e.Class)+said)
+	suffix, show := limit.admit(e.Host, string(e.Class)+e.Error)
 	if !show {
 		return
 	}
-	s.tell(kind, "%s: cannot sync: %s (%s from %s, %s)%s", name(e.Host), reason(said), how, name(e.Source), then, suffix)
+	s.tell(kind, "%s: cannot sync: %s (%s from %s, %s)%s", name(e.Host), because(e), how, name(e.Source), then, suffix)
 }
+
+// because is the reason of a step that failed.
+func because(e rollout.Event) string { return reason(orElse(e.Error, "no reason is known")) }
 
 func orElse(s, other string) string {
 	if s == "" {
@@ -418,7 +420,7 @@ func (s *story) poolFailed(e rollout.Event, kind rollout.StepKind) {
 	case e.Class == rollout.Capacity, e.Class == rollout.Permanent:
 		then = "it will not serve"
 	}
-	s.tell(k, "%s: cannot %s: %s (%s)", name(e.Host), kind, reason(orElse(e.Error, "no reason is known")), then)
+	s.tell(k, "%s: cannot %s: %s (%s)", name(e.Host), kind, because(e), then)
 }
 
 // interrupted is what main calls the first Ctrl-C in an event.

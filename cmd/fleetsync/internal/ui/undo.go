@@ -92,9 +92,8 @@ func (s *story) undo(e rollout.Event) {
 		s.failed[e.Host] = true
 		stage.failed++
 	}
-	said := orElse(e.Error, "no reason is known")
-	if suffix, show := limit.admit(e.Host, string(e.Class)+said); show {
-		s.tell(kind, "%s: cannot be rolled back: %s (attempt %d, %s)%s", name(e.Host), reason(said), e.Attempt, then, suffix)
+	if suffix, show := limit.admit(e.Host, string(e.Class)+e.Error); show {
+		s.tell(kind, "%s: cannot be rolled back: %s (attempt %d, %s)%s", name(e.Host), because(e), e.Attempt, then, suffix)
 	}
 }
 
@@ -117,9 +116,9 @@ func (s *story) look(e rollout.Event) {
 		s.changed(e)
 	case s.tried(e.Step).again(e, s.plan.Limits):
 		s.tell(warn, "%s: cannot be looked at: %s (attempt %d, will be tried again)",
-			name(e.Host), reason(orElse(e.Error, "no reason is known")), e.Attempt)
+			name(e.Host), because(e), e.Attempt)
 	default:
-		s.tell(bad, "%s cannot be looked at: no source any more: %s", s.master(e.Host), reason(orElse(e.Error, "no reason is known")))
+		s.tell(bad, "%s cannot be looked at: no source any more: %s", s.master(e.Host), because(e))
 	}
 }
 
