@@ -251,7 +251,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 		h.sync, h.err, h.class, h.stats = synced, "", "", e.Stats
 		s.hosts[f.source].source.fails = 0
 		if s.Plan.Hosts[f.host].Post {
-			h.sync, h.err, h.after.failures = ending, "it has the tree, but not what follows", 0
+			h.sync, h.err, h.after.failures = ending, ButNotWhatFollows, 0
 			s.posts.add(f.host, time.Time{})
 			return
 		}

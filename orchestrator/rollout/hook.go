@@ -16,6 +16,13 @@ const (
 	MomentOnFailure Moment = "on_failure" // at the end of one that was, or on which some host failed
 )
 
+// What is said of hosts on which something is done besides: those who show it know it again by that.
+const (
+	ButNotWhatFollows = "it has the tree, but not what follows" // begins the error of a host whose post hooks are not done, or have failed
+	AfterSync         = "after its sync: "                      // begins what its post hooks had to say
+	AfterFailure      = "after its failure: "                   // likewise its on_failure hooks
+)
+
 // moment is how a moment of the run stands.
 type moment struct {
 	running, over bool
@@ -162,9 +169,9 @@ func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
 		}
 	}
 	if said := e.Error + e.Detail; said != "" || !done {
-		what := "after its sync: "
+		what := AfterSync
 		if kind == StepOnFailure {
-			what = "after its failure: "
+			what = AfterFailure
 		}
 		s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + said})
 	}
@@ -175,7 +182,7 @@ func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
 		h.sync, h.err, h.class = synced, "", ""
 		s.settle(i)
 	default:
-		h.err, h.class = "it has the tree, but not what follows: "+e.Error, e.Class
+		h.err, h.class = ButNotWhatFollows+": "+e.Error, e.Class
 		s.gaveUp(i, "synced")
 	}
 }

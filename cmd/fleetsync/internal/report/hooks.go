@@ -7,12 +7,6 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// What package rollout says of a host that has the tree and whose post hooks did not end well, and of what those had to say.
-const (
-	hasTree   = "it has the tree, but not what follows"
-	afterSync = "after its sync: "
-)
-
 // without returns the hosts that have the tree, and whose post hooks are not done: they failed, or they are still to be done.
 func (v *view) without() map[string]bool {
 	moved := map[string]bool{} // by what is in flight, whatever was said of them before
@@ -25,7 +19,7 @@ func (v *view) without() map[string]bool {
 	}
 	hosts := map[string]bool{}
 	for _, h := range v.hosts {
-		if (h.Standing == rollout.Failed || h.Standing == rollout.Syncing) && !moved[h.Host] && strings.HasPrefix(h.Error, hasTree) {
+		if (h.Standing == rollout.Failed || h.Standing == rollout.Syncing) && !moved[h.Host] && strings.HasPrefix(h.Error, rollout.ButNotWhatFollows) {
 			hosts[h.Host] = true
 		}
 	}
@@ -41,7 +35,7 @@ func (v *view) hooks(p *text.Printer) {
 		case n.Host == "" && v.halted(n.Detail): // the headline says it
 		case n.Host == "":
 			field(p, text.Amber, "hooks", text.Short(n.Detail, maxWhy))
-		case v.unhooked[n.Host] && strings.HasPrefix(n.Detail, afterSync):
+		case v.unhooked[n.Host] && strings.HasPrefix(n.Detail, rollout.AfterSync):
 		default:
 			hosts.add(n.Host, n.Detail)
 		}
