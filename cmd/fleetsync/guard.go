@@ -149,9 +149,24 @@ func good(s *rollout.State) bool {
 // errRefused is that the guard does not let something begin.
 var errRefused = errors.New("refused by the guard")
 
-// inspect scans a master and holds it against the policy's rules. What is refused has been told to people when it
-// returns; the error says how many refusals there are.
+// inspection is what the guard has found on a master.
+type inspection struct {
+	master   string
+	manifest *manifest.Manifest
+	guard.Report
+}
+
+// inspect scans a master, holds it against the policy's rules, and tells people what was found.
 func (a *app) inspect(ctx context.Context, s *setup, master string, o runOptions) (*manifest.Manifest, error) {
+	found, err := a.examine(ctx, s, master, o)
+	if err != nil {
+		return nil, err
+	}
+	return found.manifest, a.judge(found, o)
+}
+
+// examine finds out what the guard has against a master, and tells nobody.
+func (a *app) examine(ctx context.Context, s *setup, master string, o runOptions) (*inspection, error) {
 	t, m, err := s.scan(ctx, master, o.full)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -177,17 +192,23 @@ func (a *app) inspect(ctx context.Context, s *setup, master string, o runOptions
 		return nil, fail(exitGuard, fmt.Errorf("%s cannot be asked what it knows of its tree: %w", master, err), "")
 	}
 	found.Refusals = append(found.Refusals, more...)
-	if a.json && len(found.Refusals) > 0 && o.override == "" {
-		if err := printJSON(a.stdout, refusal{Refused: "guard", Master: master, Refusals: found.Refusals, Warnings: found.Warnings}); err != nil {
-			return nil, err
+	return &inspection{master, m, found}, nil
+}
+
+// judge tells people what was found. Refusals are an error, which says how many there are, unless they are overridden.
+func (a *app) judge(found *inspection, o runOptions) error {
+	refused := len(found.Refusals) > 0 && o.override == ""
+	if a.json && refused {
+		if err := printJSON(a.stdout, refusal{Refused: "guard", Master: found.master, Refusals: found.Refusals, Warnings: found.Warnings}); err != nil {
+			return err
 		}
 	}
-	report.Guard(a.stderr, master, findings(found.Refusals), findings(found.Warnings), o.override)
-	if len(found.Refusals) > 0 && o.override == "" {
-		return nil, fail(exitGuard, fmt.Errorf("%w: %s may not be synced from as it is", errRefused, master),
+	report.Guard(a.stderr, found.master, findings(found.Refusals), findings(found.Warnings), o.override)
+	if refused {
+		return fail(exitGuard, fmt.Errorf("%w: %s may not be synced from as it is", errRefused, found.master),
 			`mend it, or go on with --override "REASON"`)
 	}
-	return m, nil
+	return nil
 }
 
 // refusal is what --json tells of what the guard does not let begin.

@@ -2,13 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,11 +40,23 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 	if err != nil {
 		return nil, err
 	}
+	// Both may take seconds, and neither needs what the other finds.
+	examine, stop := context.WithCancel(ctx)
+	defer stop()
+	var found *inspection
+	var unread error
+	var reading sync.WaitGroup
+	origin := draft.Origin
+	reading.Go(func() { found, unread = a.examine(examine, s, origin, o) })
 	if draft, err = a.withoutDown(ctx, s, r, draft); err != nil {
+		stop()
+	}
+	reading.Wait()
+	if err = cmp.Or(err, unread); err != nil {
 		return nil, err
 	}
-	m, err := a.inspect(ctx, s, draft.Origin, o)
-	if err != nil {
+	m := found.manifest
+	if err := a.judge(found, o); err != nil {
 		return nil, err
 	}
 	a.warnOfPaths(s, m, draft)
@@ -62,12 +75,20 @@ func (a *app) measure(ctx context.Context, s *setup, r *request, draft *rollout.
 	allowed := s.policy.Guard.MaxDelete.Of(r.Tree.Files)
 	hands := s.asking()
 	hands.Plan = draft
+	var space room
+	var asking sync.WaitGroup
+	asking.Go(func() { space = a.room(ctx, hands, draft) })
 	r.Delta = a.delta(ctx, hands, draft)
+	asking.Wait()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := a.room(ctx, s, hands, draft, r.Delta); err != nil {
-		return nil, err
+	refused, text := space.judge(s.policy.Guard.MinFree + largest(r.Delta))
+	if refused {
+		return nil, fail(exitGuard, fmt.Errorf("%w: %s", errRefused, text), "make room there; guard: min_free is part of what is needed")
+	}
+	if text != "" {
+		_, _ = fmt.Fprintf(a.stderr, "warning: %s\n", text)
 	}
 	r.Delta.Allowed, r.MaxDelete = allowed, allowed
 	p := &prepared{over: most(r.Delta) > allowed}
@@ -93,9 +114,8 @@ func most(d *rollout.Delta) int {
 
 // Bounds of what is asked before a run.
 const (
-	maxGone    = 1000 // paths named of what would be deleted on one host
-	askAtOnce  = 32
-	sampleSize = 16 // hosts of the fleet whose free space is asked for, beside canaries, masters and proxies
+	maxGone   = 1000 // paths named of what would be deleted on one host
+	askAtOnce = 32
 )
 
 // delta asks the canaries and the co-masters what a sync would do to them. One that does not answer is named; the
@@ -145,49 +165,6 @@ func (a *app) each(ctx context.Context, names []string, do func(i int, name stri
 			_, _ = fmt.Fprintf(a.stderr, "warning: %s\n", transport.Neutral(err.Error()))
 		}
 	}
-}
-
-// room sees that what a sync needs is free on the hosts: on all that the run begins with, and on some of the others.
-func (a *app) room(ctx context.Context, s *setup, hands *orchestrator.Hands, draft *rollout.Plan, d *rollout.Delta) error {
-	need := s.policy.Guard.MinFree
-	var bytes int64
-	for _, h := range d.Hosts {
-		bytes = max(bytes, h.Bytes)
-	}
-	need += bytes
-	names := sample(draft)
-	short := make([]string, len(names))
-	a.each(ctx, names, func(i int, name string) error {
-		free, err := hands.Free(ctx, name)
-		if err == nil && free < need {
-			short[i] = fmt.Sprintf("%s has %d bytes free", name, free)
-		}
-		return nil // one that cannot be asked cannot be synced either, and is judged then
-	})
-	short = slices.DeleteFunc(short, func(s string) bool { return s == "" })
-	if len(short) == 0 {
-		return nil
-	}
-	return fail(exitGuard, fmt.Errorf("%w: %d of %d hosts that were asked have too little space, as a sync needs %d bytes: %s",
-		errRefused, len(short), len(names), need, strings.Join(short[:min(len(short), 5)], ", ")), "make room there; guard: min_free is part of what is needed")
-}
-
-// sample returns the hosts whose free space is asked for.
-func sample(draft *rollout.Plan) []string {
-	var names, others []string
-	for _, h := range draft.Hosts {
-		switch {
-		case h.Name == draft.Origin, h.Down != "":
-		case h.Role == rollout.RoleHost:
-			others = append(others, h.Name)
-		default:
-			names = append(names, h.Name)
-		}
-	}
-	for i := range min(len(others), sampleSize) {
-		names = append(names, others[i*len(others)/min(len(others), sampleSize)])
-	}
-	return names
 }
 
 // confirmDeletions shows what would be deleted and goes on only with its exact number. Nothing answers that

@@ -122,7 +122,7 @@ var faults = []fault{
 			}
 		},
 	}, {
-		name: "DiskFull", code: codes{"": {3}, "Before": {14}, "BeforeCanary": {14}, "BeforeMaster": {14}, "BeforeProxy": {14}, "Canaries": {4}, "Gate": {0}, "Repool": {0}},
+		name: "DiskFull", code: codes{"": {3}, "BeforeCanary": {14}, "BeforeMaster": {14}, "Canaries": {4}, "Gate": {0}, "Repool": {0}},
 		strike: func(s *stand) { s.do(s.FillDisk(s.Context(), s.victim)) },
 	}, {
 		name: "RsyncdFull", policy: []string{"attempts: 2", "attempts: 6"},
