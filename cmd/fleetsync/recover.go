@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -44,6 +46,7 @@ turns out to live.
 type lost struct {
 	run      string
 	receipts []pooling.Receipt // of hosts that it may have taken out
+	stays    []string          // hosts that it has taken into quarantine, whatever its journal says
 	local    bool              // its journal is here
 	recorded bool              // other masters list it as unfinished
 }
@@ -133,6 +136,7 @@ func (a *app) awaitDeath(ctx context.Context, s *setup) error {
 // this machine, whose runs are all dead: we have its file lock.
 func (j *job) findLost(ctx context.Context) ([]lost, error) {
 	byRun := map[string]*lost{}
+	var quarantined []outcast
 	get := func(run string) *lost {
 		if byRun[run] == nil {
 			byRun[run] = &lost{run: run, local: j.setup.has(run)}
@@ -150,6 +154,9 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 				l.receipts = append(l.receipts, r)
 			}
 		}
+		if quarantined, err = j.setup.inQuarantine(ctx, shared); err != nil {
+			return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), "")
+		}
 		records, err := shared.Runs(ctx)
 		if err != nil {
 			return nil, fail(exitInvalid, fmt.Errorf("the unfinished runs cannot be read: %w", err), "")
@@ -158,12 +165,17 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 			get(r.Run).recorded = true
 		}
 	}
-	if err := j.addLocal(get); err != nil {
+	if err := j.addLocal(get, quarantined); err != nil {
 		return nil, err
 	}
 	var found []lost
 	for _, l := range byRun {
 		slices.SortFunc(l.receipts, func(a, b pooling.Receipt) int { return strings.Compare(a.Host, b.Host) })
+		for _, q := range quarantined {
+			if q.Run == l.run {
+				l.stays = append(l.stays, q.Host)
+			}
+		}
 		found = append(found, *l)
 	}
 	slices.SortFunc(found, func(a, b lost) int { return strings.Compare(a.run, b.run) })
@@ -171,8 +183,9 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 }
 
 // addLocal adds the hosts that journals of this machine say are held, where the shared store does not
-// tell: there may be none, or it may have been lost.
-func (j *job) addLocal(get func(run string) *lost) error {
+// tell: there may be none, or it may have been lost. A host that is in quarantine is none of them, though its journal says
+// that the run holds it, where the run died before the journal could say more.
+func (j *job) addLocal(get func(run string) *lost, quarantined []outcast) error {
 	runs, err := j.setup.store.Runs()
 	if err != nil {
 		return fail(exitJournal, err, "")
@@ -186,6 +199,9 @@ func (j *job) addLocal(get func(run string) *lost) error {
 		for _, host := range r.State.Held() {
 			l := get(run)
 			if slices.ContainsFunc(l.receipts, func(r pooling.Receipt) bool { return r.Host == host }) {
+				continue
+			}
+			if slices.ContainsFunc(quarantined, func(q outcast) bool { return q.Run == run && q.Host == host }) {
 				continue
 			}
 			receipt := pooling.Receipt{Run: run, Host: host, Purpose: pooling.Serving}
@@ -206,7 +222,10 @@ func (j *job) confirm(found []lost, yes bool) error {
 		for _, r := range l.receipts {
 			_, _ = fmt.Fprintf(out, "  put back %s: what of its %d objects bears the run's mark\n", transport.Neutral(r.Host), len(r.Objects))
 		}
-		if len(l.receipts) == 0 {
+		for _, host := range l.stays {
+			_, _ = fmt.Fprintf(out, "  leave %s out of its pools: it has no good tree\n", transport.Neutral(host))
+		}
+		if len(l.receipts)+len(l.stays) == 0 {
 			_, _ = fmt.Fprintln(out, "  nothing is out; it is only listed as unfinished")
 		}
 	}
@@ -241,7 +260,7 @@ func (j *job) restoreAll(ctx context.Context, found []lost) error {
 // journal tells what became of it; else the receipts do.
 func (j *job) restore(ctx context.Context, l lost) []rollout.Out {
 	if l.local {
-		out, err := j.abandon(ctx, l.run)
+		out, err := j.abandon(ctx, l)
 		if err == nil {
 			more, known := j.settle(ctx, l.run, out)
 			if !known {
@@ -255,52 +274,97 @@ func (j *job) restore(ctx context.Context, l lost) []rollout.Out {
 }
 
 // abandon resumes a run only to end it: it puts back what it holds and does nothing else.
-func (j *job) abandon(ctx context.Context, run string) (out []rollout.Out, err error) {
-	if err := j.reopen(run); err != nil {
+func (j *job) abandon(ctx context.Context, l lost) (out []rollout.Out, err error) {
+	events, err := journal.Read(j.setup.store.JournalPath(l.run))
+	if err != nil {
+		return nil, err
+	}
+	var quarantined []outcast
+	if shared := j.lock.shared; shared != nil {
+		if quarantined, err = j.setup.inQuarantine(ctx, shared); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.reopen(l.run); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.journal.Close()) }()
-	log, err := newRunLog(j.setup.store.LogPath(run), run)
+	log, err := newRunLog(j.setup.store.LogPath(l.run), l.run)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	quarantined, err := j.setup.quarantined(ctx)
-	if err != nil {
-		return nil, err
-	}
 	r := orchestrator.Run{
-		State: j.state, Journal: j.journal, Hands: leaving{j.hands(j.state.Plan), quarantined},
+		State: j.state, Journal: j.journal, Hands: leaving{j.hands(j.state.Plan), l.stays},
 		Observers: []orchestrator.Observer{log, repools{j.app}}, World: j.lock.world,
-		First: []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "given up by recover"}},
+		First: append(casts(events, l.run, quarantined), rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "given up by recover"}),
 	}
 	outcome, err := r.Do(ctx)
 	return outcome.Out, err
 }
 
-// leaving does what hands do, but leaves the hosts of the run in quarantine that it had taken there, whether its journal
-// says so or it died before.
+// casts returns, as events, how those steps have ended that a dead run had under way to take hosts into quarantine or to put them back,
+// as far as it is known that they were done: the pools tell, and its journal would say for ever that they were not.
+func casts(events []rollout.Event, run string, quarantined []outcast) []rollout.Event {
+	underWay := map[rollout.StepID]rollout.Event{}
+	for _, e := range events {
+		switch e.Kind {
+		case rollout.StepStarted:
+			underWay[e.Step] = e
+		case rollout.StepDone, rollout.StepFailed:
+			delete(underWay, e.Step)
+		case rollout.RunFinished:
+			clear(underWay)
+		case rollout.RunStarted, rollout.RunResumed, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent, rollout.LockLost, rollout.AbortAsked:
+		}
+	}
+	var done []rollout.Event
+	for _, id := range slices.Sorted(maps.Keys(underWay)) {
+		e := rollout.Event{Kind: rollout.StepStarted, Step: id, Host: underWay[id].Host, Attempt: underWay[id].Attempt + 1}
+		end := e
+		end.Kind = rollout.StepDone
+		at := slices.IndexFunc(quarantined, func(q outcast) bool { return q.Host == e.Host })
+		switch {
+		case id == rollout.StepID("quarantine/"+e.Host) && at >= 0 && quarantined[at].Run == run && len(quarantined[at].In) == 0:
+			end.Objects = orchestrator.Observed(quarantined[at].objects)
+		case id == rollout.StepID("release/"+e.Host) && at < 0:
+		default:
+			continue
+		}
+		done = append(done, e, end)
+	}
+	return done
+}
+
+// leaving does what hands do, but leaves hosts in quarantine, though the run's journal may say that it holds them to serve.
 type leaving struct {
 	*orchestrator.Hands
-	quarantined map[string]string
+	stays []string
 }
 
 // Do implements orchestrator.Doer.
 func (l leaving) Do(ctx context.Context, step rollout.Step) rollout.Event {
-	if step.Kind == rollout.StepRepool && l.quarantined[step.Host] == l.Plan.Run {
-		return rollout.Event{Kind: rollout.StepDone, Detail: "stays out of its pools: it has no good tree"}
+	if step.Kind == rollout.StepRepool && slices.Contains(l.stays, step.Host) {
+		return rollout.Event{Kind: rollout.StepDone, Detail: staysOut}
 	}
 	return l.Hands.Do(ctx, step)
 }
+
+// staysOut is what is told of a host in quarantine.
+const staysOut = "stays out of its pools: it has no good tree"
 
 // repools tells of every host that is put back.
 type repools struct{ app *app }
 
 // Observe implements orchestrator.Observer.
 func (r repools) Observe(e rollout.Event, _ *rollout.State) {
-	if e.Kind == rollout.StepDone {
-		r.app.sayBack(e)
+	if e.Kind != rollout.StepDone {
+		return
 	}
+	if e.Step == rollout.StepID("quarantine/"+e.Host) {
+		e.Detail = staysOut
+	}
+	r.app.sayBack(e)
 }
 
 func (a *app) sayBack(e rollout.Event) {
