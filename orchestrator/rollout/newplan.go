@@ -12,6 +12,9 @@ import (
 // ErrDown says that more hosts are not there than may fail.
 var ErrDown = errors.New("too many hosts are not there")
 
+// errNobody is ErrDown where nobody is left to be a canary.
+var errNobody = fmt.Errorf("%w: not one of all that are selected is", ErrDown)
+
 // ErrNoProxyFits says that a fleet has proxies, and none of them can be taken out of its pools.
 var ErrNoProxyFits = errors.New("no proxy can be taken out of its pools")
 
@@ -77,13 +80,8 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	if len(r.Paths) == 0 {
 		p.Paths = nil // no paths are the whole tree, however they are written
 	}
-	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts) - 1) // the origin is not synced
-	if r.Behind {
-		p.Limits.MaxFailures += p.down()
-	}
-	if n := p.down(); n > p.Limits.MaxFailures { // it would halt before it has begun
-		first := p.Hosts[slices.IndexFunc(p.Hosts, func(h Host) bool { return h.Down != "" })]
-		return nil, fmt.Errorf("%w: %d of %d, and %d may fail: %s: %s", ErrDown, n, len(p.Hosts)-1, p.Limits.MaxFailures, first.Name, first.Down)
+	if err := p.allow(settings.Batches.MaxFailures, r.Behind, len(p.Hosts)-1); err != nil { // the origin is not synced
+		return nil, err
 	}
 
 	p.hook(MomentPre, "before anything is touched")
@@ -111,15 +109,18 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	return p, nil
 }
 
-// down counts the hosts that are not there.
-func (p *Plan) down() int {
-	n := 0
-	for _, h := range p.Hosts {
-		if h.Down != "" {
-			n++
-		}
+// allow sets how many of the hosts that the run is about may fail. Those that are not there have failed; the error is ErrDown if
+// these are too many, as the run would halt before it has begun.
+func (p *Plan) allow(most inventory.Amount, behind bool, hosts int) error {
+	down := slices.DeleteFunc(slices.Clone(p.Hosts), func(h Host) bool { return h.Down == "" })
+	p.Limits.MaxFailures = most.Of(hosts)
+	if behind {
+		p.Limits.MaxFailures += len(down)
 	}
-	return n
+	if len(down) > p.Limits.MaxFailures {
+		return fmt.Errorf("%w: %d of %d, and %d may fail: %s: %s", ErrDown, len(down), hosts, p.Limits.MaxFailures, down[0].Name, down[0].Down)
+	}
+	return nil
 }
 
 func limits(settings inventory.Settings, r Request) Limits {
@@ -205,7 +206,7 @@ func (b *builder) cast() error {
 	}
 	b.castCanaries()
 	if len(b.there(RoleCanary)) == 0 {
-		return fmt.Errorf("%w: not one of all that are selected is", ErrDown)
+		return errNobody
 	}
 	return b.castProxies()
 }

@@ -420,7 +420,8 @@ func TestNewPlanLimit(t *testing.T) {
 
 // TestNewRollbackProperties plans generated rollbacks and works out on its own who comes when. Planted, and seen
 // to fail: no canaries' stage; no gate, or one that judges the fleet; a budget without one of the hosts; hosts that
-// are sources, or keep; everybody where nobody is selected; batches that sync.
+// are sources, or keep; everybody where nobody is selected; batches that sync. Of hosts that are down: one in a batch or among
+// the canaries, none to stand in for canaries that all are, one not named with its reason, and too many of them planned.
 func TestNewRollbackProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := anOrder(t, false)
@@ -433,26 +434,39 @@ func TestNewRollbackProperties(t *testing.T) {
 				hosts = append(hosts, h.Name)
 			}
 		}
-		if len(hosts) == 0 {
+		isUp := func(name string) bool { return o.request.Down[name] == "" }
+		up := keep(hosts, isUp)
+		down := len(hosts) - len(up)
+		most := o.settings.Batches.MaxFailures.Of(len(hosts))
+		if o.request.Behind {
+			most += down
+		}
+		switch {
+		case len(hosts) == 0:
 			if err == nil || err.Error() != "there is no host to roll back" {
 				t.Fatalf("the error is %v, and nothing is selected", err)
 			}
 			return
-		}
-		if err != nil {
+		case down > most || len(up) == 0:
+			if !errors.Is(err, rollout.ErrDown) {
+				t.Fatalf("the error is %v, and %d of %d hosts are down, of which %d may fail", err, down, len(hosts), most)
+			}
+			return
+		case err != nil:
 			t.Fatal(err)
 		}
 		isProxy := func(name string) bool {
 			return slices.ContainsFunc(o.fleet.Proxies, func(p inventory.Proxy) bool { return p.Host == name })
 		}
-		canaries = keep(hosts, func(name string) bool { return slices.Contains(o.fleet.Canaries, name) })
+		isCanary := func(name string) bool { return slices.Contains(o.fleet.Canaries, name) }
+		canaries = keep(up, isCanary)
 		if len(canaries) == 0 {
-			if canaries = keep(hosts, func(name string) bool { return !isProxy(name) }); len(canaries) == 0 {
-				canaries = hosts
+			if canaries = keep(up, func(name string) bool { return !isProxy(name) }); len(canaries) == 0 {
+				canaries = up
 			}
 			canaries = canaries[:min(len(canaries), max(1, len(o.fleet.Canaries)))]
 		}
-		fleet = keep(hosts, func(name string) bool { return !slices.Contains(canaries, name) })
+		fleet = keep(up, func(name string) bool { return !slices.Contains(canaries, name) })
 		hook := func(m rollout.Moment) (stages []string) {
 			if slices.Contains(o.request.Hooks, m) {
 				stages = append(stages, fmt.Sprintf("hook/%s []", m))
@@ -477,7 +491,10 @@ func TestNewRollbackProperties(t *testing.T) {
 		var listed []string
 		for _, h := range plan.Hosts {
 			listed = append(listed, h.Name)
-			canary := slices.Contains(canaries, h.Name)
+			canary := slices.Contains(canaries, h.Name) || !isUp(h.Name) && isCanary(h.Name)
+			if h.Down != o.request.Down[h.Name] {
+				t.Fatalf("%s is down because of %q, should be of %q", h.Name, h.Down, o.request.Down[h.Name])
+			}
 			if h.Slots != 0 || h.Pooled || h.Keep || h.Verify || (h.Role == rollout.RoleCanary) != canary || !canary && h.Role != rollout.RoleHost {
 				t.Fatalf("in a rollback %+v has a part that it must not have", h)
 			}
@@ -485,7 +502,6 @@ func TestNewRollbackProperties(t *testing.T) {
 		if !slices.Equal(listed, hosts) {
 			t.Fatalf("the hosts are %v, should be %v", listed, hosts)
 		}
-		most := o.settings.Batches.MaxFailures.Of(len(hosts))
 		if plan.Undoes != "r0" || plan.Origin != "" || plan.Tree != nil || plan.Quarantine || plan.Limits.MaxFailures != most || plan.Force != o.request.Force {
 			t.Fatalf("the head of the plan is %+v, should allow %d failures", plan, most)
 		}

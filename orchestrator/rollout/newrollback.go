@@ -9,8 +9,10 @@ import (
 // NewRollback makes the plan of a run that puts back the trees which the hosts of another run, r.Undoes, had
 // before it. The hosts are r.Selection: those that kept theirs. The same canaries come first and are judged
 // at the same gate; then the fleet follows in batches. Nobody serves, so no host is taken out of its pools.
+//
+// The hosts of r.Down are named, have failed, and keep what they have. The error is ErrDown, or says what in the request does not
+// fit the fleet.
 func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan, error) {
-	r.Down = nil // each host is tried
 	b := builder{fleet: f, request: r, roles: map[string]Role{}}
 	if r.Selection == nil {
 		r.Selection, b.request.Selection = []string{}, []string{}
@@ -18,10 +20,13 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 	for _, name := range b.selected() {
 		b.roles[name] = RoleHost
 	}
-	b.castCanaries()
-	canaries, fleet := b.names(RoleCanary), b.names(RoleHost)
-	if len(canaries) == 0 {
+	if len(b.roles) == 0 {
 		return nil, errors.New("there is no host to roll back")
+	}
+	b.castCanaries()
+	canaries, fleet := b.there(RoleCanary), b.there(RoleHost)
+	if len(canaries) == 0 {
+		return nil, errNobody
 	}
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest, Undoes: r.Undoes,
@@ -29,10 +34,12 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 	}
 	for _, h := range f.Hosts {
 		if role := b.roles[h.Name]; role != "" {
-			p.Hosts = append(p.Hosts, Host{Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack})
+			p.Hosts = append(p.Hosts, Host{Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Down: r.Down[h.Name]})
 		}
 	}
-	p.Limits.MaxFailures = settings.Batches.MaxFailures.Of(len(p.Hosts))
+	if err := p.allow(settings.Batches.MaxFailures, r.Behind, len(p.Hosts)); err != nil {
+		return nil, err
+	}
 	p.hook(MomentPre, "before anything is touched")
 	p.stage(Stage{Name: "canaries", Kind: StageUndo, Hosts: canaries, Why: "what they had before is tried on them first, too"})
 	p.stage(Stage{Name: "gate", Kind: StageCheck, Hosts: canaries, Why: "no other host is changed before it passes"})

@@ -1137,6 +1137,8 @@ func (b *books) looked() {
 func (b *books) undoStarts(step rollout.Step, a *account) {
 	u := &a.undo
 	switch {
+	case a.Down != "":
+		b.t.Fatalf("P4 bounds hold: %s starts, and the host is down", step.ID)
 	case u.running || a.syncing || a.after.running:
 		b.t.Fatalf("P9: %s while the host is being changed", step.ID)
 	case a.restored || u.gaveUp:
@@ -1573,7 +1575,7 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 			want.Failed++
 		case rollout.Down:
 			want.Down++
-			b.tally["down"]++
+			b.tally[fmt.Sprintf("down, in a rollback %v", b.undoing())]++
 		case rollout.Untouched:
 			want.Untouched++
 		case rollout.Syncing, rollout.Waiting:

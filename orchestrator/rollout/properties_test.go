@@ -105,6 +105,7 @@ var tally = map[string]int{}
 //
 // Rollback runs: parallel one more, for retries too; overlapping batches; failures that do not count; no pause and
 // no wake before a retry; an abort that goes on; hosts that were put back begun again; half-way as untouched.
+// Hosts that are down: not counted, at the beginning or after the run was opened again, and tried then.
 //
 // Without a source: canaries that are left as they are; a pause before the look at a master that a transfer failed from.
 //

@@ -1,12 +1,14 @@
 package rollout_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// treesOf folds a run of hosts a, b and c, of which a is the canary, to where the steps lead.
+// treesOf folds a run of hosts a, b and c, of which a is the canary, to where the steps lead. Those that the plan has already are
+// in none of its stages.
 func treesOf(t *testing.T, plan rollout.Plan, steps ...rollout.Event) *rollout.State {
 	t.Helper()
 	plan.Limits = rollout.Limits{Parallel: 3, Attempts: 1, MaxFailures: 3}
@@ -17,8 +19,13 @@ func treesOf(t *testing.T, plan rollout.Plan, steps ...rollout.Event) *rollout.S
 	} else {
 		kind = rollout.StageUndo
 	}
-	plan.Hosts = append(plan.Hosts, rollout.Host{Name: "a", Role: rollout.RoleCanary, Keep: true}, rollout.Host{Name: "b", Role: rollout.RoleHost}, rollout.Host{Name: "c", Role: rollout.RoleHost})
-	plan.Stages = []rollout.Stage{{Name: "all", Kind: kind, Hosts: []string{"a", "b", "c"}, Origin: true}}
+	stage := rollout.Stage{Name: "all", Kind: kind, Origin: true}
+	for _, h := range []rollout.Host{{Name: "a", Role: rollout.RoleCanary, Keep: true}, {Name: "b", Role: rollout.RoleHost}, {Name: "c", Role: rollout.RoleHost}} {
+		if !slices.ContainsFunc(plan.Hosts, func(has rollout.Host) bool { return has.Name == h.Name }) {
+			plan.Hosts, stage.Hosts = append(plan.Hosts, h), append(stage.Hosts, h.Name)
+		}
+	}
+	plan.Stages = []rollout.Stage{stage}
 	s, err := rollout.NewState(&plan)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +52,8 @@ func ran(kind rollout.StepKind, host string, end rollout.Event) []rollout.Event 
 
 // TestTrees folds what is last known of three hosts. Planted, one at a time, and seen to fail: an older run that counts over
 // a newer one; a rollback that counts as a tree of its own; what a rollback has undone taken for the truth, and what was
-// before that forgotten; a tree held in part, or by a host that failed, as held; what failed passed over.
+// before that forgotten; a tree held in part, or by a host that failed, as held; what failed passed over; a host that was down
+// when a run was rolled back, taken for rolled back.
 func TestTrees(t *testing.T) {
 	done, failed := rollout.Event{Kind: rollout.StepDone, Stats: &rollout.Stats{}}, rollout.Event{Kind: rollout.StepFailed, Class: rollout.Permanent, Error: "no"}
 	all := func(kind rollout.StepKind, ends map[string]rollout.Event) []rollout.Event {
@@ -64,6 +72,8 @@ func TestTrees(t *testing.T) {
 	second := treesOf(t, rollout.Plan{Run: "r2", Tree: &rollout.Tree{Fingerprint: "two", Digest: "d2"}}, all(rollout.StepSync, everywhere)...)
 	partial := treesOf(t, rollout.Plan{Run: "r2", Paths: []string{"x"}, Tree: &rollout.Tree{Fingerprint: "two", Digest: "d2"}}, all(rollout.StepSync, map[string]rollout.Event{"a": done, "b": failed})...)
 	undone := treesOf(t, rollout.Plan{Run: "r3", Undoes: "r2"}, all(rollout.StepRollback, map[string]rollout.Event{"a": done, "b": failed})...)
+	absent := treesOf(t, rollout.Plan{Run: "r3", Undoes: "r2", Hosts: []rollout.Host{{Name: "b", Role: rollout.RoleHost, Down: "no route to host"}}},
+		all(rollout.StepRollback, map[string]rollout.Event{"a": done})...)
 	type want struct {
 		standing         rollout.Standing
 		run, fingerprint string
@@ -81,6 +91,9 @@ func TestTrees(t *testing.T) {
 		}},
 		{"rolled back", []*rollout.State{undone, second, first()}, map[string]want{
 			"a": {rollout.Synced, "r1", "one"}, "b": {rollout.Failed, "r3", ""}, "c": {rollout.Synced, "r2", "two"},
+		}},
+		{"rolled back, but for one that was down", []*rollout.State{absent, second, first()}, map[string]want{
+			"a": {rollout.Synced, "r1", "one"}, "b": {rollout.Synced, "r2", "two"}, "c": {rollout.Synced, "r2", "two"},
 		}},
 		{"rolled back to nothing known", []*rollout.State{undone, second}, map[string]want{"a": {}}},
 	} {
