@@ -23,23 +23,30 @@ type elsewhere struct {
 // elsewherePatience is how long status waits for the shared store: it must answer when that is away.
 const elsewherePatience = 3 * time.Second
 
-// elsewhere asks the shared store what other machines do; nil where there is none.
-func (s *setup) elsewhere(ctx context.Context) *elsewhere {
+// elsewhere asks the shared store what other masters do, and it and the pools who is in quarantine; nil where there is no store.
+func (s *setup) elsewhere(ctx context.Context) (*elsewhere, *quarantine) {
 	shared, err := s.shared()
 	if err == nil && shared == nil {
-		return nil
+		return nil, nil
 	}
-	e := &elsewhere{}
+	e, q := &elsewhere{}, &quarantine{}
 	if err == nil {
 		defer shared.Close()
 		ctx, cancel := context.WithTimeout(ctx, elsewherePatience)
 		defer cancel()
 		err = e.ask(ctx, s, shared)
+		if err == nil || errors.Is(err, pooling.ErrMalformed) { // what else there is can be read
+			q.ask(ctx, s, shared)
+			q.asked = true
+		}
 	}
 	if err != nil {
 		e.Error = err.Error()
 	}
-	return e
+	if !q.asked {
+		q.Error = e.Error
+	}
+	return e, q
 }
 
 func (e *elsewhere) ask(ctx context.Context, s *setup, shared *pooling.Shared) error {
@@ -64,7 +71,7 @@ func (e *elsewhere) ask(ctx context.Context, s *setup, shared *pooling.Shared) e
 		return err
 	}
 	for _, r := range receipts {
-		if !s.has(r.Run) {
+		if r.Purpose == pooling.Serving && !s.has(r.Run) {
 			e.Out = append(e.Out, rollout.Out{Host: r.Host, Error: "taken out by run " + r.Run + " on " + r.Machine})
 		}
 	}
@@ -72,16 +79,18 @@ func (e *elsewhere) ask(ctx context.Context, s *setup, shared *pooling.Shared) e
 }
 
 // print tells people, in the lines that status adds to what this machine knows.
-func (e *elsewhere) print(w io.Writer) {
+func (e *elsewhere) print(w io.Writer, q *quarantine) {
 	if e == nil {
 		return
 	}
 	say := func(format string, args ...any) {
 		_, _ = fmt.Fprintln(w, transport.Neutral(fmt.Sprintf(format, args...)))
 	}
-	if e.Error != "" {
+	switch {
+	case e.Error != "" && !q.asked:
+		say("other masters, and who is in quarantine: the shared store does not tell: %s", e.Error)
+	case e.Error != "":
 		say("other masters: the shared store does not tell: %s", e.Error)
-		return
 	}
 	if e.Lock != nil {
 		who := "run " + e.Lock.Run

@@ -29,7 +29,8 @@ type runView struct {
 // statusView is what status tells with --json.
 type statusView struct {
 	runView
-	Trees []rollout.LastTree `json:"trees,omitempty"` // what is last known of every host, in the fleet's order
+	Trees      []rollout.LastTree `json:"trees,omitempty"`      // what is last known of every host, in the fleet's order
+	Quarantine *quarantine        `json:"quarantine,omitempty"` // who is in it now; nil: there is no shared store
 }
 
 func view(r report.RunReport) runView {
@@ -168,8 +169,9 @@ func (a *app) statusCommand() *cobra.Command {
 		GroupID: groupSee,
 		Short:   "Show where the current or last run stands, and what every host holds",
 		Long: `Show where the current or last run stands: its stage, its hosts, what is out of
-its pools, and what to type next; what other masters have not finished; and what
-is last known of every host's tree, by the journals of this machine.
+its pools, and what to type next; what is last known of every host's tree, by the
+journals of this machine; which hosts are in quarantine now, by receipts and
+pools; and what other masters have not finished.
 
 ` + exitCodes,
 		Example: "  fleetsync status\n  watch -n 2 fleetsync status",
@@ -183,13 +185,14 @@ is last known of every host's tree, by the journals of this machine.
 			if err != nil {
 				return fail(exitJournal, err, "")
 			}
-			others := s.elsewhere(c.Context())
+			others, outcasts := s.elsewhere(c.Context())
 			if len(runs) == 0 {
 				if a.json {
-					return printJSON(a.stdout, statusView{runView: runView{Elsewhere: others}})
+					return printJSON(a.stdout, statusView{runView: runView{Elsewhere: others}, Quarantine: outcasts})
 				}
 				report.Status(a.stdout, nil)
-				others.print(a.stdout)
+				outcasts.print(a.stdout, a.command(), nil)
+				others.print(a.stdout, outcasts)
 				return nil
 			}
 			r, err := a.read(s, runs[0])
@@ -208,7 +211,7 @@ is last known of every host's tree, by the journals of this machine.
 				}
 			}
 			if a.json {
-				v := statusView{runView: view(r), Trees: last}
+				v := statusView{runView: view(r), Trees: last, Quarantine: outcasts}
 				v.Hosts, v.Elsewhere = r.State.Report(), others
 				return printJSON(a.stdout, v)
 			}
@@ -216,7 +219,8 @@ is last known of every host's tree, by the journals of this machine.
 			if newest != nil {
 				report.Trees(a.stdout, last, newest.Tree, newest.Run, a.command())
 			}
-			others.print(a.stdout)
+			outcasts.print(a.stdout, a.command(), view(r).Outcome.Quarantined)
+			others.print(a.stdout, outcasts)
 			return nil
 		},
 	}

@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
 )
@@ -20,6 +25,76 @@ type outcast struct {
 
 	objects []pooling.Object // those that are out
 }
+
+// quarantine is who is in quarantine now, whatever runs said when they ended.
+type quarantine struct {
+	Hosts []outcast `json:"hosts"`           // null: nobody can tell
+	Error string    `json:"error,omitempty"` // why it cannot be told; empty: those are all
+	asked bool      // the pools were; else what keeps the shared store from telling anything is told once, for all
+}
+
+func (q *quarantine) ask(ctx context.Context, s *setup, shared *pooling.Shared) {
+	hosts, err := s.inQuarantine(ctx, shared)
+	if err != nil {
+		q.Error = err.Error()
+		return
+	}
+	q.Hosts = append([]outcast{}, hosts...)
+}
+
+// print tells people who is in quarantine, a line for each run that took hosts out, and what puts them back; and who of those that a
+// run said are in it is there no more.
+func (q *quarantine) print(w io.Writer, command string, said []rollout.Named) {
+	if q == nil || !q.asked {
+		return
+	}
+	say := func(format string, args ...any) {
+		_, _ = fmt.Fprintln(w, transport.Neutral(fmt.Sprintf(format, args...)))
+	}
+	if q.Error != "" {
+		say("quarantine: the pools do not tell who is in it: %s", q.Error)
+		return
+	}
+	var left []string
+	for _, n := range said {
+		if !slices.ContainsFunc(q.Hosts, func(o outcast) bool { return o.Host == n.Host }) {
+			left = append(left, n.Host)
+		}
+	}
+	if len(left) > 0 {
+		say("quarantine: not in it any more: %s", inventory.FoldNames(left))
+	}
+	type group struct {
+		outcast
+		hosts []string
+	}
+	var groups []group
+	for _, o := range q.Hosts {
+		// Hosts of one run are beside each other. One that partly serves has a line to itself.
+		if n := len(groups); n > 0 && groups[n-1].Run == o.Run && len(o.In)+len(groups[n-1].In) == 0 {
+			groups[n-1].hosts = append(groups[n-1].hosts, o.Host)
+			continue
+		}
+		groups = append(groups, group{o, []string{o.Host}})
+	}
+	for i, g := range groups {
+		if i == maxCasts {
+			say("quarantine: and hosts of %d runs more", len(groups)-i)
+			break
+		}
+		what := "out of the pools"
+		if len(g.In) > 0 {
+			what = "out of " + strings.Join(g.Out, ", ") + ", but in " + strings.Join(g.In, ", ")
+		}
+		say("quarantine: %s: %s since run %s of %sZ: no good tree", inventory.FoldNames(g.hosts), what, g.Run, g.Since.UTC().Format("2006-01-02 15:04"))
+	}
+	if len(groups) > 0 {
+		say("  %s sync --behind  # puts back those that have a good tree then", command)
+	}
+}
+
+// maxCasts bounds the lines about who is in quarantine.
+const maxCasts = 10
 
 // inQuarantine returns the hosts that are in quarantine, sorted by run and host: those of which there is a receipt that says so, and of
 // these the ones that the pools bear out, because somebody may have put a host back. One that two runs took out is there twice.

@@ -37,7 +37,8 @@ var update = flag.Bool("update", false, "write what the scripts' golden files sh
 //	same source       the hosts have what the source has
 //
 // Planted faults that they were seen to find: control characters that are left in what is shown; a
-// corrupt line that is counted from 0.
+// corrupt line that is counted from 0; a recover that lists hosts in quarantine among those that it puts back, or that leaves the
+// journal of a run as it died within a quarantine, or within a release; a status that takes receipts for hosts that are out.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPrograms(t)
