@@ -173,6 +173,12 @@ func (v *view) nextSmall(say func(command, why string)) {
 	switch {
 	case v.outcome.Result == rollout.ResultDone:
 	case v.outcome.Result == rollout.ResultFailed:
+		if down := v.down(); len(down) > 0 {
+			say(v.selecting("rollback "+quoted(v.plan.Undoes)+" --limit", down, "whoever was down, once it is there again"))
+			if v.outcome.Counts.Failed == 0 {
+				break
+			}
+		}
 		say(v.command("resume", v.plan.Run), "the failed hosts again, once the reasons above are gone")
 	case v.refused():
 		say(v.command("resume", v.plan.Run), "judges the canaries again, which have what they had before; the others are as they were")
@@ -271,6 +277,17 @@ func (v *view) selecting(name string, hosts []string, why string) (command, reas
 		return v.command(name, folded), why
 	}
 	return v.command("show", v.plan.Run), fmt.Sprintf("names %s for fleetsync %s: %s", text.Hosts(len(hosts)), name, why)
+}
+
+// down returns the hosts that were down when the run was planned: to go on with it does not try them.
+func (v *view) down() []string {
+	var names []string
+	for _, h := range v.hosts {
+		if h.Standing == rollout.Down {
+			names = append(names, h.Host)
+		}
+	}
+	return names
 }
 
 // failed returns the hosts that failed, and apart from them the masters, of which no run can be made.

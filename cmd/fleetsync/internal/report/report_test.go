@@ -27,10 +27,11 @@ func TestPlan(t *testing.T) {
 		"plan-paths": plan(t, 60, func(r *rollout.Request) {
 			r.Paths, r.Force = []string{"wmf-config/", "docroot/noc/"}, "the front page is down anyway"
 		}),
-		"plan-canary":   plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }),
-		"plan-large":    large(t),
-		"plan-rollback": rollback(t, 60),
-		"plan-masters":  masters(t),
+		"plan-canary":        plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }),
+		"plan-large":         large(t),
+		"plan-rollback":      rollback(t, 60),
+		"plan-rollback-down": rollback(t, 60, absent...),
+		"plan-masters":       masters(t),
 		"plan-over": plan(t, 60, func(r *rollout.Request) {
 			r.Delta, r.Keep, r.Verify, r.Override = gone(), true, inventory.VerifyAll, "the marker is written by a job that is broken, T1234"
 		}),
@@ -195,12 +196,19 @@ func someStay(step rollout.Step) (time.Duration, *rollout.Event) {
 	return 0, nil
 }
 
-// rollback is the plan of a run that takes another back.
-func rollback(t *testing.T, hosts int) *rollout.Plan {
+// absent are a canary and another host.
+var absent = []string{"mw1018.eqiad.wmnet", "mw1031.eqiad.wmnet"}
+
+// rollback is the plan of a run that takes another back, but for hosts that are down.
+func rollback(t *testing.T, hosts int, down ...string) *rollout.Plan {
 	t.Helper()
 	f, r := reporttest.Fleet(hosts), reporttest.Rollback()
 	for _, h := range f.Hosts[len(f.Masters):] {
 		r.Selection = append(r.Selection, h.Name)
+	}
+	r.Down = map[string]string{}
+	for _, name := range down {
+		r.Down[name] = "ssh: connect to host " + name + ": connection timed out"
 	}
 	p, err := rollout.NewRollback(f, reporttest.Settings(), r)
 	if err != nil {
@@ -416,22 +424,24 @@ func TestRun(t *testing.T) {
 		"run-quarantine": {reporttest.Play{Do: stuckCanary(nil)}, false, []string{"HALTED: the gate says fail", "kept out  mw1018.eqiad.wmnet is in quarantine: it cannot be rolled back"}},
 		"run-mixed": {reporttest.Play{Do: stuckCanary(reporttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are"))}, false,
 			[]string{"1 host IN THE POOLS WITH A MIXED TREE", "MIXED     mw1018.eqiad.wmnet: it cannot be rolled back"}},
-		"run-mixed-died":      {reporttest.Play{Do: stuckCanary(nil), Events: 16}, false, []string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
-		"run-mixed-running":   {reporttest.Play{Do: stuckCanary(nil), Events: 16}, true, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"}},
-		"run-no-quarantine":   {reporttest.Play{Do: stuckCanary(nil), Plan: plan(t, 60, func(r *rollout.Request) { r.Pools = false })}, false, []string{"HALTED: the gate says fail"}},
-		"run-gate-unguarded":  {reporttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { *r = unguarded() })}, false, []string{"HALTED: the gate says fail"}},
-		"run-undoing":         {reporttest.Play{Do: badGate, Events: 13}, true, []string{"RUNNING, stopping: the gate says fail"}},
-		"run-undo-died":       {reporttest.Play{Do: badGate, Events: 13}, false, []string{"DIED, stopping: the gate says fail"}},
-		"run-source":          {reporttest.Play{Do: changedSource}, false, []string{"HALTED: no source with the run's tree is left"}},
-		"run-kept":            {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })}, false, []string{"done: 61 hosts of 61"}},
-		"run-master":          {reporttest.Play{Do: badMaster}, false, []string{"1 host FAILED"}},
-		"run-masters":         {reporttest.Play{Plan: masters(t)}, false, []string{"done: 1 host of 1 synced"}},
-		"run-masters-undo":    {reporttest.Play{Plan: mastersUndo(t)}, false, []string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}},
-		"run-rollback":        {reporttest.Play{Plan: rollback(t, 60)}, false, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}},
-		"run-rollback-run":    {reporttest.Play{Plan: rollback(t, 60), Events: 43}, true, []string{"RUNNING, stage 4 of 5: batch 2 of 3"}},
-		"run-rollback-died":   {reporttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
-		"run-rollback-failed": {reporttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
-		"run-rollback-gate":   {reporttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
+		"run-mixed-died":           {reporttest.Play{Do: stuckCanary(nil), Events: 16}, false, []string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
+		"run-mixed-running":        {reporttest.Play{Do: stuckCanary(nil), Events: 16}, true, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"}},
+		"run-no-quarantine":        {reporttest.Play{Do: stuckCanary(nil), Plan: plan(t, 60, func(r *rollout.Request) { r.Pools = false })}, false, []string{"HALTED: the gate says fail"}},
+		"run-gate-unguarded":       {reporttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { *r = unguarded() })}, false, []string{"HALTED: the gate says fail"}},
+		"run-undoing":              {reporttest.Play{Do: badGate, Events: 13}, true, []string{"RUNNING, stopping: the gate says fail"}},
+		"run-undo-died":            {reporttest.Play{Do: badGate, Events: 13}, false, []string{"DIED, stopping: the gate says fail"}},
+		"run-source":               {reporttest.Play{Do: changedSource}, false, []string{"HALTED: no source with the run's tree is left"}},
+		"run-kept":                 {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })}, false, []string{"done: 61 hosts of 61"}},
+		"run-master":               {reporttest.Play{Do: badMaster}, false, []string{"1 host FAILED"}},
+		"run-masters":              {reporttest.Play{Plan: masters(t)}, false, []string{"done: 1 host of 1 synced"}},
+		"run-masters-undo":         {reporttest.Play{Plan: mastersUndo(t)}, false, []string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}},
+		"run-rollback":             {reporttest.Play{Plan: rollback(t, 60)}, false, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}},
+		"run-rollback-run":         {reporttest.Play{Plan: rollback(t, 60), Events: 43}, true, []string{"RUNNING, stage 4 of 5: batch 2 of 3"}},
+		"run-rollback-died":        {reporttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
+		"run-rollback-failed":      {reporttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
+		"run-rollback-down":        {reporttest.Play{Plan: rollback(t, 60, absent...)}, false, []string{"done, but 2 hosts were DOWN", "2 down when the run was planned (not tried; they have what was to be taken back)"}},
+		"run-rollback-down-failed": {reporttest.Play{Plan: rollback(t, 60, absent[0]), Do: someStay}, false, []string{"done, but 2 hosts FAILED and 1 was DOWN"}},
+		"run-rollback-gate":        {reporttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
 		"run-down": {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) {
 			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: connect to host mw1030.eqiad.wmnet: no route to host"}
 		})}, false, []string{"done, but 1 host was DOWN (at most 3 may)"}},

@@ -346,7 +346,11 @@ func (v *view) where(p *text.Printer) {
 	}
 	add(c.Failed-failed, "failed (their trees may be mixed)")
 	add(failed, "failed after their sync (they have the tree)")
-	add(c.Down, "down when the run was planned (not tried; they have what they had)")
+	has := "what they had"
+	if v.plan.Undoes != "" {
+		has = "what was to be taken back"
+	}
+	add(c.Down, "down when the run was planned (not tried; they have "+has+")")
 	add(c.Waiting, "to be tried again")
 	if v.phase == running {
 		add(c.Unknown-moving, "in flight")

@@ -53,12 +53,16 @@ func plan(t testing.TB, hosts int, change func(*rollout.Request)) *rollout.Plan 
 	return p
 }
 
-// rollback is the plan of a run that takes another back.
-func rollback(t testing.TB, hosts int) *rollout.Plan {
+// rollback is the plan of a run that takes another back, but for hosts that are down.
+func rollback(t testing.TB, hosts int, down ...string) *rollout.Plan {
 	t.Helper()
 	f, r := reporttest.Fleet(hosts), reporttest.Rollback()
 	for _, h := range f.Hosts[len(f.Masters):] {
 		r.Selection = append(r.Selection, h.Name)
+	}
+	r.Down = map[string]string{}
+	for _, name := range down {
+		r.Down[name] = "ssh: connect to host " + name + ": connection timed out"
 	}
 	p, err := rollout.NewRollback(f, reporttest.Settings(), r)
 	if err != nil {
@@ -221,7 +225,8 @@ func TestPlain(t *testing.T) {
 		"told": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
 			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.SourceChanged, Host: "mira.codfw.wmnet", Detail: "somebody writes there"}},
 		}},
-		"rollback": {Plan: rollback(t, 60), Do: stay},
+		"rollback":      {Plan: rollback(t, 60), Do: stay},
+		"rollback-down": {Plan: rollback(t, 60, "mw1018.eqiad.wmnet", "mw1031.eqiad.wmnet")},
 		"rollback-gate": {Plan: rollback(t, 60), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "check/front-page" {
 				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}

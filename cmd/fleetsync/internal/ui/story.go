@@ -138,7 +138,7 @@ func (s *story) observe(e rollout.Event, state *rollout.State) {
 			down = fmt.Sprintf("; %s down, and not tried", text.Hosts(n))
 		}
 		if s.plan.Undoes != "" {
-			s.tellPlain("run %s (rollback of %s, %s) begins: %s", name(s.plan.Run), name(s.plan.Undoes), name(s.plan.Fleet), text.Hosts(len(s.stageOf)))
+			s.tellPlain("run %s (rollback of %s, %s) begins: %s%s", name(s.plan.Run), name(s.plan.Undoes), name(s.plan.Fleet), text.Hosts(len(s.stageOf)), down)
 			break
 		}
 		s.tellPlain("run %s (%s of %s) begins: %s from %s%s", name(s.plan.Run), s.plan.Mode, name(s.plan.Fleet),

@@ -89,15 +89,13 @@ func drawPlan(dice Dice) (*rollout.Plan, error) {
 			moments = append(moments, m)
 		}
 	}
-	r.Hooks = moments
+	plans := rollout.NewPlan
 	switch dice(6, "kind of run") {
 	case 0:
-		r = Rollback()
-		r.Hooks = moments
+		r, plans = Rollback(), rollout.NewRollback
 		for _, h := range f.Hosts[len(f.Masters):] {
 			r.Selection = append(r.Selection, h.Name)
 		}
-		return rollout.NewRollback(f, settings, r)
 	case 1:
 		r.Tree, r.Delta, r.MaxDelete = nil, nil, -1
 	case 2:
@@ -105,6 +103,7 @@ func drawPlan(dice Dice) (*rollout.Plan, error) {
 	default:
 		r.Keep, r.Pools = dice(2, "all keep") == 0, dice(4, "pools") > 0
 	}
+	r.Hooks = moments
 	r.Post, r.OnFailure, r.Down, r.Quarantined = map[string]bool{}, map[string]bool{}, map[string]string{}, map[string]string{}
 	some := []int{0, 0, 3, 1}
 	post, onFailure, down, quarantined := some[dice(4, "post")], some[dice(4, "on failure")], some[dice(3, "down")], some[dice(3, "quarantined")]
@@ -124,10 +123,10 @@ func drawPlan(dice Dice) (*rollout.Plan, error) {
 			r.Quarantined[h.Name] = "20160131-100000-2222"
 		}
 	}
-	p, err := rollout.NewPlan(f, settings, r)
+	p, err := plans(f, settings, r)
 	if errors.Is(err, rollout.ErrDown) {
 		r.Down = nil // nobody is left to be a canary
-		return rollout.NewPlan(f, settings, r)
+		return plans(f, settings, r)
 	}
 	return p, err
 }
