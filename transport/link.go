@@ -343,6 +343,7 @@ func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 		requests <-chan *ssh.Request
 		err      error
 	}
+	refused := 0
 	for {
 		select {
 		case <-l.sessions:
@@ -394,6 +395,14 @@ func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 		l.pool.mu.Unlock()
 		if !fewer {
 			l.sessions <- struct{}{}
+			// It may just not have done with one that has ended: what we send after that may be read with it (channels.c).
+			if refused++; refused < maxRefused {
+				select {
+				case <-time.After(slack >> (maxRefused - refused)):
+				case <-ctx.Done():
+				}
+				continue
+			}
 			return nil, nil, &Error{Class: ClassTransient, Message: Neutral(fmt.Sprintf("ssh: %s does not open a session: %v", l.route.address, o.err)), Err: o.err}
 		}
 	}

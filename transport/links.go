@@ -14,6 +14,8 @@ const (
 	defaultIdle        = time.Minute
 	// maxSessions is MaxSessions of sshd_config(5): how many commands run on one connection at once.
 	maxSessions = 10
+	// maxRefused is how often a host may refuse the only session until it is believed that it opens none.
+	maxRefused = 6
 	// maxJumped is how many connections are made through one jump host at once: below the 10 of
 	// MaxStartups (sshd_config(5)), beyond which sshd starts to refuse, should all be for one host.
 	maxJumped = 8

@@ -6,7 +6,9 @@ export LC_ALL=C
 for program in flock rsync; do
 	command -v "$program" >/dev/null || { echo "$program: not found" >&2; exit 127; }
 done
-mkdir -p -- "$scratch" "${destination%/*}/" || exit 3
+for folder in "$scratch" "${destination%/*}/"; do
+	[ -d "$folder" ] || mkdir -p -- "$folder" || exit 3
+done
 if [ ! -d "$destination" ] && { [ -e "$destination" ] || [ -L "$destination" ]; }; then
 	echo "$destination: not a directory" >&2
 	exit 3

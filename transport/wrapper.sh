@@ -36,7 +36,9 @@ watcher=$!
 # A trap, unlike an ignored signal, is not inherited: the command gets the signal, this shell lives to tell its exit code.
 trap : TERM HUP INT
 trap 'ended=1' USR1
-(exec env -- "$@" <&5 2>&4 3<&- 4>&- 5<&-)
+# A shell may take the name of such a program for an option.
+case $1 in -*) set -- env -- "$@" ;; esac
+(exec "$@" <&5 2>&4 3<&- 4>&- 5<&-)
 code=$?
 # An rsync that has ended may leave one that waits for its source to end too, for as long as its --timeout (measured).
 if [ -n "$ended" ] && [ "$code" -ne 0 ]; then kill -KILL 0; fi

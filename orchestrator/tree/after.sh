@@ -43,7 +43,7 @@ if [ "$want" = yes ]; then
 	sum=${sum%% *}
 fi
 if [ -n "$record" ] && { [ -z "$expected" ] || [ "$sum" = "$expected" ]; }; then
-	printf '%s,"at":"%s","digest":"%s"}\n' "$record" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$sum" | put "$last" || exit
+	put "$last" "$record,\"at\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\",\"digest\":\"$sum\"}"
 fi
 printf '%s\n' "$sum"
 exit 0

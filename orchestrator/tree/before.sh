@@ -92,5 +92,5 @@ for one in "$keeps"/.gone-*; do
 	if [ -d "$one" ]; then rm -rf -- "$one" 2>/dev/null || { chmod -R u+rwX -- "$one" && rm -rf -- "$one"; }; fi
 done
 
-printf '%s\n' "$record" | put "$last" || exit
+put "$last" "$record"
 exit 0

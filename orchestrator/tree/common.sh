@@ -13,11 +13,11 @@ write() {
 	cat >"$1.new" && sync -- "$1.new" && mv -f -- "$1.new" "$1" && sync -- "${1%/*}" || die 74 "$1: cannot be written"
 }
 
-# Keeps standard input as the file $1, whole or as it was before. It does not wait for the disk, which after a cold copy
+# Keeps the line $2 as the file $1, whole or as it was before. It does not wait for the disk, which after a cold copy
 # would write the whole tree first. A power cut may lose the newest record, but not one that is older than what rsync has
 # renamed since: a file system that keeps a journal writes names in their order.
 put() {
-	cat >"$1.new" && mv -f -- "$1.new" "$1" || die 74 "$1: cannot be written"
+	printf '%s\n' "$2" >"$1.new" && mv -f -- "$1.new" "$1" || die 74 "$1: cannot be written"
 }
 
 # Prints the digest of what is printed on standard output by the rest of the arguments, if that succeeds.
@@ -47,13 +47,21 @@ partial() {
 # Ends all of it unless the tree $1 is apart from the scratch folder $2 and the keeps $3, wherever symlinks lead: what is written
 # beside a tree would be its own, deleted by the next sync. There may be none of them yet.
 apart() {
-	set -- "$@" "$(realpath -m -- "$1" && echo .)" "$(realpath -m -- "$2" && echo .)" "$(realpath -m -- "$3" && echo .)"
-	case $4,$5,$6 in *"
-.,"*"
-.,"*"
-.") ;; *) die 1 "$1 or $2: where it is cannot be told" ;; esac
-	# Without the end of the line, and of / nothing is left.
-	set -- "$1" "$2" "${4%??}/" "${5%??}/" "${6%??}/"
+	nl='
+'
+	where=$(realpath -m -- "$1" "$2" "$3" && echo .)
+	case $where in
+	*"$nl"*"$nl"*"$nl"*"$nl"*)
+		# Somewhere is a name of more than one line.
+		set -- "$1" "$2" "$(realpath -m -- "$1" && echo .)" "$(realpath -m -- "$2" && echo .)" "$(realpath -m -- "$3" && echo .)"
+		set -- "$1" "$2" "${3%"$nl".}/" "${4%"$nl".}/" "${5%"$nl".}/" ;;
+	*"$nl"*"$nl"*"$nl".)
+		set -- "$1" "$2" "${where%%"$nl"*}/" "${where#*"$nl"}"
+		set -- "$1" "$2" "$3" "${4%%"$nl"*}/" "${4#*"$nl"}"
+		set -- "$1" "$2" "$3" "$4" "${5%%"$nl"*}/" ;;
+	*) die 1 "$1 or $2: where it is cannot be told" ;;
+	esac
+	# Of / nothing is left but that.
 	if [ "$3" = // ]; then set -- "$1" "$2" / "$4" "$5"; fi
 	for one in "$4" "$5"; do
 		case $one in "$3"*) die 1 "$2 is in the tree $1, by a symlink: ${one%/} is not beside ${3%/}; name another scratch folder" ;; esac

@@ -49,6 +49,12 @@ func Conformance(t *testing.T, conn transport.Conn) {
 				t.Errorf("the end by %v is reported as %d, %q", signal, r.ExitCode, r.Stderr)
 			}
 		}
+		// A name that a shell might take for an option (bash, seen) or for one of its own commands.
+		for _, name := range []string{"-c", "--help", "-a", "source"} {
+			if r := run(t, transport.Command{Args: []string{name, "x"}}); r.ExitCode != 127 || r.Stderr == "" {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
 		if r := run(t, transport.Command{Args: []string{"no-such-program-here"}}); r.ExitCode != 127 || r.Stderr == "" {
 			t.Errorf("a missing program is reported as %d, %q", r.ExitCode, r.Stderr)
 		}
