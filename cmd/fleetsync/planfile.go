@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -82,6 +85,10 @@ func (a *app) comparePlan(name string, now *prepared) error {
 	case f.Pools != now.pools:
 		return fail(exitInvalid, fmt.Errorf("what the pools say %w", errChanged), again)
 	}
+	if changed := downs(was.Hosts, is.Hosts); changed != "" {
+		return fail(exitInvalid, fmt.Errorf("who is there %w: %s", errChanged, changed), again)
+	}
+	was.Hosts, was.Left = sameDown(was, is)
 	// Who confirms does so for the run, not for the plan.
 	was.Run, was.Made, was.Limits.MaxDelete, was.Delta = is.Run, is.Made, is.Limits.MaxDelete, sameBut(was.Delta, is.Delta)
 	if !reflect.DeepEqual(was.Delta, is.Delta) {
@@ -99,6 +106,47 @@ func (a *app) comparePlan(name string, now *prepared) error {
 		return fail(exitInvalid, fmt.Errorf("the policy, or what the pools can spare, %w of %s", errChanged, f.Plan.Made.Format(time.DateTime)), again)
 	}
 	return nil
+}
+
+// downs says which hosts are down now and were not when a plan was made, and the other way round; empty: none. It is what plans differ in
+// most of the time, and all that follows from it, as other canaries, would not tell people why.
+func downs(was, is []rollout.Host) string {
+	down := func(hosts, others []rollout.Host) []string {
+		var names []string
+		for _, h := range hosts {
+			if h.Down != "" && !slices.ContainsFunc(others, func(o rollout.Host) bool { return o.Name == h.Name && o.Down != "" }) {
+				names = append(names, h.Name)
+			}
+		}
+		return names
+	}
+	var parts []string
+	if names := down(is, was); len(names) > 0 {
+		parts = append(parts, "down now, and not then: "+inventory.FoldNames(names))
+	}
+	if names := down(was, is); len(names) > 0 {
+		parts = append(parts, "down then, and not now: "+inventory.FoldNames(names))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// sameDown returns the hosts of a plan, and the proxies that it leaves out, with the reasons of another for those that are down: whichever
+// it is, they are.
+func sameDown(was, is rollout.Plan) ([]rollout.Host, []rollout.Left) {
+	reason := map[string]string{}
+	for _, h := range is.Hosts {
+		reason[h.Name] = h.Down
+	}
+	hosts, left := slices.Clone(was.Hosts), slices.Clone(was.Left)
+	for i, h := range hosts {
+		hosts[i].Down = reason[h.Name]
+	}
+	for i, l := range left {
+		if at := slices.IndexFunc(is.Left, func(o rollout.Left) bool { return o.Host == l.Host }); at >= 0 && reason[l.Host] != "" {
+			left[i].Reason = is.Left[at].Reason
+		}
+	}
+	return hosts, left
 }
 
 // sameBut returns what dry runs said, with the confirmation of another.
