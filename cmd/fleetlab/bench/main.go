@@ -19,11 +19,8 @@ import (
 	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
 )
 
-// The parts that this program plays on a host of the lab.
-const (
-	asMeasure = "measure"
-	asFan     = "fan"
-)
+// asMeasure is the part that this program plays on a host of the lab.
+const asMeasure = "measure"
 
 func main() {
 	code, is := lab.Child()
@@ -37,11 +34,8 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	switch {
-	case len(args) > 1 && args[0] == asMeasure:
+	if len(args) > 1 && args[0] == asMeasure {
 		return runMeasure(ctx, args[1:])
-	case len(args) > 3 && args[0] == asFan:
-		return runFan(ctx, args[1], args[2], args[3:])
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := flags.String("part", "a,b,c", "a: control plane, b: syncs, c: a straggler")
@@ -58,9 +52,11 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a second try: the lab deletes its own
-	b := &bench{runs: *runs, program: filepath.Join(dir, "fleetsync")}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.program, "./cmd/fleetsync").CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build fleetsync, which goes from the top of its sources: %w: %s", err, out)
+	b := &bench{runs: *runs, program: filepath.Join(dir, "fleetsync"), fan: filepath.Join(dir, "fan")}
+	for binary, source := range map[string]string{b.program: "./cmd/fleetsync", b.fan: "./cmd/fleetlab/bench/fan"} {
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, source).CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build %s, which goes from the top of its sources: %w: %s", source, err, out)
+		}
 	}
 	o := lab.Defaults()
 	o.Dir, o.Hosts, o.Masters, o.Proxies = filepath.Join(dir, "lab"), 24, 2, 4
@@ -88,6 +84,7 @@ type bench struct {
 	lab     *lab.Lab
 	master  string
 	program string // fleetsync
+	fan     string // what fans out a command by its transport package
 	runs    int
 }
 

@@ -1,20 +1,32 @@
-//go:build linux
-
+// Fan runs true on hosts, by the connections of the transport package: what the benchmark compares with the programs that fan commands
+// out. It is a program of its own, as they are, and has nothing else in it.
+//
+//	fan native|openssh SSH_CONFIG HOST...
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// runFan is the part that runs true on hosts, by our own connections: a process of its own, as the programs it
-// is compared with are.
-func runFan(ctx context.Context, client, config string, hosts []string) error {
+func main() {
+	if len(os.Args) < 4 {
+		fmt.Fprintln(os.Stderr, "usage: fan native|openssh SSH_CONFIG HOST...")
+		os.Exit(10) //nolint:forbidigo // this is main, two folders deeper than others
+	}
+	if err := run(context.Background(), os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+		fmt.Fprintln(os.Stderr, "fan:", err)
+		os.Exit(1) //nolint:forbidigo // likewise
+	}
+}
+
+func run(ctx context.Context, client, config string, hosts []string) error {
 	d := &transport.Dialer{SSH: transport.SSHConfig{Client: transport.SSHClient(client), ConfigFile: config}}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
