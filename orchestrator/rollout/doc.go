@@ -28,5 +28,5 @@
 // # Cost
 //
 // Apply and Next cost what changed: the steps that start or end, and the sources that have a free
-// slot. Neither looks at the whole fleet.
+// slot. Neither looks at the whole fleet, but once where a run is stopped or resumed.
 package rollout

@@ -93,13 +93,13 @@ func (s *State) lament(i int) {
 	}
 }
 
-// lamentAll does so for all that were tried and are waiting for another attempt, which will not come.
+// lamentAll does so for all that were tried and are waiting for another attempt, which will not come. It looks at the whole fleet:
+// of a run that was resumed they need not be in its current stage.
 func (s *State) lamentAll() {
-	for i := s.ready.head(); i != none; i = s.ready.next(anywhere, i) {
-		s.lament(i)
-	}
-	for _, i := range s.delayed.hosts {
-		s.lament(i)
+	for i := range s.hosts {
+		if s.hosts[i].sync == waiting {
+			s.lament(i)
+		}
 	}
 }
 

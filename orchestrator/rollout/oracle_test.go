@@ -435,7 +435,7 @@ func (b *books) lament(a *account) {
 // lamentAll does so for all that are neither synced nor being synced, when the run stops.
 func (b *books) lamentAll() {
 	for _, a := range b.order {
-		if a.stage == b.at && !a.tree && !a.syncing && !a.failed && !a.restored && !a.after.post && !a.undo.running {
+		if !a.tree && !a.syncing && !a.failed && !a.restored && !a.after.post && !a.undo.running {
 			b.lament(a)
 		}
 	}

@@ -115,6 +115,8 @@ var tally = map[string]int{}
 // Hosts that are down: tried; not counted against the budget, at the beginning or after the run was opened again; as
 // untouched; in a run that is done without a failure; as a canary that holds up the gate.
 //
+// Hosts that will not get the tree: not seen to where a run stops before it has come to their stage again.
+//
 // Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
 	clear(tally)
