@@ -21,9 +21,7 @@ type outcast struct {
 	Machine string    `json:"machine,omitempty"`
 	Since   time.Time `json:"since"`
 	Out     []string  `json:"out"`          // its objects that the run took out
-	In      []string  `json:"in,omitempty"` // those that serve: somebody has put them back, or the run died before it was through
-
-	objects []pooling.Object // those that are out
+	In      []string  `json:"in,omitempty"` // those that serve
 }
 
 // quarantine is who is in quarantine now, whatever runs said when they ended.
@@ -34,12 +32,23 @@ type quarantine struct {
 }
 
 func (q *quarantine) ask(ctx context.Context, s *setup, shared *pooling.Shared) {
-	hosts, err := s.inQuarantine(ctx, shared)
+	hosts, _, err := s.inQuarantine(ctx, shared)
 	if err != nil {
 		q.Error = err.Error()
 		return
 	}
-	q.Hosts = append([]outcast{}, hosts...)
+	q.Hosts = []outcast{}
+	for _, c := range hosts {
+		q.Hosts = append(q.Hosts, outcast{Host: c.Host, Run: c.Run, Machine: c.Machine, Since: c.Since, Out: keys(c.Out), In: keys(c.In)})
+	}
+}
+
+func keys(objects []pooling.Object) []string {
+	var keys []string
+	for _, o := range objects {
+		keys = append(keys, o.Key)
+	}
+	return keys
 }
 
 // print tells people who is in quarantine, a line for each run that took hosts out, and what puts them back; and who of those that a
@@ -96,39 +105,24 @@ func (q *quarantine) print(w io.Writer, command string, said []rollout.Named) {
 // maxCasts bounds the lines about who is in quarantine.
 const maxCasts = 10
 
-// inQuarantine returns the hosts that are in quarantine, sorted by run and host: those of which there is a receipt that says so, and of
-// these the ones that the pools bear out, because somebody may have put a host back. One that two runs took out is there twice.
-func (s *setup) inQuarantine(ctx context.Context, shared *pooling.Shared) ([]outcast, error) {
+// inQuarantine returns the hosts that are in quarantine now, by receipts and pools, sorted by run and host; and the receipts that say so of
+// hosts that are not.
+func (s *setup) inQuarantine(ctx context.Context, shared *pooling.Shared) (outcasts []pooling.Outcast, over []pooling.Receipt, err error) {
 	receipts, err := pooling.Quarantines(shared.Receipts(ctx))
 	if err != nil || len(receipts) == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	pools, err := s.pools()
 	if err != nil || pools == nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer pools.Close()
 	snapshot, err := pools.Pools(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []outcast
-	for _, r := range receipts {
-		q := outcast{Host: r.Host, Run: r.Run, Machine: r.Machine, Since: r.Since}
-		for _, o := range snapshot.Hosts[r.Host] {
-			f, err := o.Fields()
-			switch {
-			case r.Out(o):
-				q.Out, q.objects = append(q.Out, o.Key), append(q.objects, o)
-			case err == nil && f.Pooled == pooling.PooledYes:
-				q.In = append(q.In, o.Key)
-			}
-		}
-		if len(q.Out) > 0 {
-			all = append(all, q)
-		}
-	}
-	return all, nil
+	outcasts, over = snapshot.Outcasts(receipts)
+	return outcasts, over, nil
 }
 
 // quarantined returns the hosts that are in quarantine, and the runs that took them out.
@@ -138,13 +132,13 @@ func (s *setup) quarantined(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	defer shared.Close()
-	all, err := s.inQuarantine(ctx, shared)
+	all, _, err := s.inQuarantine(ctx, shared)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), "nothing was touched")
 	}
 	hosts := map[string]string{}
-	for _, q := range all {
-		hosts[q.Host] = transport.Neutral(q.Run)
+	for _, c := range all {
+		hosts[c.Host] = transport.Neutral(c.Run)
 	}
 	return hosts, nil
 }

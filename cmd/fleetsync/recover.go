@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -136,7 +135,8 @@ func (a *app) awaitDeath(ctx context.Context, s *setup) error {
 // this machine, whose runs are all dead: we have its file lock.
 func (j *job) findLost(ctx context.Context) ([]lost, error) {
 	byRun := map[string]*lost{}
-	var quarantined []outcast
+	var outcasts []pooling.Outcast
+	var receipts []pooling.Receipt
 	get := func(run string) *lost {
 		if byRun[run] == nil {
 			byRun[run] = &lost{run: run, local: j.setup.has(run)}
@@ -144,8 +144,8 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 		return byRun[run]
 	}
 	if shared := j.lock.shared; shared != nil {
-		receipts, err := shared.Receipts(ctx)
-		if err != nil {
+		var err error
+		if receipts, err = shared.Receipts(ctx); err != nil {
 			return nil, fail(exitInvalid, fmt.Errorf("the receipts cannot be read: %w", err), "")
 		}
 		for _, r := range receipts {
@@ -154,7 +154,7 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 				l.receipts = append(l.receipts, r)
 			}
 		}
-		if quarantined, err = j.setup.inQuarantine(ctx, shared); err != nil {
+		if outcasts, _, err = j.setup.inQuarantine(ctx, shared); err != nil {
 			return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), "")
 		}
 		records, err := shared.Runs(ctx)
@@ -165,15 +165,15 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 			get(r.Run).recorded = true
 		}
 	}
-	if err := j.addLocal(get, quarantined); err != nil {
+	if err := j.addLocal(get, receipts); err != nil {
 		return nil, err
 	}
 	var found []lost
 	for _, l := range byRun {
 		slices.SortFunc(l.receipts, func(a, b pooling.Receipt) int { return strings.Compare(a.Host, b.Host) })
-		for _, q := range quarantined {
-			if q.Run == l.run {
-				l.stays = append(l.stays, q.Host)
+		for _, c := range outcasts {
+			if c.Run == l.run {
+				l.stays = append(l.stays, c.Host)
 			}
 		}
 		found = append(found, *l)
@@ -183,9 +183,9 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 }
 
 // addLocal adds the hosts that journals of this machine say are held, where the shared store does not
-// tell: there may be none, or it may have been lost. A host that is in quarantine is none of them, though its journal says
-// that the run holds it, where the run died before the journal could say more.
-func (j *job) addLocal(get func(run string) *lost, quarantined []outcast) error {
+// tell: there may be none, or it may have been lost. Where it tells something it knows better: a run that died may have taken a host
+// into quarantine that its journal says it holds to serve.
+func (j *job) addLocal(get func(run string) *lost, receipts []pooling.Receipt) error {
 	runs, err := j.setup.store.Runs()
 	if err != nil {
 		return fail(exitJournal, err, "")
@@ -198,10 +198,7 @@ func (j *job) addLocal(get func(run string) *lost, quarantined []outcast) error 
 		}
 		for _, host := range r.State.Held() {
 			l := get(run)
-			if slices.ContainsFunc(l.receipts, func(r pooling.Receipt) bool { return r.Host == host }) {
-				continue
-			}
-			if slices.ContainsFunc(quarantined, func(q outcast) bool { return q.Run == run && q.Host == host }) {
+			if slices.ContainsFunc(receipts, func(r pooling.Receipt) bool { return r.Run == run && r.Host == host }) {
 				continue
 			}
 			receipt := pooling.Receipt{Run: run, Host: host, Purpose: pooling.Serving}
@@ -259,18 +256,23 @@ func (j *job) restoreAll(ctx context.Context, found []lost) error {
 // restore puts back the hosts of one run. If its journal is here, the run itself does it, so that the
 // journal tells what became of it; else the receipts do.
 func (j *job) restore(ctx context.Context, l lost) []rollout.Out {
-	if l.local {
-		out, err := j.abandon(ctx, l)
-		if err == nil {
-			more, known := j.settle(ctx, l.run, out)
-			if !known {
-				more = append(more, rollout.Out{Host: "?", Error: "the receipts cannot be read"})
-			}
-			return append(out, more...)
+	var out []rollout.Out
+	local := l.local
+	if local {
+		var err error
+		if out, err = j.abandon(ctx, l); err != nil {
+			local = false
+			_, _ = fmt.Fprintf(j.app.stderr, "warning: run %s cannot be ended in its journal, so its receipts decide: %v\n", transport.Neutral(l.run), err)
 		}
-		_, _ = fmt.Fprintf(j.app.stderr, "warning: run %s cannot be ended in its journal, so its receipts decide: %v\n", transport.Neutral(l.run), err)
 	}
-	return j.restoreReceipts(ctx, l)
+	if !local {
+		out = j.restoreReceipts(ctx, l.receipts)
+	}
+	more, known := j.settle(ctx, l.run, out)
+	if !known {
+		more = append(more, rollout.Out{Host: "?", Error: "the receipts cannot be read"})
+	}
+	return append(out, more...)
 }
 
 // abandon resumes a run only to end it: it puts back what it holds and does nothing else.
@@ -279,9 +281,9 @@ func (j *job) abandon(ctx context.Context, l lost) (out []rollout.Out, err error
 	if err != nil {
 		return nil, err
 	}
-	var quarantined []outcast
+	var outcasts []pooling.Outcast
 	if shared := j.lock.shared; shared != nil {
-		if quarantined, err = j.setup.inQuarantine(ctx, shared); err != nil {
+		if outcasts, _, err = j.setup.inQuarantine(ctx, shared); err != nil {
 			return nil, err
 		}
 	}
@@ -294,64 +296,11 @@ func (j *job) abandon(ctx context.Context, l lost) (out []rollout.Out, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	r := orchestrator.Run{
-		State: j.state, Journal: j.journal, Hands: leaving{j.hands(j.state.Plan), l.stays},
-		Observers: []orchestrator.Observer{log, repools{j.app}}, World: j.lock.world,
-		First: append(casts(events, l.run, quarantined), rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: "given up by recover"}),
-	}
+	r := orchestrator.Run{State: j.state, Journal: j.journal, Observers: []orchestrator.Observer{log, repools{j.app}}, World: j.lock.world}
+	r.Abandon(j.hands(j.state.Plan), events, outcasts, "given up by recover")
 	outcome, err := r.Do(ctx)
 	return outcome.Out, err
 }
-
-// casts returns, as events, how those steps have ended that a dead run had under way to take hosts into quarantine or to put them back,
-// as far as it is known that they were done: the pools tell, and its journal would say for ever that they were not.
-func casts(events []rollout.Event, run string, quarantined []outcast) []rollout.Event {
-	underWay := map[rollout.StepID]rollout.Event{}
-	for _, e := range events {
-		switch e.Kind {
-		case rollout.StepStarted:
-			underWay[e.Step] = e
-		case rollout.StepDone, rollout.StepFailed:
-			delete(underWay, e.Step)
-		case rollout.RunFinished:
-			clear(underWay)
-		case rollout.RunStarted, rollout.RunResumed, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent, rollout.LockLost, rollout.AbortAsked:
-		}
-	}
-	var done []rollout.Event
-	for _, id := range slices.Sorted(maps.Keys(underWay)) {
-		e := rollout.Event{Kind: rollout.StepStarted, Step: id, Host: underWay[id].Host, Attempt: underWay[id].Attempt + 1}
-		end := e
-		end.Kind = rollout.StepDone
-		at := slices.IndexFunc(quarantined, func(q outcast) bool { return q.Host == e.Host })
-		switch {
-		case id == rollout.StepID("quarantine/"+e.Host) && at >= 0 && quarantined[at].Run == run && len(quarantined[at].In) == 0:
-			end.Objects = orchestrator.Observed(quarantined[at].objects)
-		case id == rollout.StepID("release/"+e.Host) && at < 0:
-		default:
-			continue
-		}
-		done = append(done, e, end)
-	}
-	return done
-}
-
-// leaving does what hands do, but leaves hosts in quarantine, though the run's journal may say that it holds them to serve.
-type leaving struct {
-	*orchestrator.Hands
-	stays []string
-}
-
-// Do implements orchestrator.Doer.
-func (l leaving) Do(ctx context.Context, step rollout.Step) rollout.Event {
-	if step.Kind == rollout.StepRepool && slices.Contains(l.stays, step.Host) {
-		return rollout.Event{Kind: rollout.StepDone, Detail: staysOut}
-	}
-	return l.Hands.Do(ctx, step)
-}
-
-// staysOut is what is told of a host in quarantine.
-const staysOut = "stays out of its pools: it has no good tree"
 
 // repools tells of every host that is put back.
 type repools struct{ app *app }
@@ -362,7 +311,7 @@ func (r repools) Observe(e rollout.Event, _ *rollout.State) {
 		return
 	}
 	if e.Step == rollout.StepID("quarantine/"+e.Host) {
-		e.Detail = staysOut
+		e.Detail = orchestrator.StaysOut
 	}
 	r.app.sayBack(e)
 }
@@ -375,18 +324,20 @@ func (a *app) sayBack(e rollout.Event) {
 	_, _ = fmt.Fprintf(a.stderr, "%s: %s\n", transport.Neutral(e.Host), transport.Neutral(text))
 }
 
-// restoreReceipts puts back the hosts of a run of which only the receipts are known.
-func (j *job) restoreReceipts(ctx context.Context, l lost) []rollout.Out {
+// restoreReceipts puts back the hosts of runs of which only the receipts are known.
+func (j *job) restoreReceipts(ctx context.Context, receipts []pooling.Receipt) []rollout.Out {
 	var out []rollout.Out
-	hands := j.hands(&rollout.Plan{Run: l.run})
-	for _, r := range l.receipts {
+	for _, r := range receipts {
+		hands := j.hands(&rollout.Plan{Run: r.Run})
 		e := hands.Do(ctx, rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1, Objects: orchestrator.Observed(r.Objects)})
 		e.Host = r.Host
-		if e.Kind != rollout.StepDone {
+		switch {
+		case e.Kind != rollout.StepDone && r.Purpose == pooling.Serving:
 			out = append(out, rollout.Out{Host: r.Host, Error: e.Error})
-			continue
+		case e.Kind == rollout.StepDone && r.Purpose == pooling.Serving:
+			j.app.sayBack(e)
+		default: // of what is over there is nothing to tell, nor is it out
 		}
-		j.app.sayBack(e)
 	}
 	return out
 }

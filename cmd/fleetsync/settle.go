@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -12,8 +13,8 @@ import (
 
 // settle puts back what the receipts of a run tell of beyond its journal, and so drops them: those of
 // hosts that were observed but not taken out, because the depool was refused, or because the run died
-// before its journal knew. A receipt that stayed would keep every other run out. It leaves alone the
-// hosts that are named already, and returns those that it could not put back, and whether that is all.
+// before its journal knew. A receipt that stayed would keep every other run out. So it does with receipts of quarantines that are
+// over. It leaves alone the hosts that are named already, and returns those that it could not put back, and whether that is all.
 func (j *job) settle(ctx context.Context, run string, named []rollout.Out) (out []rollout.Out, known bool) {
 	if j.lock.shared == nil {
 		return nil, true
@@ -23,12 +24,12 @@ func (j *job) settle(ctx context.Context, run string, named []rollout.Out) (out 
 	if err != nil {
 		_, _ = fmt.Fprintf(j.app.stderr, "warning: the receipts of run %s cannot be read: %s\n", transport.Neutral(run), transport.Neutral(err.Error()))
 	}
-	left := lost{run: run}
-	for _, r := range receipts {
-		isNamed := slices.ContainsFunc(named, func(o rollout.Out) bool { return o.Host == r.Host })
-		if r.Run == run && r.Purpose == pooling.Serving && !isNamed {
-			left.receipts = append(left.receipts, r)
-		}
+	_, over, unknown := j.setup.inQuarantine(ctx, j.lock.shared)
+	if unknown != nil {
+		over = nil // a receipt of a quarantine that stays does no harm
 	}
+	left := slices.DeleteFunc(orchestrator.Unsettled(run, receipts, over), func(r pooling.Receipt) bool {
+		return slices.ContainsFunc(named, func(o rollout.Out) bool { return o.Host == r.Host })
+	})
 	return j.restoreReceipts(ctx, left), err == nil
 }
