@@ -21,7 +21,8 @@ func (a *app) rollbackCommand() *cobra.Command {
 		Short:   "Put back the trees that hosts had before a run",
 		Long: `Put back the tree that each host had before a run, exactly, from what the host
 itself kept then: canaries first, judged at the gate, then the others in batches.
-No tree is taken from anywhere, so no proxy is taken out of its pools.
+No tree is taken from anywhere, so no proxy is taken out of its pools. A host that
+is down is named and not tried: type the same again with --limit when it is back.
 
 Canaries always keep what a sync replaces; the other hosts do where the policy
 says keep: {hosts: all}. Masters are not among the hosts of a rollback: see
@@ -81,9 +82,14 @@ func (a *app) rollback(ctx context.Context, name string, o runOptions) error {
 	if err := s.hooks(&r); err != nil {
 		return err
 	}
-	plan, err := rollout.NewRollback(s.fleet, s.policy.For(inventory.ModeSync), r)
+	req := &request{Request: r, settings: s.policy.For(inventory.ModeSync)}
+	req.plan = func() (*rollout.Plan, error) { return rollout.NewRollback(s.fleet, req.settings, req.Request) }
+	plan, err := s.planOf(req)
 	if err != nil {
-		return fail(exitInvalid, err, a.command()+" show "+undone)
+		return err
+	}
+	if plan, err = a.withoutDown(prep, s, req, plan); err != nil {
+		return err
 	}
 	return j.start(ctx, stop, plan, nil)
 }
