@@ -414,19 +414,40 @@ func (m meanwhile) Run(ctx context.Context, c transport.Command) (transport.Resu
 func TestOtherFileSystem(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	dir, err := os.MkdirTemp("/dev/shm", "tree") //nolint:usetesting // it must be another file system's
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := elsewhere(t)
 	h.Scratch = dir
 	h.pull.Scratch = dir
-	_, err = h.sync(t.Context(), "r1", 1)
+	_, err := h.sync(t.Context(), "r1", 1)
 	var e *transport.Error
 	if !errors.As(err, &e) || e.Class != transport.ClassPermanent || !strings.Contains(e.Message, "is not on the file system of") {
 		t.Error(err)
 	}
 	t.Log(err)
+}
+
+// elsewhere returns a folder on another file system than that of t.TempDir.
+func elsewhere(t *testing.T) string {
+	t.Helper()
+	device := func(dir string) uint64 {
+		var s syscall.Stat_t
+		must(t, syscall.Stat(dir, &s))
+		return s.Dev
+	}
+	own := device(t.TempDir())
+	for _, near := range []string{"/dev/shm", "/var/tmp", "."} {
+		dir, err := os.MkdirTemp(near, ".elsewhere") //nolint:usetesting // it must be another file system's
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		if device(dir) != own {
+			dir, err = filepath.Abs(dir)
+			must(t, err)
+			return dir
+		}
+	}
+	t.Skip("there is only one file system to write to")
+	return ""
 }
 
 // TestScratchInTree: what is kept would be a part of the tree, which the next sync deletes; only the host knows where its

@@ -304,6 +304,9 @@ func Down(ctx context.Context, dir string) error {
 // remove deletes what Up made, and the directory if nothing else is in it. Who brought the lab up may be
 // about the same at the same time.
 func remove(dir string) error {
+	if info, err := os.Stat(filepath.Join(dir, pidFile)); err == nil {
+		sweep("/dev/shm", info.ModTime())
+	}
 	var errs []error
 	// The one that says that there is a lab goes last.
 	for _, name := range []string{"hosts", "ssh", "etc", "inventory.yaml", "fleetsync.yaml", controlSocket, logFile, pidFile, specFile} {
