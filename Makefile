@@ -77,7 +77,7 @@ help: ## this list
 		printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 .PHONY: bench-lab
-bench-lab: ## as root: measure beside clush, pssh, cumin and ansible on a lab of 24 hosts (ARGS="-part a -runs 5"), as docs/benchmarks.md has it
+bench-lab: ## as root: measure beside clush, pssh, cumin and ansible on a lab of 40 hosts (ARGS="-part a -runs 5"), as docs/benchmarks.md has it
 	@.ci/setup build
 	$(GO) run ./cmd/fleetlab/bench $(ARGS)
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -409,11 +410,29 @@ func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 }
 
 // wire is a network connection that tells whether something came. It reads at one go what comes first, the line that says who the
-// host is: the library reads that byte by byte, some forty calls of the system for each host.
+// host is: the library reads that byte by byte, some forty calls of the system for each host. Our own such line
+// goes with what follows it at once; the host waits for neither, since it has begun to speak (RFC 4253, 4.2).
 type wire struct {
 	net.Conn
 	ahead []byte // what came first and is still to be read
+	spoke bool   // something was written
+	held  []byte // what was written first and is still to be sent
 	heard atomic.Int64
+}
+
+// Write is called by one goroutine at a time, as Read is.
+func (w *wire) Write(p []byte) (int, error) {
+	if !w.spoke {
+		w.spoke, w.held = true, bytes.Clone(p)
+		return len(p), nil
+	}
+	if w.held == nil {
+		return w.Conn.Write(p)
+	}
+	all := append(w.held, p...)
+	w.held = nil
+	n, err := w.Conn.Write(all)
+	return max(0, n-len(all)+len(p)), err
 }
 
 // Read is called by one goroutine at a time (net.Conn allows more, ssh has one).

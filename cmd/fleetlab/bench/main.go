@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	parts := flags.String("part", "a,b,c", "a: control plane, b: syncs, c: a straggler")
 	runs := flags.Int("runs", 5, "runs of each")
+	hosts := flags.Int("hosts", 40, "hosts, 4 proxies among them, and 2 masters besides")
 	files := flags.Int("files", 1000, "files of the tree, at least 50")
 	size := flags.Int("size", 4096, "bytes in each of them")
 	if err := flags.Parse(args); err != nil {
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	o := lab.Defaults()
-	o.Dir, o.Hosts, o.Masters, o.Proxies = filepath.Join(dir, "lab"), 24, 2, 4
+	o.Dir, o.Hosts, o.Masters, o.Proxies = filepath.Join(dir, "lab"), *hosts, 2, 4
 	o.Files, o.BytesPerFile, o.Soak, o.Drain = *files, *size, 0, 0
 	if b.lab, err = lab.Up(ctx, o); err != nil {
 		return err

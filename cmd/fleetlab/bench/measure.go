@@ -80,10 +80,13 @@ func adopt() error {
 	}
 }
 
-// measure runs a command on a host and returns what it took there; an error if it failed.
+// measure runs a command on a host once the machine is quiet, and returns what it took there; an error if it failed.
 func measure(ctx context.Context, l *lab.Lab, host string, env []string, argv ...string) (cost, error) {
 	self, err := os.Executable()
 	if err != nil {
+		return cost{}, err
+	}
+	if err := settle(ctx); err != nil {
 		return cost{}, err
 	}
 	c := l.Command(ctx, host, append([]string{self, asMeasure}, argv...)...)
@@ -101,4 +104,50 @@ func measure(ctx context.Context, l *lab.Lab, host string, env []string, argv ..
 		return r, fmt.Errorf("%s on %s: %w", argv[0], host, err)
 	}
 	return r, nil
+}
+
+// settle waits until the machine has nothing left to do of what ran before, as daemons of the hosts that end their sessions: it
+// would be counted with who comes next. It gives up after a while, on a machine that is never idle.
+func settle(ctx context.Context) error {
+	const slice, quiet, most = 100 * time.Millisecond, 3, 100
+	tick := time.NewTicker(slice)
+	defer tick.Stop()
+	before, err := busy()
+	for slices, calm := 0, 0; err == nil && slices < most && calm < quiet; slices++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		var now time.Duration
+		now, err = busy()
+		calm++
+		if now-before > slice/10 {
+			calm = 0
+		}
+		before = now
+	}
+	return err
+}
+
+// busy returns how long the processors of the machine have been at work (proc_stat(5)).
+func busy() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	var ticks int64
+	for i, field := range strings.Fields(line) {
+		if i == 0 || i == 4 || i == 5 || i > 8 { // its name, idle and iowait, guests, which are counted as user
+			continue
+		}
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		ticks += n
+	}
+	const perSecond = 100 // USER_HZ, on every architecture that Go knows
+	return time.Duration(ticks) * time.Second / perSecond, nil
 }

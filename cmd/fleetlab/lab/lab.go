@@ -229,8 +229,8 @@ func (l *Lab) start(ctx context.Context) error {
 const pidFile = "world.pid"
 
 // started returns when a process was started, in ticks since the machine's boot (proc_pid_stat(5)); empty if it
-// has ended. A zombie has: the kernel makes the first process of a PID namespace one only after it has
-// reaped all others.
+// has ended, with all of its threads: the last thread of the first process of a PID namespace ends only after all
+// others of that are reaped.
 func started(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -238,7 +238,11 @@ func started(pid int) string {
 	}
 	// The name, in brackets, may hold anything.
 	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+	if len(f) < 20 || f[0] == "X" {
+		return ""
+	}
+	// A zombie whose other threads are still to end is one already (seen).
+	if f[0] == "Z" && (f[17] == "0" || f[17] == "1") {
 		return ""
 	}
 	return f[19]
