@@ -380,10 +380,13 @@ func (d *directives) line(at string, line sshLine, now applies) {
 		d.refuse("%s is not known", at)
 		return
 	}
-	if seen {
+	// Certificates add up (ssh_config(5)); of all others the first holds, which one that may not apply is not known to be.
+	if seen && line.keyword != "certificatefile" {
 		return
 	}
-	d.first[line.keyword] = line
+	if now != appliesMaybe {
+		d.first[line.keyword] = line
+	}
 	if len(line.args) != 1 || !slices.Contains(values, strings.ToLower(line.args[0])) {
 		d.refuse("%s", at)
 	}
