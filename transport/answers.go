@@ -20,9 +20,9 @@ import (
 // half-made connections (MaxStartups, sshd_config(5)), and a command may get through. One that refuses connections is not: it is
 // asked once, and who cares about an sshd that is just being restarted asks again.
 //
-// It takes ConnectTimeout at most, 10 s if that is nowhere set, and a jump host's connection before that. What was opened is kept
-// for the first command, as an idle connection is, if there may be one more; one that the host has
-// closed meanwhile is made anew. The caller bounds how many hosts are asked at once.
+// It takes ConnectTimeout at most, 10 s if that is nowhere set, and a jump host's connection before that; and it waits until one
+// more connection may be open. What was opened is kept a while for the first command, if there is room for
+// others; one that the host has closed meanwhile is made anew. The caller bounds how many hosts are asked at once.
 //
 // Of some hosts nothing can be known without a login, and the answer is nil: local ones; those that
 // only the OpenSSH program can reach (Fallbacks); and, if that is the client, those behind a jump host.
@@ -41,13 +41,13 @@ func (d *Dialer) Answers(ctx context.Context, h Host) error {
 	return d.links.answers(ctx, route, d.SSH.Client != ClientOpenSSH)
 }
 
-// answers asks by a connection that is not one of p's, unless it is kept.
+// answers asks by a connection that is one of p's only if it is kept, but counts as such.
 func (p *links) answers(ctx context.Context, r *route, keep bool) error {
 	if p.isUp(r) {
 		return nil
 	}
 	for again := true; ; again = false {
-		release := func() {}
+		release, passed := func() {}, func() {}
 		var via *link
 		if r.via != nil {
 			var err error
@@ -56,13 +56,25 @@ func (p *links) answers(ctx context.Context, r *route, keep bool) error {
 			}
 			release = func() { p.giveBack(via) }
 		}
-		w, err := r.greet(ctx, via)
-		if w != nil {
-			if keep && p.keep(ctx, r, w, via, release) {
-				return nil
+		done, err := p.ask(ctx)
+		if err == nil && via != nil {
+			if passed, err = via.pass(ctx); err != nil {
+				done()
 			}
+		}
+		if err != nil {
+			release()
+			return r.failed(err)
+		}
+		w, err := r.greet(ctx, via)
+		passed()
+		if w != nil && keep && p.keep(ctx, r, w, via, release) {
+			return nil
+		}
+		if w != nil {
 			takeLeave(w)
 		}
+		done()
 		gone := via != nil && via.isDown()
 		release()
 		// A jump host found dead may have been started anew.

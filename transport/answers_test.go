@@ -146,19 +146,26 @@ func TestAnswers(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("is not counted", func(t *testing.T) {
+	t.Run("is counted", func(t *testing.T) {
 		t.Parallel()
-		own := dialer(t, knowing(t, d, read1(t, d.Known))...)
+		relay, host, known := relayed(t, d)
+		own := dialer(t, knowing(t, d, known)...)
 		own.SSH.MaxConnections = 1
-		conn := dial(t, own, d.Host())
-		// While the only connection is in use.
+		conn := dial(t, own, host)
+		// While the only connection is in use, nobody is asked.
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := &once{then: func() {
-			answered(t, own.Answers(t.Context(), transport.Host{Name: "mw2", Address: "127.0.0.1", Port: d.Port}), "")
+			soon, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
+			defer stop()
+			answered(t, own.Answers(soon, transport.Host{Name: "mw2", Address: "localhost", Port: host.Port}), "enough")
 			cancel()
 		}}
 		_, err := conn.Run(ctx, transport.Command{Args: []string{"sh", "-c", "echo; sleep 1000"}, Stdout: asked})
 		refused(t, err, transport.ClassStopped)
+		if n, most := relay.Count(); n != 1 || most != 1 {
+			t.Errorf("%d connections, %d at once", n, most)
+		}
+		answered(t, own.Answers(t.Context(), transport.Host{Name: "mw2", Address: "localhost", Port: host.Port}), "")
 	})
 	t.Run("not asked", func(t *testing.T) {
 		t.Parallel()
@@ -265,7 +272,9 @@ func TestAnswersKept(t *testing.T) {
 	answered(t, one.Answers(t.Context(), host), "")
 	works(t, one, d.Host()) // which makes it leave
 	eventually(t, "it makes room", func() bool { return relay.Open() == 1 })
-	answered(t, one.Answers(t.Context(), host), "")
+	answered(t, one.Answers(t.Context(), host), "") // which makes the other leave
+	eventually(t, "it is kept", func() bool { return relay.Open() == 2 })
+	works(t, one, d.Host())
 	eventually(t, "there is room for one only", func() bool { return relay.Open() == 1 })
 	connections(t, relay, 5)
 

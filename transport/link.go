@@ -34,6 +34,7 @@ type link struct {
 	wire     *wire                 // there from the start if somebody has asked whether the host is there
 	via      *link                 // the jump host's
 	release  func()                // gives via back
+	trusted  bool                  // the host has proved who it is
 	sessions chan struct{}         // a token for each session that may be opened
 	jumped   chan struct{}         // a token for each connection that is being made through it
 
@@ -91,13 +92,14 @@ func (l *link) open(ctx context.Context) (leave func(), err error) {
 		return leave, &Error{Class: ClassPermanent, Message: Neutral("ssh: " + err.Error()), Err: err}
 	}
 	if kept {
-		if err := l.takeUp(ctx, known); !hungUp(err) {
+		if err := l.takeUp(ctx, known); err == nil || l.trusted || ctx.Err() != nil || !transient(err) {
 			return leave, err
 		}
+		// It has died since.
 		undo = undo[:1]
 		l.release()
 	} else if !l.jump {
-		if err := l.pool.enter(ctx); err != nil {
+		if err := l.pool.enter(ctx, false); err != nil {
 			return leave, l.failed(err)
 		}
 		undo = append(undo, l.pool.leave)
@@ -110,13 +112,12 @@ func (l *link) open(ctx context.Context) (leave func(), err error) {
 			}
 			via := l.via
 			release = func() { l.pool.giveBack(via) }
-			select {
-			case via.jumped <- struct{}{}:
-				defer func() { <-via.jumped }()
-			case <-ctx.Done():
+			passed, err := via.pass(ctx)
+			if err != nil {
 				release()
-				return leave, l.failed(ctx.Err())
+				return leave, l.failed(err)
 			}
+			defer passed()
 		}
 		if l.wire, err = l.connect(ctx); err == nil {
 			undo = append(undo, release)
@@ -144,11 +145,34 @@ func (l *link) takeUp(ctx context.Context, known known) error {
 		takeLeave(l.wire)
 		return l.failed(errEnded)
 	}
-	err := l.handshake(ctx, known)
+	passed := func() {}
+	var err error
+	if l.via != nil {
+		passed, err = l.via.pass(ctx)
+	}
+	if err == nil {
+		err = l.handshake(ctx, known)
+		passed()
+	}
 	if err != nil {
 		_ = l.wire.Close() // the error says enough
 	}
 	return err
+}
+
+func transient(err error) bool {
+	e := (*Error)(nil)
+	return errors.As(err, &e) && e.Class == ClassTransient
+}
+
+// pass waits until one more connection may be made through a jump host; passed says that it was.
+func (l *link) pass(ctx context.Context) (passed func(), err error) {
+	select {
+	case l.jumped <- struct{}{}:
+		return func() { <-l.jumped }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func viaError(r *route, err error) error {
@@ -221,14 +245,13 @@ func (l *link) handshake(ctx context.Context, known known) error {
 	proof := p.identities.prove(r)
 	defer proof.close()
 	var refused *untrusted
-	trusted := false
 	config := &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: r.kex, Ciphers: r.ciphers, MACs: r.macs},
 		User:              r.user,
 		HostKeyAlgorithms: known.algorithms(r),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			err := known.check(r, key)
-			trusted = err == nil
+			l.trusted = err == nil
 			_ = errors.As(err, &refused)
 			return err
 		},
@@ -262,7 +285,7 @@ func (l *link) handshake(ctx context.Context, known known) error {
 			r.known, strings.Join(mismatch.RequestedAlgorithms, ", "), strings.Join(mismatch.SupportedAlgorithms, ", "), strings.Join(r.knownFiles, ", ")))
 	case errors.As(err, &mismatch):
 		return permanent(mismatch.Error())
-	case trusted:
+	case l.trusted:
 		// It may pass: what looks keys up for sshd may fail when everybody asks at once.
 		message := proof.refused(r.user)
 		if !strings.Contains(err.Error(), "unable to authenticate") { // that says no more

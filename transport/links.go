@@ -12,6 +12,9 @@ const (
 	defaultConnections = 1000
 	defaultHandshakes  = 32
 	defaultIdle        = time.Minute
+	// keptIdle is how long a connection is kept that nobody has used yet: less than a LoginGraceTime of sshd_config(5) that is
+	// common, after which sshd complains, and counts it against us (PerSourcePenalties, 9.8).
+	keptIdle = 20 * time.Second
 	// maxSessions is MaxSessions of sshd_config(5): how many commands run on one connection at once.
 	maxSessions = 10
 	// maxRefused is how often a host may refuse the only session until it is believed that it opens none.
@@ -33,6 +36,7 @@ type links struct {
 	mu       sync.Mutex
 	links    map[string]*link
 	open     int             // connections that count
+	asking   int             // of these, those that only ask whether a host is there
 	idle     []*link         // that nobody uses, for the longest time first
 	waiting  []chan struct{} // who wants to open one more
 	shaking  chan struct{}   // a token for each handshake under way
@@ -109,15 +113,15 @@ func (p *links) begin(ctx context.Context, l *link) *link {
 	return l
 }
 
-// keep takes w over as the connection by a route, to be made use of later, unless there is one or as many as may be. It
-// came through via, which is given back by release.
+// keep takes w over as the connection by a route, to be made use of later, with its place among those that count, unless there
+// is one, or those that are open leave little room to ask others. It came through via, which is given back by release.
 func (p *links) keep(ctx context.Context, r *route, w *wire, via *link, release func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.links[r.key] != nil || p.open >= p.connections {
+	if p.links[r.key] != nil || p.open-p.asking >= (p.connections+1)/2 {
 		return false
 	}
-	p.open++
+	p.asking--
 	p.rest(p.begin(ctx, &link{key: r.key, route: r, wire: w, via: via, release: release}))
 	return true
 }
@@ -162,7 +166,11 @@ func (p *links) giveBack(l *link) {
 // rest counts l among the idle ones, for a while. The lock is held.
 func (p *links) rest(l *link) {
 	p.idle = append(p.idle, l)
-	l.timer = time.AfterFunc(p.idleTime, func() {
+	after := p.idleTime
+	if !l.wanted {
+		after = min(after, keptIdle)
+	}
+	l.timer = time.AfterFunc(after, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if slices.Contains(p.idle, l) {
@@ -191,8 +199,9 @@ func (p *links) shut(l *link) {
 	l.stop()
 }
 
-// enter waits until one more connection may be open. An idle one is closed to make room.
-func (p *links) enter(ctx context.Context) error {
+// enter waits until one more connection may be open. An idle one is closed to make room, but not for who only asks whether a host
+// is there while others do, who will soon leave.
+func (p *links) enter(ctx context.Context, asks bool) error {
 	p.mu.Lock()
 	if p.open < p.connections {
 		p.open++
@@ -201,11 +210,8 @@ func (p *links) enter(ctx context.Context) error {
 	}
 	turn := make(chan struct{})
 	p.waiting = append(p.waiting, turn)
-	for _, l := range p.idle {
-		if !l.jump {
-			p.shut(l)
-			break
-		}
+	if l := p.spare(); l != nil && (!asks || p.asking == 0) {
+		p.shut(l)
 	}
 	p.mu.Unlock()
 	select {
@@ -223,6 +229,37 @@ func (p *links) enter(ctx context.Context) error {
 		p.leave() // it was our turn
 	}
 	return context.Cause(ctx)
+}
+
+// spare returns the idle connection that is the least missed, or nil: the one that was used the longest time ago; if none was used
+// yet, the last that was kept, since hosts are asked in the order in which they are wanted. The lock is held.
+func (p *links) spare() (kept *link) {
+	for _, l := range p.idle {
+		switch {
+		case l.jump:
+		case l.wanted:
+			return l
+		default:
+			kept = l
+		}
+	}
+	return kept
+}
+
+// ask is enter for who only asks whether a host is there; done is its leave.
+func (p *links) ask(ctx context.Context) (done func(), err error) {
+	if err := p.enter(ctx, true); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.asking++
+	p.mu.Unlock()
+	return func() {
+		p.mu.Lock()
+		p.asking--
+		p.mu.Unlock()
+		p.leave()
+	}, nil
 }
 
 // leave lets one more connection be opened.

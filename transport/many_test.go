@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/fleetsync/fleetsync/transport"
@@ -202,6 +203,7 @@ type visit struct {
 	Identity    string
 	Port, Hosts int
 	Limit       int    // of connections
+	Asks        int    // so many hosts at once are asked first whether they are there; 0: none
 	Bare        bool   // by golang.org/x/crypto/ssh alone, which trusts everybody
 	Profile     string // file for a profile of its processor time; empty: none
 }
@@ -275,6 +277,18 @@ func playVisit() error {
 // ours visits by a Dialer.
 func (v visit) ours() (one func(address string) (string, error), end func() error, err error) {
 	d := &transport.Dialer{SSH: transport.SSHConfig{ConfigFile: v.Config, MaxConnections: v.Limit}}
+	var asked errgroup.Group
+	asked.SetLimit(max(1, v.Asks))
+	for i := range v.Hosts {
+		if v.Asks > 0 {
+			asked.Go(func() error {
+				return d.Answers(context.Background(), transport.Host{Name: addressOf(i), Port: v.Port})
+			})
+		}
+	}
+	if err := asked.Wait(); err != nil {
+		return nil, nil, err
+	}
 	return func(address string) (string, error) {
 		conn, err := d.Dial(transport.Host{Name: address, Port: v.Port})
 		if err != nil {
@@ -434,6 +448,19 @@ func TestManyHosts(t *testing.T) {
 	}
 	t.Logf("%d hosts in %.2f s, at most %d connections at once, %d MiB; of each host, in ms: %.2f of time, %.2f of processor time, and %.2f of the hosts' own",
 		v.Hosts, said.Wall.Seconds(), seen.Most, said.Memory>>10, perHost(v, said.Wall), perHost(v, said.CPU), perHost(v, seen.CPU))
+}
+
+// TestManyHostsAsked: nor does it while it asks all of them whether they are there. Planted fault seen to fail it: connections
+// that only ask are not counted.
+func TestManyHostsAsked(t *testing.T) {
+	v := visit{Hosts: 300, Limit: 50, Asks: 256}
+	said, seen := visitCrowd(t, v)
+	if said.Answered != v.Hosts || seen.Once != v.Hosts || seen.More != 0 {
+		t.Errorf("%d of %d hosts answered; %d ran one command, %d more; %q", said.Answered, v.Hosts, seen.Once, seen.More, said.Errors)
+	}
+	if seen.Most > v.Limit {
+		t.Errorf("%d connections at once, not %d", seen.Most, v.Limit)
+	}
 }
 
 // perHost returns the share of one host, in ms.
