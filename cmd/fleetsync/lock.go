@@ -119,6 +119,9 @@ func (l *fleetLock) onError(err error) error {
 	return l.file.Release()
 }
 
+// held tells whether the lock among all masters is certainly still ours; it is not if there is none.
+func (l *fleetLock) held() bool { return l.lease != nil && l.lease.Valid() }
+
 // breakOwn breaks the lease of a run of this machine that died: the file lock, which we have, says
 // that none of them lives.
 func (s *setup) breakOwn(ctx context.Context, shared *pooling.Shared) error {

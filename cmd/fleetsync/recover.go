@@ -328,6 +328,10 @@ func (a *app) sayBack(e rollout.Event) {
 func (j *job) restoreReceipts(ctx context.Context, receipts []pooling.Receipt) []rollout.Out {
 	var out []rollout.Out
 	for _, r := range receipts {
+		// Who has lost the lock may see a host that another run is just taking out.
+		if r.Purpose == pooling.Quarantine && !j.lock.held() {
+			continue
+		}
 		hands := j.hands(&rollout.Plan{Run: r.Run})
 		e := hands.Do(ctx, rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1, Objects: orchestrator.Observed(r.Objects)})
 		e.Host = r.Host
