@@ -44,7 +44,7 @@ func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 		serves[p.Host] = true
 	}
 	var group errgroup.Group
-	group.SetLimit(reachAtOnce)
+	group.SetLimit(min(reachAtOnce, s.policy.SSH.MaxConnections)) // nobody's time is spent waiting for a connection
 	for i := range results {
 		group.Go(func() error {
 			s.reachOne(ctx, hands, &results[i], serves[results[i].Host])

@@ -57,7 +57,8 @@ func (a *app) room(ctx context.Context, hands *orchestrator.Hands, draft *rollou
 }
 
 // judge names the hosts that have fewer bytes free than are needed, if there are any. Such a canary or master is refused, and so
-// are more than may fail, if those that were not asked are as those that were. Fewer are no reason not to sync all others.
+// are more than may fail; of two and more it is taken that those that were not asked are as those that were. Fewer are no reason
+// not to sync all others.
 func (r room) judge(need int64) (refused bool, text string) {
 	var short []string
 	vital, proxies, hosts, sampled := 0, 0, 0, 0
@@ -81,7 +82,7 @@ func (r room) judge(need int64) (refused bool, text string) {
 	if len(short) == 0 {
 		return false, ""
 	}
-	if hosts > 0 {
+	if hosts > 1 { // one says nothing of the others
 		hosts = hosts * r.others / sampled
 	}
 	return vital > 0 || proxies+hosts > r.mayFail, fmt.Sprintf("%d of %d hosts that were asked have too little space, as a sync needs %d bytes: %s",

@@ -8,7 +8,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// TestRoom: planted faults seen to fail it: what is unknown counts as nothing; a sample is not taken for the whole; a canary
+// TestRoom: planted faults seen to fail it: what is unknown counts as nothing; a sample is not taken for the whole, or one host of it is; a canary
 // counts as any host; as many as may fail are refused.
 func TestRoom(t *testing.T) {
 	t.Parallel()
@@ -40,8 +40,9 @@ func TestRoom(t *testing.T) {
 		"a proxy that may":     {with(hosts(rollout.RoleProxy, 99), func(r *room) { r.mayFail = 1 }), false, "1 of 1"},
 		"a host":               {hosts(rollout.RoleHost, 99, 100), true, "1 of 2"},
 		"a host that may fail": {with(hosts(rollout.RoleHost, 99, 100), func(r *room) { r.mayFail = 1 }), false, "1 of 2"},
-		"a sample":             {with(hosts(rollout.RoleHost, 99, 100), func(r *room) { r.mayFail, r.others = 4, 10 }), true, "1 of 2"},
-		"a sample that may":    {with(hosts(rollout.RoleHost, 99, 100), func(r *room) { r.mayFail, r.others = 5, 10 }), false, "1 of 2"},
+		"one of a sample":      {with(hosts(rollout.RoleHost, 99, 100), func(r *room) { r.mayFail, r.others = 1, 10 }), false, "1 of 2"},
+		"a sample":             {with(hosts(rollout.RoleHost, 99, 99, 100, 100), func(r *room) { r.mayFail, r.others = 4, 10 }), true, "2 of 4"},
+		"a sample that may":    {with(hosts(rollout.RoleHost, 99, 99, 100, 100), func(r *room) { r.mayFail, r.others = 5, 10 }), false, "2 of 4"},
 		"of many five":         {hosts(rollout.RoleHost, slices.Repeat([]int64{7}, 9)...), true, "9 of 9"},
 	} {
 		refused, text := c.room.judge(100)
