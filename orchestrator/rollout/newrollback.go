@@ -37,7 +37,8 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 			p.Hosts = append(p.Hosts, Host{Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Down: r.Down[h.Name]})
 		}
 	}
-	if err := p.allow(settings.Batches.MaxFailures, r.Behind, len(p.Hosts)); err != nil {
+	// Others that are down are no reason to leave those that are there with a bad tree.
+	if err := p.allow(settings.Batches.MaxFailures, true, len(p.Hosts)); err != nil {
 		return nil, err
 	}
 	p.hook(MomentPre, "before anything is touched")
