@@ -24,7 +24,7 @@ demo: ## set up what is missing, build, run the main job on a fleet of 24 direct
 .PHONY: test
 test: ## set up what is missing, run all tests with the race detector; with CI=1 a missing program fails a test
 	@.ci/setup test
-	TMPDIR=$$(.ci/memory) CGO_ENABLED=1 $(GO) test -race -timeout 30m $(PKG)
+	TMPDIR=$${TMPDIR:-$$(.ci/memory)} CGO_ENABLED=1 $(GO) test -race -timeout 30m $(PKG)
 
 .PHONY: lint
 lint: $(golangci_lint) ## shell syntax, gofmt, go vet, golangci-lint and a test of its rules, go mod tidy
