@@ -48,8 +48,9 @@ func Create(path string) (*Journal, error) {
 	return &Journal{file: file}, nil
 }
 
-// own marks a journal as being written: by a lock that the system drops when the process ends. Who
-// asks whether it is (Store.Alive) holds it too, for a moment, so one refusal is no answer.
+// own locks a file, a journal that is being written above all, until the process ends. One refusal is no answer: who asks whether
+// a journal is being written (Store.Alive) holds it too, for a moment, and so may what a process
+// that was killed had just forked.
 func own(file *os.File) error {
 	const tries, pause = 50, 10 * time.Millisecond
 	var err error

@@ -163,7 +163,7 @@ func (s Store) Lock() (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := own(file); err != nil {
 		err = errors.Join(err, file.Close())
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, ErrLocked
