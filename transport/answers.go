@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"syscall"
 	"time"
@@ -106,18 +105,13 @@ func (r *route) greet(ctx context.Context, via *link) (*wire, error) {
 	switch {
 	case !running:
 		return nil, r.failed(context.Cause(ctx))
-	case line == "" && hungUp(err), busy(line):
+	case line == "" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)), busy(line):
 		return nil, nil
 	case line == "":
 		return nil, r.failed(why(ctx, err))
 	default:
 		return nil, r.failed(fmt.Errorf("what answers does not speak ssh 2: it says %q", excerpt(line)))
 	}
-}
-
-// hungUp tells whether the other side has ended a connection. The ssh library closes it then, and may say no more than that.
-func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
 
 // takeLeave ends a connection as one that sshd has nothing to complain about: it logs an error when somebody leaves who did

@@ -210,8 +210,10 @@ func (p *links) enter(ctx context.Context, asks bool) error {
 	}
 	turn := make(chan struct{})
 	p.waiting = append(p.waiting, turn)
-	if l := p.spare(); l != nil && (!asks || p.asking == 0) {
-		p.shut(l)
+	if !asks || p.asking == 0 {
+		if l := p.spare(); l != nil {
+			p.shut(l)
+		}
 	}
 	p.mu.Unlock()
 	select {

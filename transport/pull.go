@@ -39,7 +39,8 @@ type Pull struct {
 	Timeout        time.Duration // without any I/O, and to connect; rounded up to seconds; DefaultTimeout when 0
 	MaxDelete      int           // more deletions than this end it with exit 25; 0 allows none, Unlimited any number
 	Args           []string      // further arguments of rsync, as they are
-	Progress       bool          // --info=progress2: a line for each file, which for small ones is a tenth of the work
+
+	progress bool // --info=progress2, which Sync asks for if it is watched: a line for each file, for small ones a tenth of the work
 }
 
 // Unlimited is the MaxDelete that allows any number of deletions.
@@ -171,7 +172,7 @@ func (p Pull) rsync() []string {
 	}
 	// Output that can be read: plain numbers, a line at once, nothing of the source's choice.
 	args = append(args, "--stats")
-	if p.Progress {
+	if p.progress {
 		args = append(args, "--info=progress2")
 	}
 	args = append(args, "--no-human-readable", "--outbuf=L", "--no-motd")

@@ -34,7 +34,7 @@ func TestPullCommand(t *testing.T) {
 	}
 
 	watched := p
-	watched.Progress = true
+	watched.progress = true
 	if args := watched.Command().Args; !slices.Contains(args, "--info=progress2") || len(args) != len(want.Args)+1 {
 		t.Error(args)
 	}

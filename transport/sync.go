@@ -9,7 +9,7 @@ import (
 type Watch struct {
 	// Progress gets the newest state of the transfer, one call at a time; what it has no time for
 	// is dropped, so a slow one never holds up the transfer, only the return of Sync. Without it
-	// rsync is not asked for it, whatever the Pull says.
+	// rsync is not asked for it.
 	Progress func(Progress)
 	// Log gets every line that rsync says, neutralised; one call at a time for each of the two
 	// streams. One that blocks holds up the transfer.
@@ -47,7 +47,7 @@ func Sync(ctx context.Context, conn Conn, p Pull, w Watch) (Stats, error) {
 			w.Log(line)
 		}
 	}}
-	p.Progress = w.Progress != nil
+	p.progress = w.Progress != nil
 	c := p.Command()
 	out := &stages{rsync: stdout, after: tail{max: 64 << 10}}
 	c.Stdout, c.Log = out, w.Log
