@@ -31,8 +31,8 @@ func (b *bench) control(ctx context.Context) error {
 	return nil
 }
 
-// fanned is a program that runs a command on hosts.
-type fanned struct {
+// fan is a program that runs a command on hosts.
+type fan struct {
 	name string
 	argv []string
 	env  []string
@@ -47,7 +47,7 @@ func (b *bench) fanOut(ctx context.Context, kex, config string) error {
 		return err
 	}
 	// One that cannot do it at all is named, and so is none of the numbers that of a first, cold start.
-	var fans []*fanned
+	var fans []*fan
 	for _, f := range all {
 		if _, err := measure(ctx, b.lab, b.master, f.env, f.argv...); err == nil {
 			fans = append(fans, f)
@@ -81,7 +81,7 @@ func (b *bench) fanOut(ctx context.Context, kex, config string) error {
 }
 
 // fans returns the programs; the first is our own with its own connections.
-func (b *bench) fans(config string) ([]*fanned, error) {
+func (b *bench) fans(config string) ([]*fan, error) {
 	hosts, dir := b.hosts(), b.lab.Dir
 	comma, n := strings.Join(hosts, ","), strconv.Itoa(len(hosts))
 	names, cumin := filepath.Join(dir, "names"), filepath.Join(dir, "cumin.yaml")
@@ -94,7 +94,7 @@ func (b *bench) fans(config string) ([]*fanned, error) {
 			return nil, err
 		}
 	}
-	return []*fanned{
+	return []*fan{
 		{name: "fleetsync, native", ours: true, argv: append([]string{b.fan, "native", config}, hosts...)},
 		{name: "fleetsync, openssh", ours: true, argv: append([]string{b.fan, "openssh", config}, hosts...)},
 		{name: "clush", argv: []string{"clush", "-f", n, "-o", "-F " + config, "-w", comma, "true"}},
