@@ -32,7 +32,8 @@ type quarantine struct {
 }
 
 func (q *quarantine) ask(ctx context.Context, s *setup, shared *pooling.Shared) {
-	hosts, _, err := s.inQuarantine(ctx, shared)
+	receipts, err := shared.Receipts(ctx)
+	hosts, _, err := s.inQuarantine(ctx, receipts, err)
 	if err != nil {
 		q.Error = err.Error()
 		return
@@ -106,9 +107,9 @@ func (q *quarantine) print(w io.Writer, command string, said []rollout.Named) {
 const maxCasts = 10
 
 // inQuarantine returns the hosts that are in quarantine now, by receipts and pools, sorted by run and host; and the receipts that say so of
-// hosts that are not.
-func (s *setup) inQuarantine(ctx context.Context, shared *pooling.Shared) (outcasts []pooling.Outcast, over []pooling.Receipt, err error) {
-	receipts, err := pooling.Quarantines(shared.Receipts(ctx))
+// hosts that are not. All receipts are given, or what was the matter with them.
+func (s *setup) inQuarantine(ctx context.Context, all []pooling.Receipt, unread error) (outcasts []pooling.Outcast, over []pooling.Receipt, err error) {
+	receipts, err := pooling.Quarantines(all, unread)
 	if err != nil || len(receipts) == 0 {
 		return nil, nil, err
 	}
@@ -132,7 +133,8 @@ func (s *setup) quarantined(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	defer shared.Close()
-	all, _, err := s.inQuarantine(ctx, shared)
+	receipts, err := shared.Receipts(ctx)
+	all, _, err := s.inQuarantine(ctx, receipts, err)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), "nothing was touched")
 	}

@@ -154,7 +154,7 @@ func (j *job) findLost(ctx context.Context) ([]lost, error) {
 				l.receipts = append(l.receipts, r)
 			}
 		}
-		if outcasts, _, err = j.setup.inQuarantine(ctx, shared); err != nil {
+		if outcasts, _, err = j.setup.inQuarantine(ctx, receipts, nil); err != nil {
 			return nil, fail(exitInvalid, fmt.Errorf("it cannot be read which hosts are in quarantine: %w", err), "")
 		}
 		records, err := shared.Runs(ctx)
@@ -283,7 +283,8 @@ func (j *job) abandon(ctx context.Context, l lost) (out []rollout.Out, err error
 	}
 	var outcasts []pooling.Outcast
 	if shared := j.lock.shared; shared != nil {
-		if outcasts, _, err = j.setup.inQuarantine(ctx, shared); err != nil {
+		receipts, err := shared.Receipts(ctx)
+		if outcasts, _, err = j.setup.inQuarantine(ctx, receipts, err); err != nil {
 			return nil, err
 		}
 	}

@@ -24,7 +24,7 @@ func (j *job) settle(ctx context.Context, run string, named []rollout.Out) (out 
 	if err != nil {
 		_, _ = fmt.Fprintf(j.app.stderr, "warning: the receipts of run %s cannot be read: %s\n", transport.Neutral(run), transport.Neutral(err.Error()))
 	}
-	_, over, unknown := j.setup.inQuarantine(ctx, j.lock.shared)
+	_, over, unknown := j.setup.inQuarantine(ctx, receipts, err)
 	if unknown != nil {
 		over = nil // a receipt of a quarantine that stays does no harm
 	}
