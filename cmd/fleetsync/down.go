@@ -46,7 +46,7 @@ func (a *app) withoutDown(ctx context.Context, s *setup, r *request, draft *roll
 		if len(names) == 0 {
 			return draft, nil
 		}
-		_, _ = fmt.Fprintf(a.stderr, "warning: not there, and not tried: %s\n", inventory.FoldNames(names))
+		a.say().Warn("not there, and not tried: %s", inventory.FoldNames(names))
 		var err error
 		if draft, err = s.planOf(r); err != nil { // it may name hosts that stand in for those, and were not asked
 			return nil, err

@@ -79,8 +79,7 @@ func (j *job) refuseOthers(ctx context.Context, run string) error {
 	}
 	last, err := j.lock.shared.Inventory(ctx)
 	if err == nil && last.Digest != j.setup.fleet.Digest && last.Machine != j.setup.machine() {
-		_, _ = fmt.Fprintf(j.app.stderr, "warning: the last run, on %s, used another inventory than the one of this machine (%s)\n",
-			transport.Neutral(last.Machine), j.setup.policy.Inventory)
+		j.app.say().Warn("the last run, on %s, used another inventory than the one of this machine (%s)", last.Machine, j.setup.policy.Inventory)
 	}
 	return nil
 }
@@ -199,7 +198,7 @@ func (j *job) record(ctx context.Context) {
 		Inventory: plan.Inventory, State: j.setup.store.JournalPath(plan.Run),
 	}))
 	if err != nil {
-		_, _ = fmt.Fprintf(j.app.stderr, "warning: other masters cannot be told of this run: %v\n", err)
+		j.app.say().Warn("other masters cannot be told of this run: %v", err)
 	}
 }
 
@@ -209,7 +208,7 @@ func (j *job) forget(ctx context.Context) {
 		return
 	}
 	if err := j.lock.shared.DropRun(context.WithoutCancel(ctx), j.state.Plan.Run); err != nil {
-		_, _ = fmt.Fprintf(j.app.stderr, "warning: other masters still list this run as unfinished: %v\n", err)
+		j.app.say().Warn("other masters still list this run as unfinished: %v", err)
 	}
 }
 

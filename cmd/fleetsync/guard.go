@@ -288,7 +288,7 @@ func (a *app) pruneManifests(s *setup) {
 		}
 		if !needed[run] {
 			if err := os.Remove(s.store.ManifestPath(run)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				_, _ = fmt.Fprintf(a.stderr, "warning: an old manifest cannot be deleted: %v\n", err)
+				a.say().Warn("an old manifest cannot be deleted: %v", err)
 			}
 		}
 	}

@@ -202,7 +202,7 @@ pools; and what other masters have not finished.
 			var last []rollout.LastTree
 			trees, newest, err := a.trees(s)
 			if err != nil { // the run itself is worth showing all the same
-				_, _ = fmt.Fprintf(a.stderr, "warning: %v\n", err)
+				a.say().Warn("%v", err)
 			} else {
 				for _, h := range s.fleet.Hosts {
 					if !s.isMaster(h.Name) {

@@ -69,7 +69,7 @@ func (a *app) lock(ctx context.Context, s *setup, run, reason string, wait bool)
 	}
 	if l.shared, err = s.shared(); err != nil || l.shared == nil {
 		if err == nil && s.policy.Pooling == nil {
-			_, _ = fmt.Fprintln(a.stderr, "note: no shared store is configured (lock.endpoints): only this machine is kept from running two at once")
+			a.say().Say("note: no shared store is configured (lock.endpoints): only this machine is kept from running two at once")
 		}
 		return l, errors.Join(err, l.onError(err))
 	}
@@ -154,7 +154,7 @@ func (a *app) patiently(ctx context.Context, wait bool, try func() error) error 
 		}
 		if !told {
 			told = true
-			_, _ = fmt.Fprintf(a.stderr, "waiting: %s\n", transport.Neutral(err.Error()))
+			a.say().Say("waiting: %v", err)
 		}
 		timer := time.NewTimer(lockWait)
 		select {
@@ -175,7 +175,7 @@ func (a *app) lockError(s *setup, err error) error {
 			return fail(exitLocked, err, a.command()+" unlock   (once "+held.Holder.Owner+" agrees), or --wait")
 		}
 		if held.Holder.Inventory != "" && held.Holder.Inventory != s.fleet.Digest {
-			_, _ = fmt.Fprintf(a.stderr, "warning: its inventory differs from the one of this machine (%s)\n", s.policy.Inventory)
+			a.say().Warn("its inventory differs from the one of this machine (%s)", s.policy.Inventory)
 		}
 		return fail(exitLocked, err, a.command()+" status, or --wait")
 	case errors.Is(err, journal.ErrLocked):

@@ -242,7 +242,7 @@ func (h *byHand) dropReceipts(ctx context.Context, host string, objects []poolin
 		}
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(h.app.stderr, "warning: %s is back, but its receipt stays: %s\n", host, transport.Neutral(err.Error()))
+		h.app.say().Warn("%s is back, but its receipt stays: %v", host, err)
 	}
 }
 

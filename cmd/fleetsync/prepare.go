@@ -18,7 +18,6 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 // prepared is a run that could begin: its plan, and what it puts on its hosts.
@@ -88,7 +87,7 @@ func (a *app) measure(ctx context.Context, s *setup, r *request, draft *rollout.
 		return nil, fail(exitGuard, fmt.Errorf("%w: %s", errRefused, text), "make room there; guard: min_free is part of what is needed")
 	}
 	if text != "" {
-		_, _ = fmt.Fprintf(a.stderr, "warning: %s\n", text)
+		a.say().Warn("%s", text)
 	}
 	r.Delta.Allowed, r.MaxDelete = allowed, allowed
 	p := &prepared{over: most(r.Delta) > allowed}
@@ -162,7 +161,7 @@ func (a *app) each(ctx context.Context, names []string, do func(i int, name stri
 	}
 	for _, err := range errs {
 		if err != nil {
-			_, _ = fmt.Fprintf(a.stderr, "warning: %s\n", transport.Neutral(err.Error()))
+			a.say().Warn("%v", err)
 		}
 	}
 }
@@ -199,7 +198,7 @@ func (a *app) warnOfPaths(s *setup, m *manifest.Manifest, plan *rollout.Plan) {
 	excluded := manifest.Excluded(s.fleet.Tree.Exclude)
 	for _, p := range plan.Paths {
 		if p = path.Clean(p); m.Find(p) == nil && !excluded(p, false) && !excluded(p, true) {
-			_, _ = fmt.Fprintf(a.stderr, "warning: %s has no %s: hosts that have it will lose it\n", plan.Origin, quoted(p))
+			a.say().Warn("%s has no %s: hosts that have it will lose it", plan.Origin, quoted(p))
 		}
 	}
 }

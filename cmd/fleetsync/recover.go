@@ -107,7 +107,7 @@ func (a *app) awaitDeath(ctx context.Context, s *setup) error {
 	if holder.Run == "" {
 		who = holder.Reason // another recover, which may have died, too
 	}
-	_, _ = fmt.Fprintf(a.stderr, "waiting %s to see whether %s on %s lives\n", ttl.Round(time.Second), transport.Neutral(who), transport.Neutral(holder.Host))
+	a.say().Say("waiting %s to see whether %s on %s lives", ttl.Round(time.Second), who, holder.Host)
 	deadline := time.Now().Add(ttl + lockWait)
 	for {
 		timer := time.NewTimer(lockWait)
@@ -193,7 +193,7 @@ func (j *job) addLocal(get func(run string) *lost, receipts []pooling.Receipt) e
 	for _, run := range runs {
 		r, err := j.app.read(j.setup, run)
 		if err != nil {
-			_, _ = fmt.Fprintf(j.app.stderr, "warning: %v\n", err)
+			j.app.say().Warn("%v", err)
 			continue
 		}
 		for _, host := range r.State.Held() {
@@ -240,7 +240,7 @@ func (j *job) restoreAll(ctx context.Context, found []lost) error {
 		out = append(out, stuck...)
 		if len(stuck) == 0 && l.recorded {
 			if err := j.lock.shared.DropRun(ctx, l.run); err != nil {
-				_, _ = fmt.Fprintf(j.app.stderr, "warning: %s: still listed as unfinished: %v\n", transport.Neutral(l.run), err)
+				j.app.say().Warn("%s: still listed as unfinished: %v", l.run, err)
 			}
 		}
 	}
@@ -262,7 +262,7 @@ func (j *job) restore(ctx context.Context, l lost) []rollout.Out {
 		var err error
 		if out, err = j.abandon(ctx, l); err != nil {
 			local = false
-			_, _ = fmt.Fprintf(j.app.stderr, "warning: run %s cannot be ended in its journal, so its receipts decide: %v\n", transport.Neutral(l.run), err)
+			j.app.say().Warn("run %s cannot be ended in its journal, so its receipts decide: %v", l.run, err)
 		}
 	}
 	if !local {

@@ -116,7 +116,7 @@ func (j *job) reopen(run string) error {
 			"put them back into "+s.policy.Inventory+", or plan anew: "+j.app.command()+" recover, then sync"), opened.Close())
 	}
 	if state.Plan.Inventory != s.fleet.Digest {
-		_, _ = fmt.Fprintf(j.app.stderr, "warning: the inventory has changed since run %s was planned\n", run)
+		j.app.say().Warn("the inventory has changed since run %s was planned", run)
 	}
 	j.state, j.journal = state, opened
 	return nil

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 // settle puts back what the receipts of a run tell of beyond its journal, and so drops them: those of
@@ -22,7 +20,7 @@ func (j *job) settle(ctx context.Context, run string, named []rollout.Out) (out 
 	ctx = context.WithoutCancel(ctx)
 	receipts, err := j.lock.shared.Receipts(ctx)
 	if err != nil {
-		_, _ = fmt.Fprintf(j.app.stderr, "warning: the receipts of run %s cannot be read: %s\n", transport.Neutral(run), transport.Neutral(err.Error()))
+		j.app.say().Warn("the receipts of run %s cannot be read: %v", run, err)
 	}
 	_, over, unknown := j.setup.inQuarantine(ctx, receipts, err)
 	if unknown != nil {

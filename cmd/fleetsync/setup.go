@@ -82,7 +82,7 @@ func (a *app) fallbacks(s *setup) {
 		byReason[f.Reason] = append(byReason[f.Reason], f.Host)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		_, _ = fmt.Fprintf(a.stderr, "warning: reached by the ssh program: %s: %s\n", inventory.FoldNames(byReason[reason]), reason)
+		a.say().Warn("reached by the ssh program: %s: %s", inventory.FoldNames(byReason[reason]), reason)
 	}
 }
 

@@ -83,7 +83,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 	for i, name := range names {
 		last := trees.Of(name)
 		if err := v.load(last); err != nil {
-			_, _ = fmt.Fprintf(a.stderr, "warning: %v\n", err)
+			a.say().Warn("%v", err)
 		}
 		group.Go(func() error {
 			results[i] = v.host(ctx, last)
