@@ -27,7 +27,7 @@ func (atOnce) Do(_ context.Context, step rollout.Step) rollout.Event {
 		e.Verdict = rollout.Pass
 	case rollout.StepObserve:
 		e.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
-	case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
+	case rollout.StepDepool, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
 		rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 	}
 	return e

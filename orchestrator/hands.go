@@ -82,7 +82,7 @@ func (h *Hands) Do(ctx context.Context, step rollout.Step) rollout.Event {
 	switch step.Kind {
 	case rollout.StepSync:
 		return h.sync(ctx, step)
-	case rollout.StepLook:
+	case rollout.StepRecheck:
 		return h.look(ctx, step)
 	case rollout.StepRollback:
 		return h.rollback(ctx, step)

@@ -197,7 +197,7 @@ func (w *workbench) Do(ctx context.Context, step rollout.Step) rollout.Event {
 		e = rollout.Event{Kind: rollout.StepDone, Stats: &rollout.Stats{Bytes: 1}}
 	case rollout.StepCheck:
 		e = rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Pass}
-	case rollout.StepLook, rollout.StepRollback, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+	case rollout.StepRecheck, rollout.StepRollback, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		e = rollout.Event{Kind: rollout.StepDone}
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease:
 		e = w.hands.Do(ctx, step)

@@ -117,7 +117,7 @@ func (w *world) effect(step rollout.Step) rollout.Event {
 		}
 	case rollout.StepRollback:
 		w.trees[step.Host] = false
-	case rollout.StepLook, rollout.StepQuarantine, rollout.StepRelease, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+	case rollout.StepRecheck, rollout.StepQuarantine, rollout.StepRelease, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 	}
 	return e
 }

@@ -152,7 +152,7 @@ func (b *books) start(e rollout.Event) {
 				b.wrong("event %d: %s is put back while it serves %s", e.Seq, e.Host, f.Host)
 			}
 		}
-	case rollout.StepLook:
+	case rollout.StepRecheck:
 		if !b.pulled[e.Host] {
 			b.wrong("event %d: %s is looked at, and nobody has pulled from it since the last time", e.Seq, e.Host)
 		}
@@ -187,7 +187,7 @@ func (b *books) wantLookedAt(e rollout.Event) {
 		b.wrong("event %d: %s starts before %s was looked at again", e.Seq, e.Step, master)
 	}
 	for _, f := range b.flying {
-		if b.kind(f) == rollout.StepLook {
+		if b.kind(f) == rollout.StepRecheck {
 			b.wrong("event %d: %s starts while %s is in flight", e.Seq, e.Step, f.Step)
 		}
 	}
@@ -195,7 +195,7 @@ func (b *books) wantLookedAt(e rollout.Event) {
 
 func (b *books) kind(e rollout.Event) rollout.StepKind {
 	for _, kind := range []rollout.StepKind{
-		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
+		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
 	} {
 		if e.Host != "" && string(e.Step) == string(kind)+"/"+e.Host {
 			return kind
@@ -313,7 +313,7 @@ func (b *books) end(e, began rollout.Event) {
 		b.wrong("event %d: %s failed without a reason", e.Seq, e.Step)
 	}
 	switch b.kind(e) {
-	case rollout.StepLook, rollout.StepQuarantine, rollout.StepRelease, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+	case rollout.StepRecheck, rollout.StepQuarantine, rollout.StepRelease, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 	case rollout.StepRollback:
 		if done {
 			b.rolled[e.Host] = true

@@ -20,7 +20,7 @@ func (s *State) Apply(e Event) error {
 	s.Seq, s.At = e.Seq, e.At
 	s.advance(e.At)
 	if e.Kind == RunResumed && s.stopping() {
-		s.lamentAll() // none of them will be tried again
+		s.wantFailureHooks() // none of them will be tried again
 	}
 	if !s.stopping() && s.sourceless() {
 		const why = "no source with the run's tree is left"
@@ -79,7 +79,7 @@ func (s *State) apply(e Event) error {
 			return fmt.Errorf("abort level %d", e.Level)
 		}
 		s.abort, s.abortWhy = max(s.abort, e.Level), e.Detail
-		s.lamentAll()
+		s.wantFailureHooks()
 		return nil
 	case RunFinished:
 		s.outcome = e.Outcome
@@ -118,17 +118,17 @@ func (s *State) stepStarted(e Event) error {
 		f.source = src
 		h.err, h.class = "", "" // what the tree was before is over
 		h.sync, h.attempts, h.last, h.at, h.undo.fresh = syncing, e.Attempt, e.Source, e.At, false
-		h.after.tried = true
+		h.hook.tried = true
 		s.ready.remove(f.host)
 		s.delayed.remove(f.host)
 		s.syncing++
 		s.load(src, +1)
-	case StepLook:
+	case StepRecheck:
 		f.host = s.index[name]
-		if s.hosts[f.host].look == nil {
+		if s.hosts[f.host].recheck == nil {
 			return fmt.Errorf("host %q is not looked at", name)
 		}
-		s.lookStarted(f.host, e.Attempt)
+		s.recheckStarted(f.host, e.Attempt)
 	case StepRollback:
 		f.host = s.index[name]
 		if err := s.undoStarted(f.host, e); err != nil {
@@ -139,7 +139,7 @@ func (s *State) stepStarted(e Event) error {
 		s.hookStarted(f.moment, e.Attempt)
 	case StepPost, StepOnFailure:
 		f.host = s.index[name]
-		if err := s.afterStarted(f.host, e, kind); err != nil {
+		if err := s.hostHookStarted(f.host, e, kind); err != nil {
 			return err
 		}
 	case StepQuarantine, StepRelease:
@@ -147,7 +147,7 @@ func (s *State) stepStarted(e Event) error {
 		if q := s.hosts[f.host].quarantine; q == nil || (kind == StepRelease) != (q.out && !q.again) {
 			return fmt.Errorf("the host is in no quarantine that is to begin or end")
 		}
-		s.castStarted(f.host, kind, e.Attempt)
+		s.quarantineStarted(f.host, kind, e.Attempt)
 	case StepObserve, StepDepool, StepRepool:
 		f.host = s.index[name]
 		p := s.hosts[f.host].pool
@@ -176,7 +176,7 @@ func (s *State) parse(e Event) (StepKind, string, error) {
 		if _, ok := s.index[e.Host]; !ok {
 			return "", "", fmt.Errorf("the plan has no host %q", e.Host)
 		}
-		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepLook, StepRollback, StepQuarantine, StepRelease, StepPost, StepOnFailure} {
+		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepRecheck, StepRollback, StepQuarantine, StepRelease, StepPost, StepOnFailure} {
 			if e.Step == stepID(kind, e.Host) {
 				return kind, e.Host, nil
 			}
@@ -214,16 +214,16 @@ func (s *State) stepEnded(e Event) error {
 		case e.Class != Stopped:
 			s.judged(f.check, Unknown, e.Error)
 		}
-	case StepLook:
-		s.lookEnded(f.host, e, done)
+	case StepRecheck:
+		s.recheckEnded(f.host, e, done)
 	case StepRollback:
 		s.undoEnded(f.host, e, done)
 	case StepHook:
 		s.hookEnded(f.moment, e, done)
 	case StepPost, StepOnFailure:
-		s.afterEnded(f.host, f.kind, e, done)
+		s.hostHookEnded(f.host, f.kind, e, done)
 	case StepQuarantine, StepRelease:
-		s.castEnded(f.host, f.kind, e, done)
+		s.quarantineEnded(f.host, f.kind, e, done)
 	case StepObserve, StepDepool, StepRepool:
 		if f.kind == StepDepool {
 			s.depools--
@@ -251,16 +251,16 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 		h.sync, h.err, h.class, h.stats = synced, "", "", e.Stats
 		s.hosts[f.source].source.fails = 0
 		if s.Plan.Hosts[f.host].Post {
-			h.sync, h.err, h.after.failures = ending, ButNotWhatFollows, 0
-			s.posts.add(f.host, time.Time{})
+			h.sync, h.err, h.hook.failures = ending, ButNotWhatFollows, 0
+			s.postHooks.add(f.host, time.Time{})
 			return
 		}
-		s.settle(f.host)
+		s.finalize(f.host)
 		return
 	}
 	h.sync, h.err, h.class = waiting, e.Error, e.Class
 	if s.stopping() {
-		defer s.lament(f.host) // whatever comes of it, it is not tried again
+		defer s.wantFailureHook(f.host) // whatever comes of it, it is not tried again
 	}
 	if e.Blame {
 		s.blame(f.source, e.Class)
@@ -289,7 +289,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 // gaveUp records that a host has failed for good.
 func (s *State) gaveUp(i int, what string) {
 	s.hosts[i].sync = failed
-	s.settle(i)
+	s.finalize(i)
 	s.failures++
 	if s.failures > s.Plan.Limits.MaxFailures {
 		s.stop(HaltBudget, fmt.Sprintf("%d hosts failed, of which %d may", s.failures, s.Plan.Limits.MaxFailures))
@@ -298,11 +298,11 @@ func (s *State) gaveUp(i int, what string) {
 		s.decide(Fail, fmt.Sprintf("canary %s cannot be %s: %s", h.Name, what, s.hosts[i].err))
 	}
 	s.unfit(i)
-	s.lament(i)
+	s.wantFailureHook(i)
 }
 
-// settle records that a host has been synced or has failed for good.
-func (s *State) settle(i int) {
+// finalize records that a host has been synced or has failed for good.
+func (s *State) finalize(i int) {
 	if h := &s.hosts[i]; h.counted { // else it is what an earlier life of the run has left to do
 		h.counted = false
 		s.stageLeft--
@@ -316,7 +316,7 @@ func (s *State) settle(i int) {
 func (s *State) load(i, by int) {
 	src := s.hosts[i].source
 	src.load += by
-	s.rosters[src.tier].update(i, src)
+	s.byTier[src.tier].update(i, src)
 	if i == s.origin {
 		s.updateOrigin()
 	}
@@ -360,8 +360,8 @@ func (s *State) resumed(at time.Time) {
 		case StepRollback:
 			s.hosts[f.host].sync = waiting
 			s.syncing--
-		case StepLook:
-			s.hosts[f.host].look.running = false
+		case StepRecheck:
+			s.hosts[f.host].recheck.running = false
 			s.pulled(f.host)
 		case StepQuarantine, StepRelease:
 			s.hosts[f.host].quarantine.running = false
@@ -369,12 +369,12 @@ func (s *State) resumed(at time.Time) {
 			at := s.moments[f.moment]
 			at.running = false
 			s.moments[f.moment] = at
-		case StepPost, StepOnFailure: // see afterAgain
+		case StepPost, StepOnFailure: // see resumeHostHooks
 		case StepObserve, StepDepool, StepRepool:
 		}
 		delete(s.flights, id)
 	}
-	s.depools, s.hooking = 0, 0
+	s.depools, s.hooksInFlight = 0, 0
 	for _, i := range s.pooled {
 		p := s.hosts[i].pool
 		p.status = poolIdle
@@ -391,7 +391,7 @@ func (s *State) resumed(at time.Time) {
 			s.hosts[i].source.silent = false
 		}
 		s.hosts[i].counted = false
-		s.afterAgain(i)
+		s.resumeHostHooks(i)
 		s.reconsider(i)
 	}
 	s.updateOrigin()
@@ -401,7 +401,7 @@ func (s *State) resumed(at time.Time) {
 
 // reopen takes back what ended a finished run.
 func (s *State) reopen() {
-	s.outcome, s.halt, s.haltWhy, s.failures, s.mends = nil, "", "", s.downs, false
+	s.outcome, s.halt, s.haltWhy, s.failures, s.rollingBack = nil, "", "", s.downs, false
 	for m, at := range s.moments {
 		s.moments[m] = moment{attempts: at.attempts} // what was done at the end has to be done again, and so what comes before
 	}
@@ -420,8 +420,8 @@ func (s *State) reopen() {
 		if h.pool != nil {
 			h.pool.refused, h.pool.refusal = false, ""
 		}
-		s.castAgain(i)
-		h.after.tried = false
+		s.reopenQuarantine(i)
+		h.hook.tried = false
 		if h.sync == failed && h.fleet {
 			s.fleetLeft++
 		}

@@ -103,7 +103,7 @@ func goesWell(step rollout.Step) rollout.Event {
 		e.Verdict = rollout.Pass
 	case rollout.StepObserve:
 		e.Objects = []rollout.Object{{Key: "k" + step.Host}}
-	case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
+	case rollout.StepDepool, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
 		rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 	}
 	return e

@@ -74,7 +74,7 @@ func (s *State) decide(v Verdict, why string) {
 	}
 	s.gate.verdict, s.gate.why = v, why
 	if v != Pass && s.Plan.Force == "" {
-		s.condemn()
+		s.wantRollbacks()
 		s.stop(HaltGate, fmt.Sprintf("the gate says %s: %s", v, why))
 	}
 }

@@ -29,8 +29,8 @@ type moment struct {
 	attempts      int
 }
 
-// aftermath is what a run knows of what is to be done on a host once it has the tree, or when it will not get it.
-type aftermath struct {
+// hostHookState is what a run knows of the hooks of a host: post, once it has the tree, or on_failure, when it will not get it.
+type hostHookState struct {
 	attempts map[StepKind]int
 	running  bool
 	tries         // of the one that is due
@@ -53,8 +53,8 @@ func (d *decider) startHook(m Moment) {
 	}
 }
 
-// regret says whether the run is to end with what the policy has for a bad end.
-func (s *State) regret() bool {
+// endsBadly says whether the run is to end with what the policy has for a run that failed.
+func (s *State) endsBadly() bool {
 	bad := s.stopping() || s.failures > 0 || s.postFailed
 	return bad && s.abort < AbortNow && slices.Contains(s.Plan.Hooks, MomentOnFailure) && !s.moments[MomentOnFailure].over
 }
@@ -84,21 +84,21 @@ func (s *State) hookEnded(m Moment, e Event, done bool) {
 	}
 }
 
-// lament wants done what is to be done on a host that was tried and will not get the tree.
-func (s *State) lament(i int) {
+// wantFailureHook wants the on_failure hooks run on a host that was tried and will not get the tree.
+func (s *State) wantFailureHook(i int) {
 	h := &s.hosts[i]
-	if s.Plan.Hosts[i].OnFailure && h.after.tried && !h.after.wanted {
-		h.after.wanted, h.after.failures = true, 0
-		s.laments.add(i, time.Time{})
+	if s.Plan.Hosts[i].OnFailure && h.hook.tried && !h.hook.wanted {
+		h.hook.wanted, h.hook.failures = true, 0
+		s.failureHooks.add(i, time.Time{})
 	}
 }
 
-// lamentAll does so for all that were tried and are waiting for another attempt, which will not come. It looks at the whole fleet:
+// wantFailureHooks does so for all that were tried and are waiting for another attempt, which will not come. It looks at the whole fleet:
 // of a run that was resumed they need not be in its current stage.
-func (s *State) lamentAll() {
+func (s *State) wantFailureHooks() {
 	for i := range s.hosts {
 		if s.hosts[i].sync == waiting {
-			s.lament(i)
+			s.wantFailureHook(i)
 		}
 	}
 }
@@ -106,64 +106,64 @@ func (s *State) lamentAll() {
 // toDo returns the hosts on which a step of one of those two kinds is to be done.
 func (s *State) toDo(kind StepKind) *delayed {
 	if kind == StepOnFailure {
-		return s.laments
+		return s.failureHooks
 	}
-	return s.posts
+	return s.postHooks
 }
 
-// finishing says whether something is left to be done on hosts for which the run has ended, well or not.
-func (s *State) finishing() bool {
-	return s.abort < AbortNow && s.posts.size()+s.laments.size() > 0
+// hostHooksLeft says whether something is left to be done on hosts for which the run has ended, well or not.
+func (s *State) hostHooksLeft() bool {
+	return s.abort < AbortNow && s.postHooks.size()+s.failureHooks.size() > 0
 }
 
-// aftermaths starts what is to be done on hosts that have the tree, and on those that will not get it: on as many at once as hosts
+// hostHooks starts what is to be done on hosts that have the tree, and on those that will not get it: on as many at once as hosts
 // may be synced. A canary that is rolled back is left to that.
-func (d *decider) aftermaths() {
+func (d *decider) hostHooks() {
 	s := d.s
 	if s.abort >= AbortNow {
 		return
 	}
-	room := s.Plan.Limits.Parallel - s.hooking
+	room := s.Plan.Limits.Parallel - s.hooksInFlight
 	for _, kind := range []StepKind{StepPost, StepOnFailure} {
 		s.toDo(kind).walk(d.now, func(i int) bool {
-			if s.condemned(i) || s.hosts[i].sync == syncing {
+			if s.toRollBack(i) || s.hosts[i].sync == syncing {
 				return true
 			}
 			if room <= 0 {
 				return false
 			}
 			room--
-			d.begin(i, s.hosts[i].after.attempts[kind], Step{Kind: kind})
+			d.begin(i, s.hosts[i].hook.attempts[kind], Step{Kind: kind})
 			return true
 		})
 	}
 	if room > 0 {
-		earliest(&d.Wake, s.posts.wake(d.now))
-		earliest(&d.Wake, s.laments.wake(d.now))
+		earliest(&d.Wake, s.postHooks.wake(d.now))
+		earliest(&d.Wake, s.failureHooks.wake(d.now))
 	}
 }
 
-func (s *State) afterStarted(i int, e Event, kind StepKind) error {
+func (s *State) hostHookStarted(i int, e Event, kind StepKind) error {
 	if !s.toDo(kind).has(i) {
 		return fmt.Errorf("nothing is to be done on the host")
 	}
 	h := &s.hosts[i]
-	if h.after.attempts == nil {
-		h.after.attempts = map[StepKind]int{}
+	if h.hook.attempts == nil {
+		h.hook.attempts = map[StepKind]int{}
 	}
-	h.after.attempts[kind], h.after.running = e.Attempt, true
+	h.hook.attempts[kind], h.hook.running = e.Attempt, true
 	s.toDo(kind).remove(i)
-	s.hooking++
+	s.hooksInFlight++
 	return nil
 }
 
-// afterEnded folds the end of what was done on a host.
-func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
+// hostHookEnded folds the end of what was done on a host.
+func (s *State) hostHookEnded(i int, kind StepKind, e Event, done bool) {
 	h := &s.hosts[i]
-	s.hooking--
-	h.after.running = false
+	s.hooksInFlight--
+	h.hook.running = false
 	if e.Class == Stopped || e.Class == Transient {
-		if due, again := s.again(&h.after.tries, e); again {
+		if due, again := s.again(&h.hook.tries, e); again {
 			s.toDo(kind).add(i, due)
 			return
 		}
@@ -177,28 +177,28 @@ func (s *State) afterEnded(i int, kind StepKind, e Event, done bool) {
 	}
 	switch {
 	case kind == StepOnFailure:
-		h.after.over = true
+		h.hook.over = true
 	case done:
 		h.sync, h.err, h.class = synced, "", ""
-		s.settle(i)
+		s.finalize(i)
 	default:
 		h.err, h.class = ButNotWhatFollows+": "+e.Error, e.Class
 		s.gaveUp(i, "synced")
 	}
 }
 
-// afterAgain puts what was to be done on a host among what is to be done, after the run was resumed.
-func (s *State) afterAgain(i int) {
-	s.posts.remove(i)
-	s.laments.remove(i)
+// resumeHostHooks puts what was to be done on a host among what is to be done, after the run was resumed.
+func (s *State) resumeHostHooks(i int) {
+	s.postHooks.remove(i)
+	s.failureHooks.remove(i)
 	h := &s.hosts[i]
-	h.after.running = false
+	h.hook.running = false
 	switch {
 	case h.sync == ending:
-		s.posts.add(i, time.Time{})
+		s.postHooks.add(i, time.Time{})
 	case h.sync != failed:
-		h.after = aftermath{attempts: h.after.attempts, tried: h.after.tried} // it is tried again, or has a good tree
-	case h.after.wanted && !h.after.over:
-		s.laments.add(i, time.Time{})
+		h.hook = hostHookState{attempts: h.hook.attempts, tried: h.hook.tried} // it is tried again, or has a good tree
+	case h.hook.wanted && !h.hook.over:
+		s.failureHooks.add(i, time.Time{})
 	}
 }

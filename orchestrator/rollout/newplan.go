@@ -66,7 +66,7 @@ const (
 // The error is ErrNoProxyFits or ErrDown, or says what in the request does not fit the fleet.
 func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan, error) {
 	b := builder{fleet: f, request: r, roles: map[string]Role{}, left: map[string]bool{}}
-	if err := b.cast(); err != nil {
+	if err := b.assignRoles(); err != nil {
 		return nil, err
 	}
 	fleet := b.there(RoleHost)
@@ -191,9 +191,9 @@ type builder struct {
 	proxies map[string]inventory.Proxy
 }
 
-// cast decides who plays which part.
-func (b *builder) cast() error {
-	if err := b.castMasters(); err != nil {
+// assignRoles decides who plays which part.
+func (b *builder) assignRoles() error {
+	if err := b.assignMasters(); err != nil {
 		return err
 	}
 	for _, name := range b.selected() {
@@ -204,11 +204,11 @@ func (b *builder) cast() error {
 	if len(b.names(RoleHost)) == 0 {
 		return errors.New("there is no host to sync: all that are selected are masters")
 	}
-	b.castCanaries()
+	b.assignCanaries()
 	if len(b.there(RoleCanary)) == 0 {
 		return errNobody
 	}
-	return b.castProxies()
+	return b.assignProxies()
 }
 
 // selected returns the hosts that the run is about, in the fleet's order.
@@ -226,7 +226,7 @@ func (b *builder) selected() []string {
 	return names
 }
 
-func (b *builder) castMasters() error {
+func (b *builder) assignMasters() error {
 	b.slots = map[string]int{}
 	for _, m := range b.fleet.Masters {
 		if b.origin == "" && m.Serve && (b.request.Origin == "" || b.request.Origin == m.Host) {
@@ -249,9 +249,9 @@ func (b *builder) castMasters() error {
 	}
 }
 
-// castCanaries takes the fleet's canaries that are there or, where the selection has none of them, as many of its
+// assignCanaries takes the fleet's canaries that are there or, where the selection has none of them, as many of its
 // first hosts: there is no run without a gate.
-func (b *builder) castCanaries() {
+func (b *builder) assignCanaries() {
 	found := false
 	for _, name := range b.fleet.Canaries {
 		if b.roles[name] == RoleHost {
@@ -276,8 +276,8 @@ func (b *builder) castCanaries() {
 	}
 }
 
-// castProxies decides which proxies serve. The others are ordinary hosts.
-func (b *builder) castProxies() error {
+// assignProxies decides which proxies serve. The others are ordinary hosts.
+func (b *builder) assignProxies() error {
 	b.proxies = map[string]inventory.Proxy{}
 	if b.request.Mode == inventory.ModeCanary {
 		return nil

@@ -23,7 +23,7 @@ func NewRollback(f *inventory.Fleet, settings inventory.Settings, r Request) (*P
 	if len(b.roles) == 0 {
 		return nil, errors.New("there is no host to roll back")
 	}
-	b.castCanaries()
+	b.assignCanaries()
 	canaries, fleet := b.there(RoleCanary), b.there(RoleHost)
 	if len(canaries) == 0 {
 		return nil, errNobody

@@ -26,7 +26,7 @@ func Next(s *State, now time.Time) Decision {
 		switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
 		case StageSync:
 			d.syncs()
-			d.looks()
+			d.rechecks()
 		case StageUndo:
 			d.undos()
 		case StageCheck:
@@ -36,13 +36,13 @@ func Next(s *State, now time.Time) Decision {
 		case StageDepool, StageRepool:
 		}
 	}
-	d.mend()
-	d.aftermaths()
-	d.outcasts()
+	d.rollbacks()
+	d.hostHooks()
+	d.quarantines()
 	d.stops()
 	quiet := ended && len(s.flights) == 0 && len(d.Start) == 0 &&
-		!slices.ContainsFunc(s.pooled, s.restorable) && !s.mending() && !s.finishing() && !s.casting()
-	if quiet && s.regret() {
+		!slices.ContainsFunc(s.pooled, s.restorable) && !s.rollbacksLeft() && !s.hostHooksLeft() && !s.quarantinesLeft()
+	if quiet && s.endsBadly() {
 		d.startHook(MomentOnFailure) // the very last thing
 		return d.Decision
 	}
@@ -98,7 +98,7 @@ func (d *decider) pools() {
 			continue
 		}
 		switch {
-		case restore && (h.after.running || h.sync == ending && s.abort < AbortNow): // see aftermaths
+		case restore && (h.hook.running || h.sync == ending && s.abort < AbortNow): // see hostHooks
 		case restore && h.source.load == 0 && h.sync != syncing:
 			d.startPool(StepRepool, i, p.receipts)
 		case !depool || !s.needed(i):
@@ -144,7 +144,7 @@ func (d *decider) syncs() {
 	if d.room <= 0 || s.ready.size+s.delayed.size() == 0 {
 		return
 	}
-	r := s.roster()
+	r := s.stageSources()
 	for _, i := range r.free {
 		src := s.hosts[i].source
 		if src.from.After(d.now) {
@@ -168,7 +168,7 @@ func (d *decider) syncs() {
 
 // retries gives hosts that failed before to a source that has not failed them, and waits for one
 // rather than to try the same again. Only when all have failed a host is any of them tried once more.
-func (d *decider) retries(r *roster) {
+func (d *decider) retries(r *sourceSet) {
 	skipped := 0
 	d.s.delayed.walk(d.now, func(i int) bool {
 		if c := d.retrySource(i, r); c != nil {
@@ -180,7 +180,7 @@ func (d *decider) retries(r *roster) {
 	})
 }
 
-func (d *decider) retrySource(i int, r *roster) *candidate {
+func (d *decider) retrySource(i int, r *sourceSet) *candidate {
 	tried := d.s.hosts[i].tried
 	exhausted := !slices.ContainsFunc(r.serving, func(src int) bool { return !slices.Contains(tried, src) })
 	var best *candidate
@@ -251,16 +251,16 @@ func (s *State) mustEnd(i int) bool {
 func (d *decider) stops() {
 	s := d.s
 	decided := s.gate.verdict != "" && slices.ContainsFunc(s.gate.checks, func(c check) bool { return c.running })
-	if !s.anyLost && !decided && !s.mending() && s.abort < AbortNow {
+	if !s.anyLost && !decided && !s.rollbacksLeft() && s.abort < AbortNow {
 		return
 	}
 	for id, f := range s.flights {
 		switch f.kind {
 		case StepSync:
-			if s.abort >= AbortNow || s.mustEnd(f.source) || s.condemned(f.host) {
+			if s.abort >= AbortNow || s.mustEnd(f.source) || s.toRollBack(f.host) {
 				d.Stop = append(d.Stop, id)
 			}
-		case StepRollback, StepLook, StepHook, StepPost, StepOnFailure:
+		case StepRollback, StepRecheck, StepHook, StepPost, StepOnFailure:
 			if s.abort >= AbortNow {
 				d.Stop = append(d.Stop, id)
 			}

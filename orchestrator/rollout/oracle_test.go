@@ -459,7 +459,7 @@ func (b *books) ended(e rollout.Event) {
 		b.syncEnded(a, e, done)
 	case rollout.StepCheck:
 		b.judged(b.rounds[e.Step], e, done)
-	case rollout.StepLook:
+	case rollout.StepRecheck:
 		b.lookEnded(a, e, done)
 	case rollout.StepRollback:
 		b.undoEnded(a, e, done)
@@ -979,7 +979,7 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 			mends = b.abort < rollout.AbortNow
 		case rollout.StepHook:
 			mends = b.abort < rollout.AbortNow && step.Moment == rollout.MomentOnFailure
-		case rollout.StepSync, rollout.StepCheck, rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepLook:
+		case rollout.StepSync, rollout.StepCheck, rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepRecheck:
 		}
 		if b.stopped() && step.Kind != rollout.StepRepool && !mends {
 			b.t.Fatalf("P4 bounds hold: %s starts after the run was stopped (%s, abort %d)", step.ID, b.halt, b.abort)
@@ -997,7 +997,7 @@ func (b *books) decided(d rollout.Decision, now time.Time) {
 			b.depoolStarts(step, a)
 		case rollout.StepRepool:
 			b.repoolStarts(step, a)
-		case rollout.StepLook:
+		case rollout.StepRecheck:
 			b.lookStarts(step, a)
 		case rollout.StepRollback:
 			b.undoStarts(step, a)
@@ -1453,7 +1453,7 @@ func (b *books) stops(d rollout.Decision) {
 			continue // see above
 		case rollout.StepCheck:
 			must = b.verdict != "" || b.abort >= rollout.AbortNow
-		case rollout.StepLook, rollout.StepRollback, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
+		case rollout.StepRecheck, rollout.StepRollback, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 			must = b.abort >= rollout.AbortNow
 		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease: // never left half-way
 		}

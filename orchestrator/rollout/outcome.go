@@ -173,7 +173,7 @@ func (s *State) Outcome() Outcome {
 		case Syncing:
 			o.Counts.Unknown++
 		}
-		s.castNamed(i, &o)
+		s.nameQuarantine(i, &o)
 		if h.stats != nil {
 			o.Bytes += h.stats.Bytes
 		}

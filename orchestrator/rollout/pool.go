@@ -42,8 +42,8 @@ type pool struct {
 	edits    int               // by which somebody put it back while it served
 }
 
-// settled says whether nothing more will happen to the proxy before it is repooled.
-func (p *pool) settled() bool {
+// final says whether nothing more will happen to the proxy before it is repooled.
+func (p *pool) final() bool {
 	switch p.status {
 	case poolOut, poolBack, poolStuck, poolRestoring:
 		return true
@@ -71,7 +71,7 @@ func Receipts(found, older []Object) ([]Object, error) {
 	return receipts, nil
 }
 
-// observed records a new look at the objects, unless what we would put back is not known.
+// observed records the objects as they were just read, unless what we would put back is not known.
 func (p *pool) observed(objects []Object) error {
 	receipts, err := Receipts(objects, p.receipts)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *State) needed(i int) bool {
 func (s *State) restorable(i int) bool {
 	h := &s.hosts[i]
 	asleep := h.source.silent && !s.stopping() && s.fleetLeft > 0
-	return h.pool.held && h.pool.status != poolStuck && !s.needed(i) && !asleep && !s.banishable(i)
+	return h.pool.held && h.pool.status != poolStuck && !s.needed(i) && !asleep && !s.toQuarantine(i)
 }
 
 // poolFailed records that a step on the pool objects of a proxy failed.

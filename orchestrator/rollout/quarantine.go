@@ -22,8 +22,8 @@ type quarantine struct {
 	later    bool   // its pools could not spare it while proxies were out
 }
 
-// outcast wants a host out of its pools until it has a good tree.
-func (s *State) outcast(i int, why string) {
+// wantQuarantine wants a host out of its pools until it has a good tree.
+func (s *State) wantQuarantine(i int, why string) {
 	h := &s.hosts[i]
 	if q := h.quarantine; q != nil {
 		// That it was taken out once does not prove that nobody has put it back: it is seen to again.
@@ -31,8 +31,8 @@ func (s *State) outcast(i int, why string) {
 		return
 	}
 	h.quarantine = &quarantine{why: why}
-	if !slices.Contains(s.outcasts, i) {
-		s.outcasts = append(s.outcasts, i)
+	if !slices.Contains(s.quarantines, i) {
+		s.quarantines = append(s.quarantines, i)
 	}
 }
 
@@ -48,7 +48,7 @@ func (s *State) unfit(i int) {
 		if h.sync == down {
 			why = "it was down: "
 		}
-		s.outcast(i, why+h.err)
+		s.wantQuarantine(i, why+h.err)
 	}
 }
 
@@ -58,9 +58,9 @@ func (s *State) inQuarantine(i int) bool {
 	return q != nil && q.out
 }
 
-// banishable says whether a host is to be taken out of its pools now or later, because it has no good tree. What a host that was
+// toQuarantine says whether a host is to be taken out of its pools now or later, because it has no good tree. What a host that was
 // down has is as good as what the others have, until the gate lets these have another.
-func (s *State) banishable(i int) bool {
+func (s *State) toQuarantine(i int) bool {
 	q := s.hosts[i].quarantine
 	return q != nil && (!q.out || q.again) && !q.gaveUp && s.abort < AbortNow && (s.hosts[i].sync != down || s.passed())
 }
@@ -70,9 +70,9 @@ func (s *State) passed() bool {
 	return s.gate.verdict == Pass || s.gate.verdict != "" && s.Plan.Force != ""
 }
 
-// releasable says whether a host is to be put back now or later, because it has a good tree: the whole of it, and on a canary
+// toRelease says whether a host is to be put back now or later, because it has a good tree: the whole of it, and on a canary
 // one is good when the gate says so.
-func (s *State) releasable(i int) bool {
+func (s *State) toRelease(i int) bool {
 	h := &s.hosts[i]
 	if !s.inQuarantine(i) || h.quarantine.gaveUp || h.sync != synced || len(s.Plan.Paths) > 0 || s.abort >= AbortNow {
 		return false
@@ -80,37 +80,37 @@ func (s *State) releasable(i int) bool {
 	return s.Plan.Hosts[i].Role != RoleCanary || s.passed()
 }
 
-// casting says whether some host is still to be taken out or put back because of its tree.
-func (s *State) casting() bool {
-	return slices.ContainsFunc(s.outcasts, func(i int) bool { return s.banishable(i) || s.releasable(i) })
+// quarantinesLeft says whether some host is still to be taken out or put back because of its tree.
+func (s *State) quarantinesLeft() bool {
+	return slices.ContainsFunc(s.quarantines, func(i int) bool { return s.toQuarantine(i) || s.toRelease(i) })
 }
 
 // holds says whether proxies other than i are out of their pools and will be put back. One that is to stay out for its own tree is
 // nothing to wait for.
 func (s *State) holds(i int) bool {
 	return slices.ContainsFunc(s.pooled, func(p int) bool {
-		return p != i && s.hosts[p].pool.held && s.hosts[p].pool.status != poolStuck && !s.banishable(p)
+		return p != i && s.hosts[p].pool.held && s.hosts[p].pool.status != poolStuck && !s.toQuarantine(p)
 	})
 }
 
-// outcasts takes hosts out of their pools that have no good tree, one at a time, as each is judged by what the one before
+// quarantines takes hosts out of their pools that have no good tree, one at a time, as each is judged by what the one before
 // has left in the pool; and puts back those that have one again.
-func (d *decider) outcasts() {
+func (d *decider) quarantines() {
 	s := d.s
 	taking := s.depools > 0 || slices.ContainsFunc(d.Start, func(step Step) bool { return step.Kind == StepDepool })
-	for _, i := range s.outcasts {
+	for _, i := range s.quarantines {
 		q := s.hosts[i].quarantine
-		banish, release := s.banishable(i), s.releasable(i)
+		out, release := s.toQuarantine(i), s.toRelease(i)
 		switch {
-		case !banish && !release || q.running:
+		case !out && !release || q.running:
 		case q.due.After(d.now):
 			earliest(&d.Wake, q.due)
 		case release:
-			d.startCast(StepRelease, i, s.hosts[i].releases)
+			d.startQuarantine(StepRelease, i, s.hosts[i].releaseAttempts)
 		case taking || q.later && s.holds(i) || s.poolBusy(i):
 		default:
 			taking = true
-			d.startCast(StepQuarantine, i, s.hosts[i].takings)
+			d.startQuarantine(StepQuarantine, i, s.hosts[i].quarantineAttempts)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (s *State) poolBusy(i int) bool {
 	}
 }
 
-func (d *decider) startCast(kind StepKind, i, attempts int) {
+func (d *decider) startQuarantine(kind StepKind, i, attempts int) {
 	step := Step{Kind: kind}
 	if p := d.s.hosts[i].pool; p != nil && p.held {
 		step.Objects = p.receipts
@@ -139,19 +139,19 @@ func (d *decider) startCast(kind StepKind, i, attempts int) {
 	d.begin(i, attempts, step)
 }
 
-// castStarted records that a host is being taken out or put back.
-func (s *State) castStarted(i int, kind StepKind, attempt int) {
+// quarantineStarted records that a host is being taken out or put back.
+func (s *State) quarantineStarted(i int, kind StepKind, attempt int) {
 	h := &s.hosts[i]
 	h.quarantine.running = true
 	if kind == StepRelease {
-		h.releases = attempt
+		h.releaseAttempts = attempt
 		return
 	}
-	h.takings = attempt
+	h.quarantineAttempts = attempt
 	s.depools++
 }
 
-func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
+func (s *State) quarantineEnded(i int, kind StepKind, e Event, done bool) {
 	q := s.hosts[i].quarantine
 	q.running, q.later = false, false
 	if kind == StepQuarantine {
@@ -189,8 +189,8 @@ func (s *State) castEnded(i int, kind StepKind, e Event, done bool) {
 	q.gaveUp = e.Class == Capacity || e.Class == Permanent || q.failures >= s.Plan.Limits.Attempts
 }
 
-// castAgain forgets what kept a host in quarantine, or out of one, before the run was opened again.
-func (s *State) castAgain(i int) {
+// reopenQuarantine forgets what kept a host in quarantine, or out of one, before the run was opened again.
+func (s *State) reopenQuarantine(i int) {
 	h := &s.hosts[i]
 	switch q := h.quarantine; {
 	case q == nil:
@@ -202,8 +202,8 @@ func (s *State) castAgain(i int) {
 	}
 }
 
-// castNamed says of a host what is to be said of its quarantine at the end of a run: that it is out, or that it should be.
-func (s *State) castNamed(i int, o *Outcome) {
+// nameQuarantine says of a host what is to be said of its quarantine at the end of a run: that it is out, or that it should be.
+func (s *State) nameQuarantine(i int, o *Outcome) {
 	h := &s.hosts[i]
 	q := h.quarantine
 	if q == nil || h.pool != nil && h.pool.held {

@@ -204,7 +204,7 @@ func (s *sim) run() {
 // not, somebody may abort the run just then, or the lock be lost.
 func (s *sim) alarmed() bool {
 	mends := func(f *flight) bool {
-		return f.step.Kind == rollout.StepLook || f.step.Kind == rollout.StepRollback || f.step.Kind == rollout.StepQuarantine || f.step.Kind == rollout.StepRelease
+		return f.step.Kind == rollout.StepRecheck || f.step.Kind == rollout.StepRollback || f.step.Kind == rollout.StepQuarantine || f.step.Kind == rollout.StepRelease
 	}
 	if s.luck.alarm == 0 || !slices.ContainsFunc(s.flights, mends) || !dice(s.t, s.luck.alarm, "alarm") {
 		return false
@@ -359,7 +359,7 @@ func (s *sim) fly(step rollout.Step) *flight {
 				rollout.Transient, rollout.Transient, rollout.Unhealthy, rollout.Conflict, rollout.Capacity, rollout.Permanent,
 			}[pick(s.t, 6, "class")]
 		}
-	case rollout.StepLook:
+	case rollout.StepRecheck:
 		if s.luck.stuck[step.Host] || dice(s.t, s.luck.look, "look") {
 			f.does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Changed, rollout.Permanent}[pick(s.t, 4, "class")]
 		}
@@ -453,7 +453,7 @@ func (s *sim) land(f *flight) rollout.Event {
 		}
 	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		e.Detail = f.does.detail
-	case rollout.StepLook, rollout.StepRollback:
+	case rollout.StepRecheck, rollout.StepRollback:
 	}
 	if class != "" {
 		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats, e.Detail = rollout.StepFailed, class, f.does.blame, "", nil, ""

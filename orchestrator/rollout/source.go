@@ -33,13 +33,13 @@ type source struct {
 	silent  bool      // does not answer: what it serves is ended; forgotten when the run is resumed
 }
 
-// roster is the sources of one tier that serve, and those of them with a free slot.
-type roster struct {
+// sourceSet is the sources of one tier that serve, and those of them with a free slot.
+type sourceSet struct {
 	serving []int
 	free    []int
 }
 
-func (r *roster) update(host int, src *source) {
+func (r *sourceSet) update(host int, src *source) {
 	r.serving = member(r.serving, host, src.serving)
 	r.free = member(r.free, host, src.serving && src.load < src.slots)
 }
@@ -72,20 +72,20 @@ func (s *State) reconsider(i int) {
 	}
 	h.source.serving = !h.source.lost && !h.source.dropped && !h.source.silent &&
 		h.sync == synced && (h.pool == nil || h.pool.status == poolOut)
-	s.rosters[h.source.tier].update(i, h.source)
+	s.byTier[h.source.tier].update(i, h.source)
 }
 
-// roster returns the sources that the current stage may use: the origin alone where the stage says
+// stageSources returns the sources that the current stage may use: the origin alone where the stage says
 // so and it still has the tree; else the proxies; else the masters. No proxy is still to come when a
 // stage asks: the stages that make them sources are complete before those that they serve.
-func (s *State) roster() *roster {
+func (s *State) stageSources() *sourceSet {
 	if s.Plan.Stages[s.stage].Origin && s.hosts[s.origin].source.serving {
-		return &s.originRoster
+		return &s.originOnly
 	}
-	if r := &s.rosters[proxyTier]; len(r.serving) > 0 {
+	if r := &s.byTier[proxyTier]; len(r.serving) > 0 {
 		return r
 	}
-	return &s.rosters[masterTier]
+	return &s.byTier[masterTier]
 }
 
 // sourceless says whether the current stage has hosts left and nothing to take the tree from.
@@ -93,7 +93,7 @@ func (s *State) sourceless() bool {
 	if s.stage == len(s.Plan.Stages) || s.Plan.Stages[s.stage].Kind != StageSync || s.stageLeft == 0 {
 		return false
 	}
-	return len(s.roster().serving) == 0
+	return len(s.stageSources().serving) == 0
 }
 
 // blame counts a failed transfer against its source and leaves the source when too many failed in
@@ -111,7 +111,7 @@ func (s *State) blame(i int, class Class) {
 
 // lastSource says whether no more than one source serves: it is never left, because another try may go well.
 func (s *State) lastSource() bool {
-	return len(s.rosters[proxyTier].serving)+len(s.rosters[masterTier].serving) <= 1
+	return len(s.byTier[proxyTier].serving)+len(s.byTier[masterTier].serving) <= 1
 }
 
 // fellSilent leaves a source that does not answer, and has what it serves ended: its hosts would wait for their time
@@ -128,5 +128,5 @@ func (s *State) fellSilent(i int) {
 
 // untried says whether a source serves the current stage that has not failed a host.
 func (s *State) untried(h *host) bool {
-	return slices.ContainsFunc(s.roster().serving, func(i int) bool { return !slices.Contains(h.tried, i) })
+	return slices.ContainsFunc(s.stageSources().serving, func(i int) bool { return !slices.Contains(h.tried, i) })
 }

@@ -46,14 +46,14 @@ type State struct {
 	masters  []int // that are sources, and are looked at
 	canaries []int
 
-	rosters      [tiers]roster
-	originRoster roster // the origin alone
+	byTier     [tiers]sourceSet
+	originOnly sourceSet // the origin alone
 
 	depoolStage int // in Plan.Stages; their number if there is none
 
 	stage     int // in Plan.Stages, of the first that is not complete
-	stageLeft int // hosts of a sync stage that are not settled
-	fleetLeft int // hosts of all stages served by proxies that are not settled
+	stageLeft int // hosts of a sync stage that are not at their end
+	fleetLeft int // hosts of all stages served by proxies that are not at their end
 	ready     *queue
 	delayed   *delayed
 
@@ -63,47 +63,47 @@ type State struct {
 	failures int               // hosts that failed for good, or were not there
 	downs    int               // of which were not there
 
-	moments    map[Moment]moment
-	postFailed bool     // what comes after the run
-	posts      *delayed // hosts that have the tree, and on which something is to be done
-	laments    *delayed // hosts that will not get it, likewise
-	hooking    int      // steps in flight on those
-	hooked     []Named  // what those had to say
+	moments       map[Moment]moment
+	postFailed    bool     // what comes after the run
+	postHooks     *delayed // hosts that have the tree, and on which something is to be done
+	failureHooks  *delayed // hosts that will not get it, likewise
+	hooksInFlight int      // steps in flight on those
+	hooked        []Named  // what those had to say
 
-	gate     gate
-	halt     HaltKind
-	haltWhy  string
-	abort    int
-	abortWhy string
-	anyLost  bool  // some source was lost: transfers from it may have to be ended
-	mends    bool  // the gate has condemned canaries: they are looked through from now on
-	outcasts []int // hosts that are in quarantine, or are to be
-	named    []Named
-	started  time.Time
-	outcome  *Outcome
+	gate        gate
+	halt        HaltKind
+	haltWhy     string
+	abort       int
+	abortWhy    string
+	anyLost     bool  // some source was lost: transfers from it may have to be ended
+	rollingBack bool  // the gate did not let canaries pass: they are looked through from now on
+	quarantines []int // hosts that are in quarantine, or are to be
+	named       []Named
+	started     time.Time
+	outcome     *Outcome
 }
 
 // host is what a run knows of one host.
 type host struct {
-	sync       syncStatus
-	fleet      bool   // in a stage that proxies serve
-	counted    bool   // in the current stage, and not settled
-	attempts   int    // syncs started
-	tries             // of those, failed
-	tried      []int  // the sources that it failed from
-	last       string // the source of the last attempt
-	err        string
-	class      Class
-	stats      *Stats
-	at         time.Time // of the last sync event
-	source     *source   // nil: serves nobody
-	pool       *pool     // nil: has nothing in a pool that must be out
-	look       *look     // nil: is not looked at
-	undo       undo
-	quarantine *quarantine // nil: its tree is no reason to take it out
-	after      aftermath
-	takings    int // quarantines started, over all lives of the run
-	releases   int // likewise
+	sync               syncStatus
+	fleet              bool   // in a stage that proxies serve
+	counted            bool   // in the current stage, and not at their end
+	attempts           int    // syncs started
+	tries                     // of those, failed
+	tried              []int  // the sources that it failed from
+	last               string // the source of the last attempt
+	err                string
+	class              Class
+	stats              *Stats
+	at                 time.Time // of the last sync event
+	source             *source   // nil: serves nobody
+	pool               *pool     // nil: has nothing in a pool that must be out
+	recheck            *recheck  // nil: is not looked at
+	undo               undo
+	quarantine         *quarantine // nil: its tree is no reason to take it out
+	hook               hostHookState
+	quarantineAttempts int // quarantines started, over all lives of the run
+	releaseAttempts    int // likewise
 }
 
 type flight struct {
@@ -119,15 +119,15 @@ type flight struct {
 // NewPlan made, or that was read back from a journal.
 func NewState(p *Plan) (*State, error) {
 	s := &State{
-		Plan:    p,
-		index:   make(map[string]int, len(p.Hosts)),
-		hosts:   make([]host, len(p.Hosts)),
-		ready:   newQueue(p.Hosts),
-		delayed: newDelayed(),
-		posts:   newDelayed(),
-		laments: newDelayed(),
-		moments: map[Moment]moment{},
-		flights: map[StepID]flight{},
+		Plan:         p,
+		index:        make(map[string]int, len(p.Hosts)),
+		hosts:        make([]host, len(p.Hosts)),
+		ready:        newQueue(p.Hosts),
+		delayed:      newDelayed(),
+		postHooks:    newDelayed(),
+		failureHooks: newDelayed(),
+		moments:      map[Moment]moment{},
+		flights:      map[StepID]flight{},
 	}
 	for i, h := range p.Hosts {
 		if _, twice := s.index[h.Name]; twice {
@@ -135,7 +135,7 @@ func NewState(p *Plan) (*State, error) {
 		}
 		s.index[h.Name] = i
 		if h.Quarantined != "" {
-			s.outcast(i, "since run "+h.Quarantined)
+			s.wantQuarantine(i, "since run "+h.Quarantined)
 			s.hosts[i].quarantine.out = true
 		}
 		if h.Down != "" {
@@ -146,7 +146,7 @@ func NewState(p *Plan) (*State, error) {
 			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
 		}
 		if (h.Role == RoleMaster || h.Name == p.Origin) && h.Slots > 0 && p.Tree != nil {
-			s.hosts[i].look = &look{}
+			s.hosts[i].recheck = &recheck{}
 			s.masters = append(s.masters, i)
 		}
 		if h.Role == RoleCanary {
@@ -234,7 +234,7 @@ func (s *State) stopping() bool { return s.halt != "" || s.abort > 0 }
 func (s *State) stop(kind HaltKind, why string) {
 	if s.halt == "" {
 		s.halt, s.haltWhy = kind, why
-		s.lamentAll()
+		s.wantFailureHooks()
 	}
 }
 
@@ -250,7 +250,7 @@ func (s *State) advance(at time.Time) {
 func (s *State) complete() bool {
 	switch stage := &s.Plan.Stages[s.stage]; stage.Kind {
 	case StageSync:
-		return s.stageLeft == 0 && !s.unlooked()
+		return s.stageLeft == 0 && !s.unchecked()
 	case StageUndo:
 		return s.stageLeft == 0
 	case StageCheck:
@@ -260,7 +260,7 @@ func (s *State) complete() bool {
 			return true // nobody is left whom the proxies would serve
 		}
 		for _, i := range s.pooled {
-			if s.needed(i) && !s.hosts[i].pool.settled() {
+			if s.needed(i) && !s.hosts[i].pool.final() {
 				return false
 			}
 		}
@@ -306,7 +306,7 @@ func (s *State) enter(at time.Time) {
 	}
 }
 
-// count records that a host of the current stage is to be settled.
+// count records that a host of the current stage is to come to its end in this stage.
 func (s *State) count(i int) {
 	s.hosts[i].counted = true
 	s.stageLeft++
@@ -345,5 +345,5 @@ func (s *State) updateOrigin() {
 	if s.origin == none {
 		return
 	}
-	s.originRoster.update(s.origin, s.hosts[s.origin].source)
+	s.originOnly.update(s.origin, s.hosts[s.origin].source)
 }

@@ -81,7 +81,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"another attempt", []rollout.Event{start}, rollout.Event{Kind: rollout.StepDone, Step: "sync/c", Host: "c", Attempt: 2}, "without having been started as attempt 2"},
 		{"pools of a host without", nil, rollout.Event{Kind: rollout.StepStarted, Step: "depool/c", Host: "c"}, "no pools"},
 		{"a change of no source", nil, rollout.Event{Kind: rollout.SourceChanged, Host: "c"}, "no source"},
-		{"a look at what is no master", nil, rollout.Event{Kind: rollout.StepStarted, Step: "look/p", Host: "p", Attempt: 1}, "not looked at"},
+		{"a look at what is no master", nil, rollout.Event{Kind: rollout.StepStarted, Step: "recheck/p", Host: "p", Attempt: 1}, "not looked at"},
 		{"a rollback that nobody wants", nil, undo, "nothing says that the host is to be rolled back"},
 		{"a rollback during a sync", []rollout.Event{start}, undo, "nothing says that the host is to be rolled back"},
 		{"a rollback of what is back", []rollout.Event{start, fails, undo, undone}, undo, "the host is rolled back"},

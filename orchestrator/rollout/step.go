@@ -13,7 +13,7 @@ const (
 	StepCheck   StepKind = "check"   // one round of one check over the canaries
 	StepRepool  StepKind = "repool"  // put back what we hold, as it was
 
-	StepLook       StepKind = "look"       // see whether a master still has the run's tree
+	StepRecheck    StepKind = "recheck"    // see whether a master still has the run's tree
 	StepRollback   StepKind = "rollback"   // put back the tree that a host had before
 	StepQuarantine StepKind = "quarantine" // take a host that has no good tree out of its pools, until it has one
 	StepRelease    StepKind = "release"    // put a host back into its pools that a run took out because it had no good tree

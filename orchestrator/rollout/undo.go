@@ -16,9 +16,9 @@ type undo struct {
 	fresh    bool // put back before the run began again, and not synced since
 }
 
-// condemn wants the canaries rolled back that the run has touched: the gate did not pass.
-func (s *State) condemn() {
-	s.mends = true
+// wantRollbacks wants the canaries rolled back that the run has touched: the gate did not pass.
+func (s *State) wantRollbacks() {
+	s.rollingBack = true
 	for _, i := range s.canaries {
 		if h := &s.hosts[i]; h.attempts > 0 && !h.undo.fresh && s.Plan.Hosts[i].Keep {
 			h.undo.wanted = true
@@ -26,26 +26,28 @@ func (s *State) condemn() {
 	}
 }
 
-// condemned says whether a canary is to be rolled back now or later. The second Ctrl-C and a lost lock leave
+// toRollBack says whether a canary is to be rolled back now or later. The second Ctrl-C and a lost lock leave
 // it as it is.
-func (s *State) condemned(i int) bool {
+func (s *State) toRollBack(i int) bool {
 	h := &s.hosts[i]
 	return h.undo.wanted && !h.undo.gaveUp && h.sync != rolledBack && s.abort < AbortNow
 }
 
-// mending says whether canaries are left to be rolled back after the gate did not pass.
-func (s *State) mending() bool { return s.mends && slices.ContainsFunc(s.canaries, s.condemned) }
+// rollbacksLeft says whether canaries are left to be rolled back after the gate did not pass.
+func (s *State) rollbacksLeft() bool {
+	return s.rollingBack && slices.ContainsFunc(s.canaries, s.toRollBack)
+}
 
-// mend rolls back canaries, as many at once as hosts may be synced.
-func (d *decider) mend() {
+// rollbacks rolls back canaries, as many at once as hosts may be synced.
+func (d *decider) rollbacks() {
 	s := d.s
-	if !s.mends {
+	if !s.rollingBack {
 		return
 	}
 	d.room = s.Plan.Limits.Parallel - s.syncing
 	for _, i := range s.canaries {
 		switch h := &s.hosts[i]; {
-		case h.sync == syncing || h.after.running || !s.condemned(i):
+		case h.sync == syncing || h.hook.running || !s.toRollBack(i):
 		case h.undo.due.After(d.now):
 			earliest(&d.Wake, h.undo.due)
 		case d.room > 0:
@@ -83,21 +85,21 @@ func (s *State) undoStarted(i int, e Event) error {
 	switch {
 	case s.Plan.Undoes == "" && !h.undo.wanted:
 		return fmt.Errorf("nothing says that the host is to be rolled back")
-	case h.sync == syncing, h.sync == rolledBack, h.after.running:
+	case h.sync == syncing, h.sync == rolledBack, h.hook.running:
 		return fmt.Errorf("the host is %s", h.sync)
 	}
 	h.sync, h.undo.attempts, h.at = syncing, e.Attempt, e.At
 	h.err, h.class = "", ""
 	s.ready.remove(i)
 	s.delayed.remove(i)
-	s.posts.remove(i)
-	s.laments.remove(i)
-	h.after.wanted = false // should the rollback fail, too, it is wanted again
+	s.postHooks.remove(i)
+	s.failureHooks.remove(i)
+	h.hook.wanted = false // should the rollback fail, too, it is wanted again
 	s.syncing++
 	return nil
 }
 
-// undoEnded folds the end of a rollback: of a canary that the gate condemned, or of any host in a run that
+// undoEnded folds the end of a rollback: of a canary that the gate did not pass, or of any host in a run that
 // rolls back another.
 func (s *State) undoEnded(i int, e Event, done bool) {
 	h := &s.hosts[i]
@@ -110,7 +112,7 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 		}
 		h.undo.busySince, h.undo.due = time.Time{}, time.Time{}
 		if s.Plan.Undoes != "" {
-			s.settle(i)
+			s.finalize(i)
 		}
 		return
 	}
@@ -128,8 +130,8 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 		s.gaveUp(i, "rolled back")
 		return
 	}
-	s.lament(i)
+	s.wantFailureHook(i)
 	if s.Plan.Quarantine {
-		s.outcast(i, "it cannot be rolled back: "+e.Error)
+		s.wantQuarantine(i, "it cannot be rolled back: "+e.Error)
 	}
 }

@@ -137,7 +137,7 @@ func (v *view) inFlight(p *text.Printer) {
 			syncs = append(syncs, s.Host)
 		case rollout.StepRollback:
 			undos = append(undos, s.Host)
-		case rollout.StepLook: // as often as somebody has pulled, and over in a moment
+		case rollout.StepRecheck: // as often as somebody has pulled, and over in a moment
 		case rollout.StepPost, rollout.StepOnFailure:
 			hooked = append(hooked, s.Host)
 		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepQuarantine, rollout.StepRelease,

@@ -175,7 +175,7 @@ func stuckCanary(quarantine *rollout.Event) func(rollout.Step) (time.Duration, *
 
 // changedSource is an origin that somebody changes while the canaries pull from it.
 func changedSource(step rollout.Step) (time.Duration, *rollout.Event) {
-	if step.Kind == rollout.StepLook {
+	if step.Kind == rollout.StepRecheck {
 		return 0, reporttest.Fail(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")
 	}
 	return 0, nil

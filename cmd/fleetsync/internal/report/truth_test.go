@@ -123,7 +123,7 @@ func (l *ledger) observe(e rollout.Event, _ *rollout.State) {
 			l.hooked[e.Host] = half
 		}
 		return
-	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepLook:
+	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepRecheck:
 		return
 	default:
 		return

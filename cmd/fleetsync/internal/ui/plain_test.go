@@ -157,7 +157,7 @@ func undone(quarantined bool) func(rollout.Step) (time.Duration, *rollout.Event)
 // looked is an origin that somebody changes, or that cannot be looked at any more.
 func looked(class rollout.Class, said string) func(rollout.Step) (time.Duration, *rollout.Event) {
 	return func(step rollout.Step) (time.Duration, *rollout.Event) {
-		if step.Kind == rollout.StepLook && step.Attempt > 2 {
+		if step.Kind == rollout.StepRecheck && step.Attempt > 2 {
 			return 0, reporttest.Fail(class, said)
 		}
 		return slow(step), nil
@@ -362,7 +362,7 @@ func TestHostile(t *testing.T) {
 					return 0, reporttest.Fail(class, evil)
 				}
 				return 0, &rollout.Event{Kind: rollout.StepDone, Detail: evil}
-			case rollout.StepLook:
+			case rollout.StepRecheck:
 				if step.Attempt > 1 || class == rollout.Changed {
 					return 0, reporttest.Fail(class, evil)
 				}

@@ -251,7 +251,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 		s.held = state.Held() // one that served stays out for its tree now
 	case rollout.StepRelease:
 		s.release(e)
-	case rollout.StepLook:
+	case rollout.StepRecheck:
 		s.look(e)
 	case rollout.StepCheck:
 		s.check(e, about)

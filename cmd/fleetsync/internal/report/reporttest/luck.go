@@ -25,13 +25,13 @@ func Draw(dice Dice) (*Play, error) {
 	percent := func(label string) int { return []int{0, 3, 30, 100}[dice(4, label)] }
 	bad := map[rollout.StepKind]int{
 		rollout.StepSync: percent("bad syncs") / 2, rollout.StepCheck: percent("bad checks"), rollout.StepRollback: percent("bad rollbacks"),
-		rollout.StepQuarantine: percent("bad quarantines"), rollout.StepLook: percent("bad looks"), rollout.StepRelease: percent("bad releases"),
+		rollout.StepQuarantine: percent("bad quarantines"), rollout.StepRecheck: percent("bad looks"), rollout.StepRelease: percent("bad releases"),
 		rollout.StepHook: percent("bad hooks") / 2, rollout.StepPost: percent("bad posts") / 2, rollout.StepOnFailure: percent("bad failures"),
 	}
 	classes := map[rollout.StepKind][]rollout.Class{
 		rollout.StepSync:     {rollout.Transient, rollout.Permanent, rollout.Busy},
 		rollout.StepCheck:    {rollout.Transient},
-		rollout.StepRollback: {rollout.Transient, rollout.Permanent, rollout.Busy}, rollout.StepLook: {rollout.Transient, rollout.Changed},
+		rollout.StepRollback: {rollout.Transient, rollout.Permanent, rollout.Busy}, rollout.StepRecheck: {rollout.Transient, rollout.Changed},
 		rollout.StepQuarantine: {rollout.Transient, rollout.Capacity}, rollout.StepRelease: {rollout.Transient, rollout.Permanent},
 		rollout.StepHook: {rollout.Permanent, rollout.Transient},
 		rollout.StepPost: {rollout.Transient, rollout.Permanent, rollout.Busy}, rollout.StepOnFailure: {rollout.Transient, rollout.Permanent},

@@ -147,7 +147,7 @@ func (p *Play) start(step rollout.Step, now time.Time, held []string) ending {
 			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
 		case rollout.StepSync:
 			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
-		case rollout.StepDepool, rollout.StepRepool, rollout.StepLook, rollout.StepRollback, rollout.StepRelease,
+		case rollout.StepDepool, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepRelease,
 			rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		}
 	}

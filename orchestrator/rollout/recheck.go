@@ -2,14 +2,14 @@ package rollout
 
 import "time"
 
-// lookPause is how long after a look at a master the next one begins, unless a stage waits for it: while
+// recheckPause is how long after a recheck of a master the next one begins, unless a stage waits for it: while
 // a master serves many hosts, somebody has always just pulled from it.
-const lookPause = 5 * time.Second
+const recheckPause = 5 * time.Second
 
-// look is what a run knows of whether a master still has its tree. Nobody tells when a tree changes, so it is
+// recheck is what a run knows of whether a master still has its tree. Nobody tells when a tree changes, so it is
 // looked at after each pull from it. What was pulled while it changed is found out by the host's own digest.
-type look struct {
-	pulled   bool // since the last look began
+type recheck struct {
+	pulled   bool // since the last recheck began
 	running  bool
 	attempts int
 	failures int       // in succession
@@ -17,11 +17,11 @@ type look struct {
 	due      time.Time
 }
 
-// unlooked says whether somebody has pulled from a master that was not looked at since: what it served is
+// unchecked says whether somebody has pulled from a master that was not looked at since: what it served is
 // not yet known to be the run's tree.
-func (s *State) unlooked() bool {
+func (s *State) unchecked() bool {
 	for _, i := range s.masters {
-		if l := s.hosts[i].look; l.pulled || l.running {
+		if l := s.hosts[i].recheck; l.pulled || l.running {
 			return true
 		}
 	}
@@ -30,27 +30,27 @@ func (s *State) unlooked() bool {
 
 // pulled records that a transfer from a source has ended, however it did.
 func (s *State) pulled(i int) {
-	if h := &s.hosts[i]; h.look != nil && !h.source.lost {
-		h.look.pulled = true
+	if h := &s.hosts[i]; h.recheck != nil && !h.source.lost {
+		h.recheck.pulled = true
 	}
 }
 
 // suspect has a master looked at without a pause: a transfer failed that it may be the reason for.
 func (s *State) suspect(i int) {
-	if l := s.hosts[i].look; l != nil {
+	if l := s.hosts[i].recheck; l != nil {
 		l.ended = time.Time{}
 	}
 }
 
-func (s *State) lookStarted(i, attempt int) {
-	l := s.hosts[i].look
+func (s *State) recheckStarted(i, attempt int) {
+	l := s.hosts[i].recheck
 	l.pulled, l.running, l.attempts = false, true, attempt
 }
 
-// lookEnded folds what was seen. A master that cannot be looked at any more is no source either: only
+// recheckEnded folds what was seen. A master that cannot be looked at any more is no source either: only
 // what is known to hold the run's tree may serve it.
-func (s *State) lookEnded(i int, e Event, done bool) {
-	l := s.hosts[i].look
+func (s *State) recheckEnded(i int, e Event, done bool) {
+	l := s.hosts[i].recheck
 	l.running, l.ended, l.due = false, e.At, time.Time{}
 	switch {
 	case done:
@@ -76,29 +76,29 @@ func (s *State) lookEnded(i int, e Event, done bool) {
 func (s *State) lose(i int) {
 	s.hosts[i].source.lost = true
 	s.anyLost = true
-	if l := s.hosts[i].look; l != nil {
+	if l := s.hosts[i].recheck; l != nil {
 		l.pulled = false
 	}
 	s.reconsider(i)
 	s.updateOrigin()
 }
 
-// looks starts the looks that are due.
-func (d *decider) looks() {
+// rechecks starts the rechecks that are due.
+func (d *decider) rechecks() {
 	s := d.s
 	for _, i := range s.masters {
-		l := s.hosts[i].look
+		l := s.hosts[i].recheck
 		if !l.pulled || l.running {
 			continue
 		}
 		due := l.due
-		if next := l.ended.Add(lookPause); s.stageLeft > 0 && !l.ended.IsZero() && next.After(due) {
+		if next := l.ended.Add(recheckPause); s.stageLeft > 0 && !l.ended.IsZero() && next.After(due) {
 			due = next
 		}
 		if due.After(d.now) {
 			earliest(&d.Wake, due)
 			continue
 		}
-		d.begin(i, l.attempts, Step{Kind: StepLook})
+		d.begin(i, l.attempts, Step{Kind: StepRecheck})
 	}
 }
