@@ -44,7 +44,7 @@ const exitCodes = `Exit codes:
    15  a program is missing on this machine
   130  interrupted, pools restored (143: terminated)`
 
-// exitError is an error with what the program is to make of it.
+// exitError is an error with what the program is to make of it. Use typed errors instead, which endingOf knows.
 type exitError struct {
 	code int
 	err  error
@@ -58,26 +58,53 @@ func fail(code int, err error, hint string) error {
 	return &exitError{code: code, err: err, hint: hint}
 }
 
-func usage(err error, hint string) error { return fail(exitUsage, err, hint) }
+// usageError is what was typed wrong.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error, hint string) error { return withHint(usageError{err}, hint) }
+
+// hintedError is an error with what to type next, where that depends on the command and not on the error alone.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e hintedError) Unwrap() error { return e.error }
+
+// withHint says what to type next about an error, in the place of what endingOf would say; nil stays nil.
+func withHint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return hintedError{err, hint}
+}
+
+// toldError is an error that people have been told about already: it only says how the program ends.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }
 
 // ended is how a command says that it ended with a code and has told people why already.
 type ended int
 
 func (e ended) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// report tells people about an error and returns the exit code: the one place that maps the one to
-// the other.
+// report tells people about an error and returns the exit code.
 func (a *app) report(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	var code ended
-	if errors.As(err, &code) {
-		return int(code)
+	code, hint := a.endingOf(err)
+	if _, told := errors.AsType[toldError](err); told {
+		return code
 	}
-	e := a.classify(err)
-	message := e.err.Error()
-	if problems := (inventory.Problems)(nil); errors.As(e.err, &problems) {
+	if _, told := errors.AsType[ended](err); told {
+		return code
+	}
+	message := err.Error()
+	if problems, ok := errors.AsType[inventory.Problems](err); ok {
 		message = strings.TrimRight(message, "\n") // it has its own form: file:line:column
 		_, _ = fmt.Fprintf(a.stderr, "%s\n", message)
 		mistakes := "mistakes"
@@ -88,38 +115,54 @@ func (a *app) report(err error) int {
 	} else {
 		_, _ = fmt.Fprintf(a.stderr, "fleetsync: %s\n", message)
 	}
-	if e.hint != "" {
-		_, _ = fmt.Fprintf(a.stderr, "hint: %s\n", e.hint)
+	if hint != "" {
+		_, _ = fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 	}
-	return e.code
+	return code
 }
 
-// classify gives errors that come without a code theirs.
-func (a *app) classify(err error) *exitError {
-	var e *exitError
-	if errors.As(err, &e) {
-		return e
+// endingOf is the one place that knows which error ends the program with which code, and what to type next unless the command has said.
+func (a *app) endingOf(err error) (code int, hint string) {
+	code, hint = a.ending(err)
+	if hinted, ok := errors.AsType[hintedError](err); ok {
+		hint = hinted.hint
 	}
-	var problems inventory.Problems
-	var corrupt *journal.CorruptError
+	return code, hint
+}
+
+func (a *app) ending(err error) (code int, hint string) {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code, e.hint
+	}
+	if code, ok := errors.AsType[ended](err); ok {
+		return int(code), ""
+	}
 	switch {
-	case errors.As(err, &problems):
-		return &exitError{code: exitInvalid, err: err}
+	case is[usageError](err):
+		return exitUsage, ""
+	case is[inventory.Problems](err):
+		return exitInvalid, ""
 	case errors.Is(err, transport.ErrMissing):
-		return &exitError{code: exitMissing, err: err, hint: installHint(err)}
-	case errors.As(err, &corrupt), errors.Is(err, journal.ErrNoRun):
-		return &exitError{code: exitJournal, err: err, hint: a.command() + " history"}
+		return exitMissing, installHint(err)
+	case is[*journal.CorruptError](err), errors.Is(err, journal.ErrNoRun):
+		return exitJournal, a.command() + " history"
 	case errors.Is(err, journal.ErrLocked):
-		return &exitError{code: exitLocked, err: err, hint: a.command() + " status"}
+		return exitLocked, a.command() + " status"
 	case errors.Is(err, rollout.ErrNoProxyFits):
-		return &exitError{code: exitInvalid, err: err, hint: "repool hosts that are out (fleetsync pool get), or lower pooling.threshold"}
+		return exitInvalid, "repool hosts that are out (fleetsync pool get), or lower pooling.threshold"
 	case errors.Is(err, rollout.ErrDown):
-		return &exitError{code: exitGuard, err: err, hint: "fleetsync check --reach tells of each; --limit leaves hosts out, and batches: {down: try} asks nobody before"}
+		return exitGuard, "fleetsync check --reach tells of each; --limit leaves hosts out, and batches: {down: try} asks nobody before"
 	case isUsage(err):
-		return &exitError{code: exitUsage, err: err, hint: "fleetsync help"}
+		return exitUsage, "fleetsync help"
 	default:
-		return &exitError{code: exitInternal, err: err}
+		return exitInternal, ""
 	}
+}
+
+// is says whether an error of type T is in the tree of err.
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
 }
 
 // isUsage says whether the command line parser made the error: it has no type of its own for those.
@@ -138,8 +181,8 @@ var packages = map[string]string{
 }
 
 func installHint(err error) string {
-	var missing *transport.MissingError
-	if !errors.As(err, &missing) {
+	missing, ok := errors.AsType[*transport.MissingError](err)
+	if !ok {
 		return ""
 	}
 	var names []string
