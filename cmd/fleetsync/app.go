@@ -97,12 +97,12 @@ func (a *app) defaultConfig() string {
 func (a *app) command() string {
 	name := "fleetsync"
 	if _, err := exec.LookPath(name); err != nil && a.name != "" {
-		name = shellWord(a.name) // it is not installed: make demo leaves it in bin
+		name = transport.Word(a.name) // it is not installed: make demo leaves it in bin
 	}
 	if a.config == a.defaultConfig() {
 		return name
 	}
-	return name + " --config " + shellWord(a.config)
+	return name + " --config " + transport.Word(a.config)
 }
 
 // terminal says whether people see stderr live.

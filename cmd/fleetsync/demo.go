@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo/incident"
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -120,7 +124,7 @@ to try every command on a fleet that stays up:
 and in a second terminal:
   %[6]s --config /tmp/fleet/fleetsync.yaml plan
   %[6]s --config /tmp/fleet/fleetsync.yaml sync
-`, o.Dir, fleet.Inventory, fleet.Config, filepath.Join(o.Dir, "hosts"), shellWord(folder), program)
+`, o.Dir, fleet.Inventory, fleet.Config, filepath.Join(o.Dir, "hosts"), transport.Word(folder), program)
 	return runErr
 }
 
@@ -131,8 +135,8 @@ func (a *app) incident(ctx context.Context, o demo.Options) (err error) {
 		return usage(errors.New("--incident and --tree contradict each other: the story is about a tree of its own"), "")
 	case o.Proxies < 1:
 		return usage(errors.New("--incident takes a proxy, from which a lost tree is rebuilt"), "")
-	case o.Files < incidentFiles:
-		return usage(fmt.Errorf("--incident takes at least %d files, so that there is something to lose", incidentFiles), "")
+	case o.Files < incident.MinFiles:
+		return usage(fmt.Errorf("--incident takes at least %d files, so that there is something to lose", incident.MinFiles), "")
 	}
 	folder, err := os.MkdirTemp("", "fleetsync-demo-")
 	if err != nil {
@@ -153,14 +157,13 @@ func (a *app) incident(ctx context.Context, o demo.Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, fleet.Close()) }()
 	_, _ = fmt.Fprintf(a.stderr, "a fleet of %d hosts and %d masters is up in %s\n", o.Hosts, o.Masters, o.Dir)
-	r, err := newReplay(a, fleet, a.stderr)
+	r, err := incident.New(a.again, fleet, a.stderr)
 	if err != nil {
 		return err
 	}
-	defer r.pools.Close()
 	began := time.Now()
 	count := 0
-	err = r.play(ctx, func(title string, code int, failed error) error {
+	err = r.Play(ctx, func(title string, code int, failed error) error {
 		count++
 		if !a.json {
 			return nil
@@ -170,8 +173,15 @@ func (a *app) incident(ctx context.Context, o demo.Options) (err error) {
 	if err == nil {
 		_, err = fmt.Fprintf(a.stderr, "\nall %d acts ended as they must, in %s\n", count, time.Since(began).Round(time.Second))
 	}
-	_, _ = fmt.Fprintf(a.stderr, "the fleet is in %s\nits daemons have ended; remove it with\n  rm -r %s\n", o.Dir, shellWord(folder))
+	_, _ = fmt.Fprintf(a.stderr, "the fleet is in %s\nits daemons have ended; remove it with\n  rm -r %s\n", o.Dir, transport.Word(folder))
 	return err
+}
+
+// again runs another command line of this program, without the terminal's input.
+func (a *app) again(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	child := *a
+	child.stdin, child.stdout, child.stderr, child.json = strings.NewReader(""), stdout, stderr, false
+	return child.run(ctx, args)
 }
 
 // demoUp makes a fleet and serves it until somebody ends it.
@@ -190,7 +200,7 @@ func (a *app) demoUp(ctx context.Context, o demo.Options) (err error) {
 			"source": fleet.Source, "pool_api": fleet.PoolAPI, "web": fleet.Web,
 		})
 	} else {
-		_, err = fmt.Fprintf(a.stdout, "ready: %s --config %s sync\n", program, shellWord(fleet.Config))
+		_, err = fmt.Fprintf(a.stdout, "ready: %s --config %s sync\n", program, transport.Word(fleet.Config))
 	}
 	if err == nil {
 		<-ctx.Done()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // planFile is a plan that waits to be carried out, with what tells whether the world is still as it was.
@@ -76,7 +77,7 @@ func (a *app) comparePlan(name string, now *prepared) error {
 		return err
 	}
 	was, is := *f.Plan, *now.plan
-	again := a.command() + " plan -o " + shellWord(name)
+	again := a.command() + " plan -o " + transport.Word(name)
 	switch {
 	case was.Fleet != is.Fleet || was.Inventory != is.Inventory:
 		return fail(exitInvalid, fmt.Errorf("the inventory %w", errChanged), again)

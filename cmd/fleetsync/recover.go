@@ -361,7 +361,7 @@ func (j *job) say(out []rollout.Out, well string) error {
 	}
 	for _, o := range out {
 		_, _ = fmt.Fprintf(a.stderr, "%s: still out: %s\n", transport.Neutral(o.Host), transport.Neutral(o.Error))
-		_, _ = fmt.Fprintf(a.stderr, "hint: %s pool repool %s\n", a.command(), shellWord(o.Host))
+		_, _ = fmt.Fprintf(a.stderr, "hint: %s pool repool %s\n", a.command(), transport.Word(o.Host))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) rollbackCommand() *cobra.Command {
@@ -137,7 +138,7 @@ func (a *app) kept(s *setup, was *rollout.State, limit string) (names []string, 
 		folded := inventory.FoldNames(nothing)
 		hint := "keep: {hosts: all} in the policy lets every host keep its tree from now on"
 		if len(names) > 0 {
-			hint = a.command() + " rollback " + was.Plan.Run + " --limit " + shellWord(inventory.FoldNames(names)) + "   # the others; " + hint
+			hint = a.command() + " rollback " + was.Plan.Run + " --limit " + transport.Word(inventory.FoldNames(names)) + "   # the others; " + hint
 		}
 		return nil, nil, fail(exitInvalid, fmt.Errorf("%d hosts have kept nothing of what run %s replaced: %.300s", len(nothing), was.Plan.Run, folded), hint)
 	case len(names) == 0:

@@ -2,7 +2,9 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
@@ -83,4 +85,37 @@ func createObjects(ctx context.Context, api string, hosts []host) (created, kept
 		}
 	}
 	return created, kept, nil
+}
+
+// Objects returns the raw values of all objects in the pool API, by key.
+func (f *Fleet) Objects(ctx context.Context) (map[string]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.PoolAPI+"/v2/keys"+prefix+"?recursive=true&quorum=true", nil)
+	if err != nil {
+		return nil, fmt.Errorf("pool API: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("pool API: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	type node struct {
+		Key, Value string
+		Nodes      []node
+	}
+	var reply struct{ Node node }
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("pool API: cannot read the pool objects: HTTP %s", resp.Status)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&reply); err != nil {
+		return nil, fmt.Errorf("pool API: cannot read the pool objects: %w", err)
+	}
+	values := map[string]string{}
+	for todo := []node{reply.Node}; len(todo) > 0; todo = todo[1:] {
+		if n := todo[0]; len(n.Nodes) > 0 {
+			todo = append(todo, n.Nodes...)
+		} else {
+			values[n.Key] = n.Value
+		}
+	}
+	return values, nil
 }

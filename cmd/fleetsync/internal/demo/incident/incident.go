@@ -1,4 +1,4 @@
-package main
+package incident
 
 import (
 	"bytes"
@@ -9,38 +9,50 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
-	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
-// replay plays the incident of 2 February 2016 on a fleet of this machine: a reimaged master, whose tree is not
+// Program runs one command line of fleetsync without the terminal's input, and returns its exit code.
+type Program func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+
+// The exit codes that acts end with, as the README promises them to users.
+const (
+	exitDone    = 0
+	exitHalted  = 4
+	exitRefused = 14
+)
+
+// Replay plays the incident of 2 February 2016 on a fleet of this machine: a reimaged master, whose tree is not
 // complete, is synced over the good one. First everything refuses; then it is forced through, and taken back.
 //
 // After every act each tree is held against what it was at some moment, to the last byte and nanosecond, and the pools
 // against what they were at first.
-type replay struct {
-	app   *app
+type Replay struct {
+	run   Program
 	fleet *demo.Fleet
 	out   io.Writer // where people see it
 
-	setup  *setup
-	pools  *pooling.Client
+	known  *inventory.Fleet
 	a, b   string // the masters: the good one, and the one that is reimaged
 	proxy  string
-	before string                         // digest of the pools
+	before map[string]string              // the pool objects at first
 	now    map[string]snapshot            // by host
 	marks  map[string]map[string]snapshot // what now was at the moments that acts name
-	known  map[string]string              // what people read in what an act says, for use in later ones
+	said   map[string]string              // what people read in what an act says, for use in later ones
 }
 
 // act is one thing that somebody does, and what it must come to.
@@ -59,37 +71,34 @@ type act struct {
 	mark    string   // what this moment is called from now on
 }
 
-// newReplay prepares to play on a fleet that was made with Program and KeepAll. The caller closes its pools.
-func newReplay(a *app, fleet *demo.Fleet, out io.Writer) (*replay, error) {
-	child := *a
-	child.config = fleet.Config
-	s, err := child.load()
+// New prepares to play on a fleet that was made with Program and KeepAll. What the program and people say goes to out.
+func New(run Program, fleet *demo.Fleet, out io.Writer) (*Replay, error) {
+	known, err := inventory.LoadFleet(fleet.Inventory)
 	if err != nil {
 		return nil, err
 	}
-	if len(s.fleet.Masters) < 2 || len(s.fleet.Proxies) == 0 {
+	if len(known.Masters) < 2 || len(known.Proxies) == 0 {
 		return nil, errors.New("the incident takes two masters and a proxy")
 	}
-	pools, err := s.pools()
-	if err != nil {
-		return nil, err
-	}
-	return &replay{
-		app: a, fleet: fleet, out: out, setup: s, pools: pools,
-		a: s.fleet.Masters[0].Host, b: s.fleet.Masters[1].Host, proxy: s.fleet.Proxies[0].Host,
-		marks: map[string]map[string]snapshot{}, known: map[string]string{},
+	return &Replay{
+		run: run, fleet: fleet, out: out, known: known,
+		a: known.Masters[0].Host, b: known.Masters[1].Host, proxy: known.Proxies[0].Host,
+		marks: map[string]map[string]snapshot{}, said: map[string]string{},
 	}, nil
 }
 
+// Acts returns how many acts the story has.
+func (r *Replay) Acts() int { return len(r.acts()) }
+
 // acts returns the story, in order.
-func (r *replay) acts() []act {
+func (r *Replay) acts() []act {
 	var everybody []string // but the good master
-	for _, h := range r.setup.fleet.Hosts {
+	for _, h := range r.known.Hosts {
 		if h.Name != r.a {
 			everybody = append(everybody, h.Name)
 		}
 	}
-	hosts := slices.DeleteFunc(slices.Clone(everybody), r.setup.isMaster)
+	hosts := slices.DeleteFunc(slices.Clone(everybody), r.isMaster)
 	const because = "the meeting is in ten minutes"
 	copied := filepath.Join(r.fleet.Dir, "copy") + "/"
 	return []act{
@@ -106,7 +115,7 @@ func (r *replay) acts() []act {
 		},
 		{
 			title: "Somebody syncs it over the good master", args: []string{"masters", "sync", "--from", r.b, "--to", r.a},
-			code: exitGuard, says: "serve: false",
+			code: exitRefused, says: "serve: false",
 		},
 		{
 			title: "Somebody does that by hand, as it was done that day", rsync: []string{"--archive", "--delete", r.endpoint(r.b), r.tree(r.a) + "/"},
@@ -114,7 +123,7 @@ func (r *replay) acts() []act {
 		},
 		{
 			title: "Somebody runs a full sync from it", args: []string{"sync", "--from", r.b},
-			code: exitGuard, says: "serve: false",
+			code: exitRefused, says: "serve: false",
 		},
 		{
 			title: "Somebody lets it serve, as it was done that day", edit: func() error { return r.serve("false", "true") },
@@ -122,21 +131,21 @@ func (r *replay) acts() []act {
 		},
 		{
 			title: "Somebody runs a full sync from it", args: []string{"sync", "--from", r.b},
-			code: exitGuard, says: "wikiversions.php",
+			code: exitRefused, says: "wikiversions.php",
 		},
 		{
 			title: "Somebody syncs it over the good master", args: []string{"masters", "sync", "--from", r.b, "--to", r.a, "--yes"},
-			code: exitGuard, says: "wikiversions.php",
+			code: exitRefused, says: "wikiversions.php",
 		},
 		{
 			title: "Somebody overrides that: --yes does not cover deletions",
 			args:  []string{"masters", "sync", "--from", r.b, "--to", r.a, "--yes", "--override", because},
-			code:  exitGuard, says: `--confirm-deletions (?P<gone>\d+)`,
+			code:  exitRefused, says: `--confirm-deletions (?P<gone>\d+)`,
 		},
 		{
 			title: "Somebody guesses how many there are",
 			args:  []string{"masters", "sync", "--from", r.b, "--to", r.a, "--yes", "--override", because, "--confirm-deletions", "1"},
-			code:  exitGuard, says: `1 deletions were confirmed, and {gone} would be made`,
+			code:  exitRefused, says: `1 deletions were confirmed, and {gone} would be made`,
 		},
 		{
 			title:   "Somebody forces it, with every override and the right number",
@@ -146,11 +155,11 @@ func (r *replay) acts() []act {
 		},
 		{
 			title: "Somebody runs a full sync from what is left of the good master", args: []string{"sync"},
-			code: exitGuard, says: `(?s)wikiversions.php is missing.*\d% of them are gone`,
+			code: exitRefused, says: `(?s)wikiversions.php is missing.*\d% of them are gone`,
 		},
 		{
 			title: "Somebody overrides that", args: []string{"sync", "--override", because},
-			code: exitGuard, says: `--confirm-deletions (?P<lost>\d+)`,
+			code: exitRefused, says: `--confirm-deletions (?P<lost>\d+)`,
 		},
 		{
 			title: "Somebody forces it: canaries fail the gate and get their trees back; nobody else is touched",
@@ -196,7 +205,7 @@ func (r *replay) acts() []act {
 		},
 		{
 			title: "Had nothing been kept: the good master's tree is gone", edit: func() error { return os.RemoveAll(r.tree(r.a)) },
-			by: "rm -r " + shellWord(r.tree(r.a)), changes: []string{r.a},
+			by: "rm -r " + transport.Word(r.tree(r.a)), changes: []string{r.a},
 		},
 		{
 			title: "It is rebuilt from what a proxy holds: in seconds, not in six hours",
@@ -206,15 +215,16 @@ func (r *replay) acts() []act {
 	}
 }
 
-// incidentFiles is how many files of the tree the story takes.
-const incidentFiles = 40
+// MinFiles is how many files the tree must have for the story.
+const MinFiles = 40
 
 // anyFailure is any exit code but 0: an rsync that a daemon has refused ends 5, or 10 if it notices the end of the
 // connection first (measured with 3.5.0).
 const anyFailure = -1
 
-// play plays all acts, up to the first that does not end as it must. After each it calls seen.
-func (r *replay) play(ctx context.Context, seen func(title string, code int, err error) error) error {
+// Play plays all acts, up to the first that does not end as it must. After each it calls seen with the exit code, and with
+// what was wrong; an error of seen ends the play too.
+func (r *Replay) Play(ctx context.Context, seen func(title string, code int, err error) error) error {
 	if err := r.grow(); err != nil {
 		return err
 	}
@@ -222,7 +232,7 @@ func (r *replay) play(ctx context.Context, seen func(title string, code int, err
 	if r.now, err = r.look(); err != nil {
 		return err
 	}
-	if r.before, err = r.poolsNow(ctx); err != nil {
+	if r.before, err = r.fleet.Objects(ctx); err != nil {
 		return err
 	}
 	acts := r.acts()
@@ -277,7 +287,7 @@ func outcome(a act) string {
 }
 
 // do does what somebody does, and holds how it ends against what it must end with.
-func (r *replay) do(ctx context.Context, a act) (int, error) {
+func (r *Replay) do(ctx context.Context, a act) (int, error) {
 	if a.edit != nil {
 		_, _ = fmt.Fprintf(r.out, "   (%s)\n\n", a.by)
 		return exitDone, a.edit()
@@ -296,9 +306,7 @@ func (r *replay) do(ctx context.Context, a act) (int, error) {
 			args[i] = r.told(arg)
 		}
 		_, _ = fmt.Fprintf(r.out, "$ fleetsync %s\n", line(args))
-		child := *r.app
-		child.stdin, child.stdout, child.stderr, child.json = strings.NewReader(""), said, said, false
-		code = child.run(ctx, append([]string{"--config", r.fleet.Config}, args...))
+		code = r.run(ctx, append([]string{"--config", r.fleet.Config}, args...), said, said)
 	}
 	if code != a.code && (a.code != anyFailure || code == exitDone) {
 		return code, fmt.Errorf("its exit code is %d, not %d", code, a.code)
@@ -313,15 +321,15 @@ func (r *replay) do(ctx context.Context, a act) (int, error) {
 	}
 	for i, name := range says.SubexpNames() {
 		if name != "" {
-			r.known[name] = found[i]
+			r.said[name] = found[i]
 		}
 	}
 	return code, nil
 }
 
 // told fills in what earlier acts have said.
-func (r *replay) told(text string) string {
-	for name, value := range r.known {
+func (r *Replay) told(text string) string {
+	for name, value := range r.said {
 		text = strings.ReplaceAll(text, "{"+name+"}", value)
 	}
 	return text
@@ -331,14 +339,14 @@ func (r *replay) told(text string) string {
 func line(args []string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
-		words[i] = shellWord(arg)
+		words[i] = transport.Word(arg)
 	}
 	return strings.Join(words, " ")
 }
 
 // bareRsync runs an rsync as somebody types it, without us.
 func bareRsync(ctx context.Context, said io.Writer, args []string) (int, error) {
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	c := exec.CommandContext(ctx, "rsync", args...)
 	c.Stdout, c.Stderr = said, said
@@ -350,13 +358,13 @@ func bareRsync(ctx context.Context, said io.Writer, args []string) (int, error) 
 }
 
 // compare holds every tree and the pools against what they must be.
-func (r *replay) compare(ctx context.Context, a act) error {
+func (r *Replay) compare(ctx context.Context, a act) error {
 	was := r.now
 	var err error
 	if r.now, err = r.look(); err != nil {
 		return err
 	}
-	for _, h := range r.setup.fleet.Hosts {
+	for _, h := range r.known.Hosts {
 		moment, before := "before", was
 		switch {
 		case !slices.Contains(a.changes, h.Name):
@@ -377,16 +385,16 @@ func (r *replay) compare(ctx context.Context, a act) error {
 	if a.mark != "" {
 		r.marks[a.mark] = r.now
 	}
-	now, err := r.poolsNow(ctx)
-	if err == nil && now != r.before {
+	now, err := r.fleet.Objects(ctx)
+	if err == nil && !maps.Equal(now, r.before) {
 		err = errors.New("the pools are not what they were")
 	}
 	return err
 }
 
 // alike compares hosts' trees with that of another, as far as syncs are about them.
-func (r *replay) alike(with string, names []string) error {
-	excluded := manifest.Excluded(r.setup.fleet.Tree.Exclude)
+func (r *Replay) alike(with string, names []string) error {
+	excluded := manifest.Excluded(r.known.Tree.Exclude)
 	want, err := takeSnapshot(r.tree(with), excluded)
 	if err != nil {
 		return err
@@ -443,9 +451,9 @@ func unlike(what string, want, is snapshot) error {
 }
 
 // look reads the tree of every host.
-func (r *replay) look() (map[string]snapshot, error) {
+func (r *Replay) look() (map[string]snapshot, error) {
 	all := map[string]snapshot{}
-	for _, h := range r.setup.fleet.Hosts {
+	for _, h := range r.known.Hosts {
 		var err error
 		if all[h.Name], err = takeSnapshot(r.tree(h.Name), nil); err != nil {
 			return nil, err
@@ -454,32 +462,29 @@ func (r *replay) look() (map[string]snapshot, error) {
 	return all, nil
 }
 
-func (r *replay) poolsNow(ctx context.Context) (string, error) {
-	snapshot, err := r.pools.Pools(ctx)
-	if err != nil {
-		return "", err
-	}
-	return digestOf(snapshot), nil
+func (r *Replay) isMaster(name string) bool {
+	_, is := r.known.Master(name)
+	return is
 }
 
 // tree returns where a host has its tree: a master where it is taken from.
-func (r *replay) tree(name string) string {
-	h, _ := r.setup.fleet.Host(name)
-	if r.setup.isMaster(name) {
+func (r *Replay) tree(name string) string {
+	h, _ := r.known.Host(name)
+	if r.isMaster(name) {
 		return h.Source
 	}
 	return h.Destination
 }
 
 // endpoint returns what an rsync without us takes a master's tree from.
-func (r *replay) endpoint(name string) string {
-	h, _ := r.setup.fleet.Host(name)
-	return h.Endpoint + "/" + r.setup.fleet.Tree.Module + "/"
+func (r *Replay) endpoint(name string) string {
+	h, _ := r.known.Host(name)
+	return h.Endpoint + "/" + r.known.Tree.Module + "/"
 }
 
 // grow adds to the good master's tree what grown trees have, and what a backup of files alone would lose: paths that
 // are one file, an odd mode, an odd time, an empty folder, what only is there.
-func (r *replay) grow() error {
+func (r *Replay) grow() error {
 	root := r.tree(r.a)
 	odd := filepath.Join(root, "odd file")
 	if err := os.WriteFile(odd, []byte("nobody knows what this is for\n"), 0o640); err != nil {
@@ -499,7 +504,7 @@ func (r *replay) grow() error {
 }
 
 // reimage leaves of the second master's tree what a machine has that is not provisioned yet.
-func (r *replay) reimage() error {
+func (r *Replay) reimage() error {
 	root := r.tree(r.b)
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -516,7 +521,7 @@ func (r *replay) reimage() error {
 }
 
 // serve changes what the inventory says of the second master.
-func (r *replay) serve(from, to string) error {
+func (r *Replay) serve(from, to string) error {
 	data, err := os.ReadFile(r.fleet.Inventory)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package incident
 
 import (
 	"crypto/sha256"
