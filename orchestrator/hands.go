@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/checks"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
@@ -138,22 +136,6 @@ func (h *Hands) hosts(names ...string) ([]inventory.Host, error) {
 		hosts[i] = host
 	}
 	return hosts, nil
-}
-
-// eachHost probes canaries at once and returns the results in their order.
-func eachHost(ctx context.Context, hosts []inventory.Host, probe func(context.Context, inventory.Host) checks.Result) []checks.Result {
-	const parallel = 32
-	results := make([]checks.Result, len(hosts))
-	var group errgroup.Group
-	group.SetLimit(parallel)
-	for i, host := range hosts {
-		group.Go(func() error {
-			results[i] = probe(ctx, host)
-			return nil
-		})
-	}
-	_ = group.Wait() // a probe has a verdict, never an error
-	return results
 }
 
 // probe returns the probe of a configured HTTP check for one host.

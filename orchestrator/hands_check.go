@@ -7,9 +7,13 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/checks"
+	"github.com/fleetsync/fleetsync/orchestrator/fanout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
 )
+
+// probesAtOnce is how many canaries one check asks at once.
+const probesAtOnce = 32
 
 // check probes every canary once. Its verdict is the worst of theirs.
 func (h *Hands) check(ctx context.Context, step rollout.Step) rollout.Event {
@@ -24,9 +28,8 @@ func (h *Hands) check(ctx context.Context, step rollout.Step) rollout.Event {
 		if c.Name != step.Check {
 			continue
 		}
-		results := eachHost(ctx, hosts, func(ctx context.Context, host inventory.Host) checks.Result {
-			return h.probe(ctx, c, host)
-		})
+		results := make([]checks.Result, len(hosts))
+		fanout.Each(ctx, probesAtOnce, hosts, func(ctx context.Context, i int, host inventory.Host) { results[i] = h.probe(ctx, c, host) })
 		if stopped(ctx) {
 			return failure(rollout.Stopped, context.Cause(ctx))
 		}

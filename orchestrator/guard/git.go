@@ -7,8 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/fleetsync/fleetsync/orchestrator/fanout"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 )
 
@@ -45,15 +44,7 @@ func audit(ctx context.Context, t Tree, m *manifest.Manifest, allowed []string) 
 		return nil, nil, err
 	}
 	checkouts := make([]checkout, len(dirs))
-	var group errgroup.Group
-	group.SetLimit(4)
-	for i, dir := range dirs {
-		group.Go(func() error {
-			checkouts[i] = ask(ctx, t, dir)
-			return nil // what one checkout's git cannot say must not keep the others from being judged
-		})
-	}
-	_ = group.Wait()
+	fanout.Each(ctx, 4, dirs, func(ctx context.Context, i int, dir string) { checkouts[i] = ask(ctx, t, dir) })
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
