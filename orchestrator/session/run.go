@@ -1,0 +1,182 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// Run is a run on its way: begun by Start or Resume, carried out by Do, ended by Finish.
+type Run struct {
+	State *rollout.State
+
+	session  *Session
+	journal  *journal.Journal
+	log      *runLog
+	changed  string // see orchestrator.Run
+	restored bool   // it left nothing out of its pools, as far as it knows
+}
+
+// View is what shows a run while it is carried out.
+type View struct {
+	Observers []orchestrator.Observer
+	Progress  func(host string, p transport.Progress) // of running transfers; nil: nobody asks
+}
+
+// RefuseOthers refuses to begin the named run, with an UnrestoredError, while another has hosts out of their pools that it has not put
+// back. It warns if the last run was made with another inventory. The error is a StoreError if the store does not tell.
+func (s *Session) RefuseOthers(ctx context.Context, run string) error {
+	if s.Shared == nil {
+		return nil
+	}
+	receipts, err := s.Shared.Receipts(ctx)
+	if err != nil {
+		return &StoreError{"the receipts of other runs cannot be read", err}
+	}
+	for _, r := range receipts {
+		if r.Run != run && r.Purpose == pooling.Serving {
+			return &UnrestoredError{r}
+		}
+	}
+	last, err := s.Shared.Inventory(ctx)
+	if err == nil && last.Digest != s.Fleet.Digest && last.Machine != s.Machine {
+		s.Printer.Warn("the last run, on %s, used another inventory than the one of this machine (%s)", last.Machine, s.Policy.Inventory)
+	}
+	return nil
+}
+
+// Start begins a run of a plan. The manifest is what its tree holds, or nil if it brings none. Who gets a Run must Finish it.
+func (s *Session) Start(plan *rollout.Plan, m *manifest.Manifest) (*Run, error) {
+	state, err := rollout.NewState(plan)
+	if err != nil {
+		return nil, err
+	}
+	j, err := s.Store.Create(plan.Run)
+	if err != nil {
+		return nil, &StateError{"no journal can be made", err}
+	}
+	if m != nil {
+		if err := manifest.Save(s.Store.ManifestPath(plan.Run), m); err != nil {
+			return nil, errors.Join(&StateError{"the manifest cannot be kept", err}, j.Close())
+		}
+	}
+	return s.newRun(state, j)
+}
+
+// newRun returns a run with an open journal, which is closed if there can be no log.
+func (s *Session) newRun(state *rollout.State, j *journal.Journal) (*Run, error) {
+	log, err := newRunLog(s.Store.LogPath(state.Plan.Run), state.Plan.Run)
+	if err != nil {
+		return nil, errors.Join(&StateError{"the log cannot be made", err}, j.Close())
+	}
+	return &Run{State: state, session: s, journal: j, log: log}, nil
+}
+
+// close closes what a run has open. What was appended to its journal is durable already.
+func (r *Run) close() error { return errors.Join(r.journal.Close(), r.log.Close()) }
+
+// Do carries out a run to its end. See orchestrator.Run for what it returns.
+func (r *Run) Do(ctx context.Context, view View) (rollout.Outcome, error) {
+	s, plan := r.session, r.State.Plan
+	hands := s.executor(plan)
+	hands.Log, hands.Progress = r.log.Host, view.Progress
+	if s.Policy.SSH.Client == inventory.SSHOpenSSH {
+		hands.Canaries = s.Share()
+		defer func() { _ = hands.Canaries.Close() }() // its connections are of no use any more
+	}
+
+	outside, leave := context.WithCancel(ctx)
+	var monitors sync.WaitGroup
+	observers := append([]orchestrator.Observer{r.log}, view.Observers...)
+	if s.Pools != nil {
+		watcher := &orchestrator.Watcher{Pools: s.Pools, Run: plan.Run, World: s.world}
+		observers = append(observers, watcher)
+		monitors.Go(func() { watcher.Watch(outside) })
+	}
+	pulse := &orchestrator.Pulse{Greets: s.serves, World: s.world}
+	for _, h := range plan.Hosts {
+		if h.Slots > 0 {
+			pulse.Sources = append(pulse.Sources, h.Name)
+		}
+	}
+	observers = append(observers, pulse)
+	monitors.Go(func() { pulse.Watch(outside) })
+	defer monitors.Wait()
+	defer leave()
+
+	r.tellMasters(ctx)
+	run := orchestrator.Run{State: r.State, Journal: r.journal, Hands: hands, Observers: observers, Changed: r.changed, World: s.world}
+	outcome, err := run.Do(ctx)
+	r.restored = err == nil && len(outcome.Out) == 0
+	return outcome, err
+}
+
+// Finish closes what the run has open. Of one that left nothing out of its pools it drops the receipts, and the record that it is
+// unfinished.
+func (r *Run) Finish(ctx context.Context) error {
+	s, run := r.session, r.State.Plan.Run
+	if r.restored && s.Shared != nil {
+		if left, known := s.finalize(ctx, run, nil); known && len(left) == 0 {
+			if err := s.Shared.DropRun(context.WithoutCancel(ctx), run); err != nil {
+				s.Printer.Warn("other masters still list this run as unfinished: %v", err)
+			}
+		}
+	}
+	return r.close()
+}
+
+// executor returns what turns the steps of a plan into effects.
+func (s *Session) executor(plan *rollout.Plan) *orchestrator.Hands {
+	h := &orchestrator.Hands{
+		Plan: plan, Fleet: s.Fleet, Rsync: s.Policy.Rsync, Keep: s.Policy.Keep, Checks: s.Policy.For(plan.Mode).Gate.Checks,
+		Hooks: s.Policy.Hooks, Dialer: s.Dialer, Threshold: s.Threshold, Balancers: s.Balancers, Owner: s.Owner, Machine: s.Machine,
+	}
+	if plan.Tree != nil {
+		h.Want = sync.OnceValues(func() (*manifest.Manifest, error) { return manifest.Load(s.Store.ManifestPath(plan.Run)) })
+	}
+	if s.Pools != nil {
+		h.Pools, h.Health = s.Pools, s.Policy.Pooling.Health
+	}
+	if s.lease != nil {
+		h.Receipts, h.Lease = s.Shared, s.lease
+	}
+	return h
+}
+
+// serves asks a source whether its rsync daemon serves.
+func (s *Session) serves(ctx context.Context, source string) error {
+	host, ok := s.Fleet.Host(source)
+	if !ok {
+		return fmt.Errorf("%s is not in the inventory any more", source)
+	}
+	return transport.Greets(ctx, host.Endpoint)
+}
+
+// tellMasters tells the other masters of the run, so that they can name it if it dies. That they may not be told is no reason not to
+// run: what matters, receipts and lock, they find by themselves.
+func (r *Run) tellMasters(ctx context.Context) {
+	s, plan := r.session, r.State.Plan
+	if s.Shared == nil {
+		return
+	}
+	now := time.Now().UTC()
+	err := errors.Join(s.Shared.PutInventory(ctx, pooling.InventoryRecord{
+		Digest: s.Fleet.Digest, Machine: s.Machine, Since: now,
+	}), s.Shared.PutRun(ctx, pooling.RunRecord{
+		Run: plan.Run, Mode: string(plan.Mode), Owner: s.Owner, Machine: s.Machine, Since: now,
+		Inventory: plan.Inventory, State: s.Store.JournalPath(plan.Run),
+	}))
+	if err != nil {
+		s.Printer.Warn("other masters cannot be told of this run: %v", err)
+	}
+}
