@@ -42,7 +42,7 @@ this program everything of the lab ends, and its files are deleted (see --keep).
 	f.StringVar(&o.Rate, "rate", o.Rate, "bound every host's link, each way, to a `rate`: 10mbit")
 	f.StringVar(&o.SrvSize, "srv-size", o.SrvSize, "`size` of every host's /srv, in memory: 512M; without it, a folder of the lab's")
 	f.IntVar(&o.Files, "files", o.Files, "`number` of files in the tree")
-	f.IntVar(&o.BytesPerFile, "bytes-per-file", o.BytesPerFile, "`number` of bytes in each")
+	f.IntVar(&o.BytesPerFile, "bytes-per-file", o.BytesPerFile, "`number` of bytes in each; 0 for the sizes of a grown tree")
 	f.StringVar(&o.Tree, "tree", o.Tree, "sync a copy of this `directory` instead of a generated tree")
 	f.DurationVar(&o.Soak, "soak", o.Soak, "of the gate, in the lab's fleetsync.yaml")
 	f.DurationVar(&o.Drain, "drain", o.Drain, "of a depooled proxy, likewise")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -24,7 +24,7 @@ func TestSourceChangesBeforeTheGate(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
 	w.sync(t, exitDone, "sync")
-	if _, err := demo.Edit(w.Source, 5); err != nil {
+	if _, err := testfleet.Edit(w.Source, 5); err != nil {
 		t.Fatal(err)
 	}
 	before := w.trees(t, w.everybody(t)...)
@@ -112,7 +112,7 @@ func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	w := up(t, small())
 	w.sync(t, exitDone, "sync")
-	if _, err := demo.Edit(w.Source, 3); err != nil {
+	if _, err := testfleet.Edit(w.Source, 3); err != nil {
 		t.Fatal(err)
 	}
 	const good, bad = `command: ["test", "-s",`, `command: ["sh", "-c", "rm -rf -- \"${0%/*/*}/.fleetsync/keep\"; exit 1",`

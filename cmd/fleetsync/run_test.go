@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -37,7 +37,7 @@ func TestFullRun(t *testing.T) {
 	}
 
 	w.edit(t, "fleetsync.yaml", "parallel: 2", "parallel: 8")
-	edited, err := demo.Edit(w.Source, 50)
+	edited, err := testfleet.Edit(w.Source, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRealTree(t *testing.T) {
 		t.Errorf("the copy of the tree differs in %d files, such as %s", len(names), names[0])
 	}
 
-	edited, err := demo.Edit(w.Source, 50)
+	edited, err := testfleet.Edit(w.Source, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestFailedGate(t *testing.T) {
 	w := up(t, small())
 	w.sync(t, exitDone, "sync")
 	before := w.trees(t, w.everybody(t)...)
-	if _, err := demo.Edit(w.Source, 5); err != nil {
+	if _, err := testfleet.Edit(w.Source, 5); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(w.host(canaries[1]), "down"), "")

@@ -246,7 +246,7 @@ func (f *fleet) change(t *testing.T, big bool) {
 	f.changes++
 	f.must(t, f.origin, fmt.Sprintf(`cd %s; n=%d
 rm -rf new-*; mkdir -p new-$n/empty; echo $n >new-$n/file; ln -s file new-$n/link; chmod 0700 new-$n/empty
-for f in $(find php-* -type f | sort | sed -n "$((n %% 7 + 1))p;$((n %% 7 + 9))p"); do echo "// $n" >>$f; done
+for f in $(find php-* -type f ! -name '* *' | sort | sed -n "$((n %% 7 + 1))p;$((n %% 7 + 9))p"); do echo "// $n" >>$f; done
 chmod $((600 + n %% 5 * 11)) wikiversions.php; chmod u+r wikiversions.php
 %t && head -c %d /dev/urandom >big || true`, source, f.changes, big, bigSize))
 }

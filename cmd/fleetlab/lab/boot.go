@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // home is root's on every host, so that nothing of the machine's own is read.
@@ -71,7 +73,8 @@ func runHost(dir, name string) error {
 		if err != nil {
 			return err
 		}
-		go func() { _ = newWeb(s.Options.Tree == "").Serve(l) }() // ends with the host
+		pages := testfleet.Pages{Tree: destination, Down: downFile, Generated: s.Options.Tree == ""}
+		go func() { _ = testfleet.NewServer(pages.Handler()).Serve(l) }() // ends with the host
 	}
 	if err := listening(ports, died); err != nil {
 		return err

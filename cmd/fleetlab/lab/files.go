@@ -3,99 +3,44 @@
 package lab
 
 import (
-	"bytes"
+	"fmt"
 	"path/filepath"
 	"strings"
-	"text/template"
 
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 )
 
-// Nothing here needs quotes: names, numbers and paths that validate has let through.
-var inventoryTemplate = parse(`# What exists: hosts on one machine, each with an address, an sshd and an rsync daemon of its own.
-fleet: lab
-tree:
-  source: {{.Source}}
-  destination: {{.Destination}}
-  scratch: {{.Scratch}}   # on the destination's file system
-  module: {{.Module}}
-defaults: {user: root}
-hosts:
-{{- range .Hosts}}
-  {{.Names}}: {datacenter: {{.Datacenter}}, rack: {{.Rack}}}
-{{- end}}
-roles:
-  masters:
-{{- range $i, $name := .Masters}}
-    - {host: {{$name}}, serve: {{eq $i 0}}}
-{{- end}}
-  canaries: [{{.Canaries}}]
-{{- with .Proxies}}
-  proxies:
-    - {hosts: [{{.}}], slots: 10}
-{{- end}}
-`)
-
-var policyTemplate = parse(`# How to sync the hosts of inventory.yaml. Made for the masters: fleetlab exec {{.Master}} -- fleetsync check
-inventory: inventory.yaml
-state: /var/lib/fleetsync   # every host has one of its own
-pooling:
-  endpoints: ["http://{{.Conf}}:{{.Port}}"]
-  prefix: {{.Prefix}}
-  threshold: 50%
-  drain: {{.Drain}}
-  health: {http: {url: "http://{host}/healthz", status: 200}}
-batches: {parallel: 40, ramp: [10%, 50%, 100%], max_failures: 10%, attempts: 3, timeout: 5m}
-gate:
-  soak: {{.Soak}}
-  interval: 500ms
-  checks:   # of the canaries; to see a gate fail: fleetlab exec {{.Canary}} -- touch /srv/down
-    - {name: front page, http: {url: "http://{host}/wiki/Main_Page", headers: {Host: en.wikipedia.org}, status: 200, body: "Main Page"}}
-{{- if .Generated}}
-    - {name: tree, command: [test, -s, "{destination}/{{.Versions}}"]}
-guard:
-  required: [{{.Versions}}]
-{{- end}}
-modes:
-  resync: {batches: {parallel: 80, ramp: [100%], max_failures: 50%}, gate: {soak: 0s}}
-`)
-
-func parse(text string) *template.Template { return template.Must(template.New("").Parse(text)) }
-
 // writeFleet writes the inventory and the policy, and loads them.
 func writeFleet(o Options, hosts []Host) error {
-	type place struct{ Names, Datacenter, Rack string }
-	var places []place
-	members := map[place][]string{}
+	fleet := testfleet.Inventory{
+		About: "hosts on one machine, each with an address, an sshd and an rsync daemon of its own.", Fleet: "lab",
+		Source: source, Destination: destination, Scratch: scratch, Module: module, Defaults: "{user: root}",
+		Masters: named(hosts, RoleMaster), Canaries: folded(hosts, RoleCanary), Proxies: folded(hosts, RoleProxy), Slots: 10,
+	}
 	for _, h := range hosts {
-		if h.Role == RoleConf {
-			continue
+		if h.Role != RoleConf {
+			fleet.Hosts = append(fleet.Hosts, testfleet.Host{Name: h.Name, Datacenter: h.Datacenter, Rack: h.Rack})
 		}
-		p := place{"", h.Datacenter, h.Rack}
-		if members[p] == nil {
-			places = append(places, p)
-		}
-		members[p] = append(members[p], h.Name)
 	}
-	for i, p := range places {
-		places[i].Names = inventory.FoldNames(members[p])
+	inventoryFile, err := fleet.File()
+	if err != nil {
+		return err
 	}
-	var fleet, policy bytes.Buffer
-	err := inventoryTemplate.Execute(&fleet, map[string]any{
-		"Source": source, "Destination": destination, "Scratch": scratch, "Module": module,
-		"Hosts": places, "Masters": named(hosts, RoleMaster),
-		"Canaries": quoted(named(hosts, RoleCanary)), "Proxies": quoted(named(hosts, RoleProxy)),
-	})
-	if err == nil {
-		err = policyTemplate.Execute(&policy, map[string]any{
-			"Conf": Conf, "Port": etcdPort, "Prefix": poolPrefix, "Drain": o.Drain, "Soak": o.Soak,
-			"Master": named(hosts, RoleMaster)[0], "Canary": named(hosts, RoleCanary)[0],
-			"Versions": versions, "Generated": o.Tree == "",
-		})
+	policyFile, err := testfleet.Policy{
+		About: "How to sync the hosts of inventory.yaml. Made for the masters: fleetlab exec " + named(hosts, RoleMaster)[0] + " -- fleetsync check",
+		State: "/var/lib/fleetsync", // every host has one of its own
+		Pools: "http://" + Conf + ":" + etcdPort, Drain: o.Drain, Soak: o.Soak,
+		Batches: "{parallel: 40, ramp: [10%, 50%, 100%], max_failures: 10%, attempts: 3, timeout: 5m}",
+		Web:     "http://{host}", Headers: ", headers: {Host: en.wikipedia.org}",
+		Fail:      "fleetlab exec " + named(hosts, RoleCanary)[0] + " -- touch " + downFile,
+		Generated: o.Tree == "",
+		Resync:    "{batches: {parallel: 80, ramp: [100%], max_failures: 50%}, gate: {soak: 0s}}",
+	}.File()
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = writeAll(o.Dir, []file{{"inventory.yaml", fleet.String(), 0o644}, {"fleetsync.yaml", policy.String(), 0o644}})
-	}
+	err = writeAll(o.Dir, []file{{"inventory.yaml", string(inventoryFile), 0o644}, {"fleetsync.yaml", string(policyFile), 0o644}})
 	if err != nil {
 		return err
 	}
@@ -106,12 +51,28 @@ func writeFleet(o Options, hosts []Host) error {
 	return err
 }
 
-// quoted returns names for a place within brackets, where a comma would end one.
-func quoted(names []string) string {
+// folded returns the hosts of a role as at most one range, because a lab may have hundreds.
+func folded(hosts []Host, r Role) []string {
+	names := named(hosts, r)
 	if len(names) == 0 {
-		return ""
+		return nil
 	}
-	return `"` + inventory.FoldNames(names) + `"`
+	return []string{inventory.FoldNames(names)}
+}
+
+// poolObjects returns the pool objects of all hosts but masters, one for each service.
+func poolObjects(hosts []Host) []testfleet.Object {
+	var objects []testfleet.Object
+	for i, h := range hosts {
+		if h.Role == RoleMaster || h.Role == RoleConf {
+			continue
+		}
+		for _, service := range testfleet.Services {
+			value := fmt.Sprintf(`{"pooled": "yes", "weight": %d}`, testfleet.Weight(i))
+			objects = append(objects, testfleet.NewObject(h.Datacenter, service, h.Name, value))
+		}
+	}
+	return objects
 }
 
 // writeHosts writes what hosts have instead of the machine's files in /etc: who is who, and that nobody

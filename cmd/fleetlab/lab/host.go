@@ -5,17 +5,19 @@ package lab
 import (
 	"fmt"
 	"path/filepath"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // Role is what a host is for.
-type Role string
+type Role = testfleet.Role
 
 // The roles. RoleConf is that of the host that runs etcd, which the inventory does not know.
 const (
-	RoleMaster Role = "master"
-	RoleCanary Role = "canary"
-	RoleProxy  Role = "proxy"
-	RoleHost   Role = "host"
+	RoleMaster      = testfleet.RoleMaster
+	RoleCanary      = testfleet.RoleCanary
+	RoleProxy       = testfleet.RoleProxy
+	RoleHost        = testfleet.RoleHost
 	RoleConf   Role = "conf"
 )
 
@@ -31,12 +33,15 @@ type Host struct {
 // Conf is the name of the host that runs etcd.
 const Conf = "conf1"
 
+const etcdPort = "2379"
+
 // The places of a tree on its hosts, and what daemons call it.
 const (
 	source      = "/srv/mediawiki-staging"
 	destination = "/srv/mediawiki"
 	scratch     = "/srv/.fleetsync"
 	module      = "common"
+	downFile    = "/srv/down" // while it is there, a host's pages are 503
 )
 
 // The lab's network: an address for each host, and gateway for the world.
@@ -69,46 +74,22 @@ func (h Host) served() string {
 // dir returns where a lab keeps what belongs to a host.
 func hostDir(dir, name string) string { return filepath.Join(dir, "hosts", name) }
 
-// lay returns the hosts of a lab: etcd's, masters, then one datacenter after the other. In each the first is a
-// canary and the last are proxies.
+// lay returns the hosts of a lab: etcd's, masters, then all others as testfleet.Layout has them.
 func lay(o Options) []Host {
-	hosts := []Host{{Name: Conf, Datacenter: "eqiad", Rack: "A1", Role: RoleConf}}
+	hosts := []Host{{Name: Conf, Datacenter: testfleet.Datacenters[0], Rack: "A1", Role: RoleConf}}
 	for i := range o.Masters {
 		hosts = append(hosts, Host{
-			Name: fmt.Sprintf("deploy%d", i+1), Datacenter: datacenters[i%2], Rack: "A1", Role: RoleMaster})
+			Name: fmt.Sprintf("deploy%d", i+1), Datacenter: testfleet.Datacenters[i%2], Rack: "A1", Role: RoleMaster})
 	}
-	canaries := [2]int{1, 0}
-	if o.Hosts-o.Proxies > 2 {
-		canaries[1] = 1
-	}
-	count := [2]int{(o.Hosts + 1) / 2, o.Hosts / 2}
-	first := min((o.Proxies+1)/2, count[0]-canaries[0])
-	proxies := [2]int{first, o.Proxies - first}
 	digits := max(2, len(fmt.Sprint(o.Hosts)))
-	for d, datacenter := range datacenters {
-		for i := range count[d] {
-			h := Host{
-				Name:       fmt.Sprintf("mw%0*d", digits, len(hosts)-o.Masters),
-				Datacenter: datacenter, Rack: racks[i*len(racks)/count[d]], Role: RoleHost,
-			}
-			if p := i - (count[d] - proxies[d]); p >= 0 {
-				h.Role, h.Rack = RoleProxy, racks[p%len(racks)]
-			} else if i < canaries[d] {
-				h.Role = RoleCanary
-			}
-			hosts = append(hosts, h)
-		}
+	for i, p := range testfleet.Layout(o.Hosts, o.Proxies) {
+		hosts = append(hosts, Host{Name: fmt.Sprintf("mw%0*d", digits, i+1), Datacenter: p.Datacenter, Rack: p.Rack, Role: p.Role})
 	}
 	for i := range hosts {
 		hosts[i].Address = address(i)
 	}
 	return hosts
 }
-
-var (
-	datacenters = []string{"eqiad", "codfw"}
-	racks       = []string{"A2", "B3", "C4", "D5"}
-)
 
 // named returns the names of the hosts of a role, in their order.
 func named(hosts []Host, r Role) []string {

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // Lab is a lab that is up. Its methods are safe for concurrent use. What is done to a host has been done when the
@@ -96,7 +98,7 @@ func labOf(s *spec) *Lab {
 
 // Open returns the lab in a directory that another process has brought up.
 func Open(dir string) (*Lab, error) {
-	dir, err := resolve(dir)
+	dir, err := testfleet.Resolve(dir)
 	if err != nil {
 		return nil, err
 	}

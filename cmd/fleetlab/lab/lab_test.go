@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // TestLab sees what a lab is and what can be done to its hosts, on one lab, because bringing one up is most of
@@ -77,7 +79,7 @@ func TestLab(t *testing.T) {
 		if answer, err := get(t, l, master, "http://"+host+"/wiki/Main_Page"); err != nil || answer != "200\nMain Page: MediaWiki 1.27.0-wmf.11\n" {
 			t.Errorf("after a sync: %q, %v", answer, err)
 		}
-		must(t, l, host, "rm", destination+"/"+versions)
+		must(t, l, host, "rm", destination+"/"+testfleet.Versions)
 		if answer, err := get(t, l, master, "http://"+host+"/wiki/Main_Page"); err != nil || !strings.HasPrefix(answer, "500\n") {
 			t.Errorf("of a broken tree: %q, %v", answer, err)
 		}
@@ -90,12 +92,12 @@ func TestLab(t *testing.T) {
 		}
 	})
 	t.Run("Pools", func(t *testing.T) {
-		answer, err := get(t, l, master, l.Pools+"/v2/keys"+poolPrefix+"?recursive=true")
+		answer, err := get(t, l, master, l.Pools+"/v2/keys"+testfleet.PoolPrefix+"?recursive=true")
 		if err != nil {
 			t.Fatal(err, answer)
 		}
-		if n := strings.Count(answer, `\"pooled\": \"yes\"`); n != 6*len(services) {
-			t.Errorf("%d pool objects, want %d:\n%s", n, 6*len(services), answer)
+		if n := strings.Count(answer, `\"pooled\": \"yes\"`); n != 6*len(testfleet.Services) {
+			t.Errorf("%d pool objects, want %d:\n%s", n, 6*len(testfleet.Services), answer)
 		}
 	})
 	t.Run("Command", func(t *testing.T) {
@@ -302,7 +304,7 @@ rsync -a s/ t; test "$(stat -c %.9Y t/old)" = 1.000000002; test "$(stat -c %.9Y 
 			t.Errorf("a dead etcd: %q", answer)
 		}
 		done(t, l.Start(t.Context(), Conf))
-		answer, err := get(t, l, master, l.Pools+"/v2/keys"+poolPrefix+"?recursive=true")
+		answer, err := get(t, l, master, l.Pools+"/v2/keys"+testfleet.PoolPrefix+"?recursive=true")
 		if err != nil || !strings.Contains(answer, host) {
 			t.Errorf("after it booted: %q, %v", answer, err)
 		}

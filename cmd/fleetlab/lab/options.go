@@ -5,11 +5,10 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // Options says what lab to bring up. Defaults returns those of a person who asks for nothing.
@@ -21,7 +20,7 @@ type Options struct {
 	Rate         string        // of every host's link, each way, as tc(8) writes rates: 10mbit; empty is unshaped
 	SrvSize      string        // of every host's /srv, in memory: 512M, 2G; empty is a folder of Dir. FillDisk needs it
 	Files        int           // regular files of the generated tree, at least 1
-	BytesPerFile int           // of the generated tree
+	BytesPerFile int           // of the generated tree; 0: as a grown tree has them
 	Tree         string        // a directory: what is synced is a copy of it; empty generates a tree
 	Soak         time.Duration // of the gate, as fleetsync.yaml has it
 	Drain        time.Duration // of a depooled proxy, likewise
@@ -58,19 +57,14 @@ func (o Options) Validate() error {
 var hidden = []string{"/run", "/srv", "/var/lib", "/var/log", "/proc", "/etc/ssh"}
 
 func (o Options) validate() error {
+	if err := testfleet.Check(o.Masters, o.Hosts, o.Proxies, o.Soak, o.Drain); err != nil {
+		return err
+	}
 	switch {
-	case o.Masters < 1:
-		return errors.New("the lab needs a master, or there is nothing to sync from")
-	case o.Proxies < 0:
-		return fmt.Errorf("%d proxies are fewer than none", o.Proxies)
-	case o.Hosts <= o.Proxies:
-		return fmt.Errorf("%d hosts are too few for %d proxies: at least one more must be the canary", o.Hosts, o.Proxies)
 	case o.Hosts+o.Masters > maxHosts:
 		return fmt.Errorf("%d hosts are more than a bridge of Linux connects (%d)", o.Hosts+o.Masters, maxHosts)
 	case o.Tree == "" && (o.Files < 1 || o.BytesPerFile < 0):
 		return errors.New("the tree needs a file, and none can have less than no bytes")
-	case o.Soak < 0 || o.Drain < 0:
-		return errors.New("soak and drain cannot be negative")
 	case o.Rate != "" && !rates.MatchString(o.Rate):
 		return badRate(o.Rate)
 	case o.SrvSize != "" && !sizes.MatchString(o.SrvSize):
@@ -79,17 +73,12 @@ func (o Options) validate() error {
 		return fmt.Errorf("%q cannot hold a lab: choose a path of letters, digits and . _ + -", o.Dir)
 	}
 	if o.Tree != "" {
-		if entries, err := os.ReadDir(o.Tree); err != nil {
-			return fmt.Errorf("cannot copy the tree: %w", err)
-		} else if len(entries) == 0 {
-			return fmt.Errorf("the tree %q is empty", o.Tree)
-		}
-		if inside(o.Dir, o.Tree) {
-			return fmt.Errorf("%q lies in the tree %q, and would be copied into itself: choose another directory", o.Dir, o.Tree)
+		if err := testfleet.CheckTree(o.Tree, o.Dir); err != nil {
+			return err
 		}
 	}
 	for _, dir := range hidden {
-		if inside(o.Dir, dir) {
+		if testfleet.Inside(o.Dir, dir) {
 			return fmt.Errorf("%q cannot hold a lab: every host has a %s of its own and would not see it; choose another directory", o.Dir, dir)
 		}
 	}
@@ -109,33 +98,11 @@ func (o Options) resolved() (Options, error) {
 		if *path == "" {
 			continue
 		}
-		absolute, err := resolve(*path)
+		absolute, err := testfleet.Resolve(*path)
 		if err != nil {
 			return o, fmt.Errorf("cannot tell where %q is: %w", *path, err)
 		}
 		*path = absolute
 	}
 	return o, nil
-}
-
-// resolve returns path without symlinks; its last parts need not exist.
-func resolve(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	for dir, rest := path, ""; ; dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
-		resolved, err := filepath.EvalSymlinks(dir)
-		if err == nil {
-			return filepath.Join(resolved, rest), nil
-		}
-		if !errors.Is(err, os.ErrNotExist) || dir == "/" {
-			return "", err
-		}
-	}
-}
-
-// inside says whether path is dir or lies in it.
-func inside(path, dir string) bool {
-	return strings.HasPrefix(path+"/", strings.TrimSuffix(dir, "/")+"/")
 }

@@ -20,6 +20,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // world is the lab's first process: it holds the bridge, starts the hosts and does to them what is asked.
@@ -95,7 +97,8 @@ func (w *world) up(ctx context.Context) error {
 				return err
 			}
 			if i == 0 {
-				if err := makeTree(ctx, w.spec.Options, tree); err != nil {
+				o := w.spec.Options
+				if err := (testfleet.Tree{Copy: o.Tree, Files: o.Files, Bytes: o.BytesPerFile}).Make(ctx, tree); err != nil {
 					return err
 				}
 			}
@@ -116,7 +119,7 @@ func (w *world) up(ctx context.Context) error {
 		return err
 	}
 	passed := stopwatch()
-	err = createPools(ctx, "http://"+net.JoinHostPort(w.spec.Hosts[conf].Address, etcdPort), w.spec.Hosts)
+	_, _, err = testfleet.CreateObjects(ctx, "http://"+net.JoinHostPort(w.spec.Hosts[conf].Address, etcdPort), poolObjects(w.spec.Hosts))
 	passed("created pool objects")
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
@@ -94,7 +94,7 @@ func (r *round) play(t *testing.T) {
 		mode = "resync"
 	}
 	if r.chance(60) {
-		if _, err := demo.Edit(r.Source, 1+r.random.IntN(20)); err != nil {
+		if _, err := testfleet.Edit(r.Source, 1+r.random.IntN(20)); err != nil {
 			t.Fatal(err)
 		}
 	}

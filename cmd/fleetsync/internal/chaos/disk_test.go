@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // The journal's disk is full at any append: pools are put back all the same. A limit to the size of
@@ -51,7 +51,7 @@ func TestDiskFull(t *testing.T) {
 	each(t, len(limits), func(t *testing.T) *world { return newWorld(t, o) }, func(t *testing.T, w *world, i int) {
 		w.story = nil
 		w.tell("files of at most %d bytes", limits[i])
-		if _, err := demo.Edit(w.Source, 1); err != nil {
+		if _, err := testfleet.Edit(w.Source, 1); err != nil {
 			t.Fatal(err)
 		}
 		p := w.here.startAfter(t, []string{"prlimit", fmt.Sprintf("--fsize=%d", limits[i])}, nil, "--json", "sync")

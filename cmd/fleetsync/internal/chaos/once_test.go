@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -26,7 +26,7 @@ func TestTwoAtOnce(t *testing.T) {
 	var books tally
 	each(t, n, func(t *testing.T) *world { return newWorld(t, small()) }, func(t *testing.T, w *world, _ int) {
 		w.story = nil
-		if _, err := demo.Edit(w.Source, 3); err != nil {
+		if _, err := testfleet.Edit(w.Source, 3); err != nil {
 			t.Fatal(err)
 		}
 		w.here.front.reset(nil)

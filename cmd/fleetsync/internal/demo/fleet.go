@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 	"github.com/fleetsync/fleetsync/transport"
@@ -83,23 +84,19 @@ func (o Options) resolved() (Options, error) {
 }
 
 func (o Options) validate() error {
-	switch {
-	case o.Masters < 1:
-		return errors.New("the fleet needs a master, or there is nothing to sync from")
-	case o.Proxies < 0:
-		return fmt.Errorf("%d proxies are fewer than none", o.Proxies)
-	case o.Hosts <= o.Proxies:
-		return fmt.Errorf("%d hosts are too few for %d proxies: at least one more must be the canary", o.Hosts, o.Proxies)
-	case o.Tree == "" && o.Files < 1:
+	if o.Tree == "" && o.Files < 1 {
 		return errors.New("the tree needs a file")
-	case o.Soak < 0 || o.Drain < 0:
-		return errors.New("soak and drain cannot be negative")
+	}
+	if err := testfleet.Check(o.Masters, o.Hosts, o.Proxies, o.Soak, o.Drain); err != nil {
+		return err
 	}
 	if err := o.checkDir(); err != nil {
 		return err
 	}
-	if err := o.checkTree(); err != nil {
-		return err
+	if o.Tree != "" {
+		if err := testfleet.CheckTree(o.Tree, o.Dir); err != nil {
+			return err
+		}
 	}
 	// The ports are not known yet; any will do to see whether the rest can be read.
 	const somewhere = "127.0.0.1:1"
@@ -162,35 +159,6 @@ func (o Options) checkDir() error {
 	return nil
 }
 
-func (o Options) checkTree() error {
-	if o.Tree == "" {
-		return nil
-	}
-	tree, err := filepath.EvalSymlinks(o.Tree)
-	if err != nil {
-		return fmt.Errorf("cannot copy the tree: %w", err)
-	}
-	if entries, err := os.ReadDir(tree); err != nil {
-		return fmt.Errorf("cannot copy the tree: %w", err)
-	} else if len(entries) == 0 {
-		return fmt.Errorf("the tree %q is empty", o.Tree)
-	}
-	// Dir need not exist, and neither need its parents.
-	for dir := o.Dir; ; dir = filepath.Dir(dir) {
-		there, err := filepath.EvalSymlinks(dir)
-		if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("cannot make a fleet: %w", err)
-		}
-		if strings.HasPrefix(there+"/", strings.TrimSuffix(tree, "/")+"/") {
-			return fmt.Errorf("%q lies in the tree %q, and would be copied into itself: choose another directory", o.Dir, o.Tree)
-		}
-		return nil
-	}
-}
-
 // Up makes a fleet and brings it up. It stays up when ctx ends, which bounds Up alone; who brings it
 // up must Close it. On an error nothing is left, in the directory or running; but objects that were
 // created in a pool API given by the options stay. The error wraps transport.ErrMissing if a
@@ -222,7 +190,7 @@ func (f *Fleet) up(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return fmt.Errorf("cannot make a fleet: %w", err)
 	}
-	if err := makeTree(ctx, o, f.Source); err != nil {
+	if err := o.tree().Make(ctx, f.Source); err != nil {
 		return err
 	}
 	if err := f.startDaemons(ctx, o); err != nil {
@@ -232,6 +200,10 @@ func (f *Fleet) up(ctx context.Context, o Options) error {
 		return err
 	}
 	return f.writeFiles(o)
+}
+
+func (o Options) tree() testfleet.Tree {
+	return testfleet.Tree{Copy: o.Tree, Files: o.Files, Excluded: o.Excluded}
 }
 
 // startDaemons makes the hosts' directories, and starts a daemon for whoever serves.
@@ -251,7 +223,7 @@ func (f *Fleet) startDaemons(ctx context.Context, o Options) error {
 	for i := range f.hosts {
 		h := &f.hosts[i]
 		served := h.destination(f.Dir)
-		if h.role == roleMaster {
+		if h.role == testfleet.RoleMaster {
 			served = h.source(f.Dir)
 		}
 		if err := os.MkdirAll(served, 0o755); err != nil {
@@ -265,7 +237,7 @@ func (f *Fleet) startDaemons(ctx context.Context, o Options) error {
 			return fmt.Errorf("cannot make host %s: %w", h.name, err)
 		}
 		c := transport.DaemonConfig{Module: module, Path: served, Dir: own}
-		if h.role == roleMaster && o.Program != "" {
+		if h.role == testfleet.RoleMaster && o.Program != "" {
 			// The daemon runs it by a shell (rsyncd.conf(5)), and gives % a meaning, which no path here has.
 			c.Parameters = []string{"pre-xfer exec = " + transport.Quote(o.Program, "--config", f.Config, "masters", "may-serve", "--host", h.name)}
 		}
@@ -307,7 +279,7 @@ func (f *Fleet) startServers(ctx context.Context, o Options) error {
 		f.PoolAPI = s.URL
 		f.closers = append(f.closers, s.Close)
 	}
-	f.Created, f.Kept, err = createObjects(ctx, f.PoolAPI, f.hosts)
+	f.Created, f.Kept, err = testfleet.CreateObjects(ctx, f.PoolAPI, objects(f.hosts))
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
@@ -118,6 +119,22 @@ func pull(t *testing.T, fleet *inventory.Fleet, host, source string) {
 	}
 }
 
+func snapshot(t *testing.T, dir string) testfleet.Snapshot {
+	t.Helper()
+	s, err := testfleet.TakeSnapshot(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func wantSynced(t *testing.T, got, want testfleet.Snapshot) {
+	t.Helper()
+	if paths := want.DifferSynced(got); len(paths) > 0 {
+		t.Errorf("%d paths differ:\n%s", len(paths), testfleet.Tell(paths, want, got))
+	}
+}
+
 func TestFleetSyncs(t *testing.T) {
 	o := small(t)
 	o.Excluded = true
@@ -149,7 +166,7 @@ func TestFleetSyncs(t *testing.T) {
 	pull(t, fleet, fleet.Masters[1].Host, origin)
 	pull(t, fleet, fleet.Canaries[1], fleet.Masters[1].Host)
 
-	want := listing(t, f.Source)
+	want := snapshot(t, f.Source)
 	for path := range want {
 		if strings.Contains(path, ".git") || strings.HasSuffix(path, ".swp") || strings.HasSuffix(path, ".cdb") {
 			delete(want, path)
@@ -162,7 +179,7 @@ func TestFleetSyncs(t *testing.T) {
 		places = append(places, h.Destination)
 	}
 	for _, place := range places {
-		wantListing(t, listing(t, place), want)
+		wantSynced(t, snapshot(t, place), want)
 	}
 
 	if status, body := get(t, page); status != http.StatusOK || body != "Main Page: MediaWiki 1.27.0-wmf.11" {
@@ -287,7 +304,7 @@ func TestOddDirectories(t *testing.T) {
 			pull(t, fleet, fleet.Proxies[0].Host, fleet.Masters[0].Host)
 			pull(t, fleet, fleet.Canaries[0], fleet.Proxies[0].Host)
 			h, _ := fleet.Host(fleet.Canaries[0])
-			wantListing(t, listing(t, h.Destination), listing(t, f.Source))
+			wantSynced(t, snapshot(t, h.Destination), snapshot(t, f.Source))
 			if status, body := get(t, f.Web+"/"+h.Name+"/wiki/Main_Page"); status != http.StatusOK {
 				t.Errorf("page: %d %s", status, body)
 			}

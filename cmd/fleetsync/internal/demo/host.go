@@ -3,33 +3,24 @@ package demo
 import (
 	"fmt"
 	"path/filepath"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // module is what daemons call the tree.
 const module = "common"
-
-// role is what a host is for.
-type role string
-
-// The roles.
-const (
-	roleMaster role = "master"
-	roleCanary role = "canary"
-	roleProxy  role = "proxy"
-	roleHost   role = "host"
-)
 
 // host is one host of the fleet.
 type host struct {
 	name       string
 	datacenter string
 	rack       string
-	role       role
+	role       testfleet.Role
 	origin     bool   // of masters: the one that may serve
 	endpoint   string // of its daemon, once that is up
 }
 
-func (h host) serves() bool { return h.role == roleMaster || h.role == roleProxy }
+func (h host) serves() bool { return h.role == testfleet.RoleMaster || h.role == testfleet.RoleProxy }
 
 func (h host) dir(fleet string) string { return filepath.Join(fleet, "hosts", h.name) }
 
@@ -49,7 +40,7 @@ func (h host) source(fleet string) string {
 func lay(o Options) []host {
 	hosts := make([]host, 0, o.Masters+o.Hosts)
 	for i := range o.Masters {
-		h := host{role: roleMaster, rack: "C6"}
+		h := host{role: testfleet.RoleMaster, rack: "C6"}
 		switch i {
 		case 0:
 			h.name, h.datacenter, h.origin = "mira.codfw.wmnet", "codfw", true
@@ -60,37 +51,21 @@ func lay(o Options) []host {
 		}
 		hosts = append(hosts, h)
 	}
-	// The first of a datacenter is a canary, the last are proxies.
-	canaries := [2]int{1, 0}
-	if o.Hosts-o.Proxies > 2 {
-		canaries[1] = 1
-	}
-	sizes := [2]int{(o.Hosts + 1) / 2, o.Hosts / 2}
-	first := min((o.Proxies+1)/2, sizes[0]-canaries[0])
-	proxies := [2]int{first, o.Proxies - first}
-	for d, datacenter := range []string{"eqiad", "codfw"} {
-		for i := range sizes[d] {
-			h := host{
-				name:       fmt.Sprintf("mw%04d.%s.wmnet", 1017+1000*d+i, datacenter),
-				datacenter: datacenter,
-				rack:       racks[i*len(racks)/sizes[d]],
-				role:       roleHost,
-			}
-			if p := i - (sizes[d] - proxies[d]); p >= 0 {
-				h.role, h.rack = roleProxy, racks[p%len(racks)]
-			} else if i < canaries[d] {
-				h.role = roleCanary
-			}
-			hosts = append(hosts, h)
+	for _, p := range testfleet.Layout(o.Hosts, o.Proxies) {
+		number := 1017 + p.Number
+		if p.Datacenter != testfleet.Datacenters[0] {
+			number += 1000
 		}
+		hosts = append(hosts, host{
+			name:       fmt.Sprintf("mw%04d.%s.wmnet", number, p.Datacenter),
+			datacenter: p.Datacenter, rack: p.Rack, role: p.Role,
+		})
 	}
 	return hosts
 }
 
-var racks = []string{"A5", "B7", "C6", "D5"}
-
 // names returns the names of the hosts of a role, in the fleet's order.
-func names(hosts []host, r role) []string {
+func names(hosts []host, r testfleet.Role) []string {
 	var names []string
 	for _, h := range hosts {
 		if h.role == r {

@@ -2,38 +2,24 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"time"
 
-	"github.com/fleetsync/fleetsync/pooling/poolingtest"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
-
-const (
-	prefix    = "/conftool/v1/pools"
-	cluster   = "appserver"
-	threshold = 50 // percent
-)
-
-var services = []string{"apache2", "nginx"}
-
-// object is a pool object to create.
-type object struct{ key, value string }
 
 // objects returns the pool objects of a fleet: of every host but the masters, one for each service.
-func objects(hosts []host) []object {
-	var objects []object
+func objects(hosts []host) []testfleet.Object {
+	var objects []testfleet.Object
 	out, odd := spare(hosts), ""
-	if proxies := names(hosts, roleProxy); len(proxies) > 0 {
+	if proxies := names(hosts, testfleet.RoleProxy); len(proxies) > 0 {
 		odd = proxies[0]
 	}
 	for i, h := range hosts {
-		if h.role == roleMaster {
+		if h.role == testfleet.RoleMaster {
 			continue
 		}
-		for s, service := range services {
-			pooled, weight := "yes", 10+5*(i%4)
+		for s, service := range testfleet.Services {
+			pooled, weight := "yes", testfleet.Weight(i)
 			if h.name == out {
 				pooled = "no"
 			}
@@ -42,8 +28,7 @@ func objects(hosts []host) []object {
 				// Another tool's fields and another tool's way of writing, which must survive.
 				value = fmt.Sprintf(`{"weight":%d, "slots": [1.50, null], "pooled":%q,  "owner": {"name": "Jürgen"}}`, weight, pooled)
 			}
-			key := fmt.Sprintf("%s/%s/%s/%s/%s", prefix, h.datacenter, cluster, service, h.name)
-			objects = append(objects, object{key, value})
+			objects = append(objects, testfleet.NewObject(h.datacenter, service, h.name, value))
 		}
 	}
 	return objects
@@ -54,68 +39,22 @@ func objects(hosts []host) []object {
 func spare(hosts []host) string {
 	members, proxies := map[string]int{}, map[string]int{}
 	for _, h := range hosts {
-		if h.role != roleMaster {
+		if h.role != testfleet.RoleMaster {
 			members[h.datacenter]++
 		}
-		if h.role == roleProxy {
+		if h.role == testfleet.RoleProxy {
 			proxies[h.datacenter]++
 		}
 	}
 	for _, h := range hosts {
-		if h.role == roleHost && proxies[h.datacenter]+1 <= members[h.datacenter]*(100-threshold)/100 {
+		if h.role == testfleet.RoleHost && proxies[h.datacenter]+1 <= members[h.datacenter]*(100-testfleet.Threshold)/100 {
 			return h.name
 		}
 	}
 	return ""
 }
 
-// createObjects creates the objects that do not exist, and never changes one that does.
-func createObjects(ctx context.Context, api string, hosts []host) (created, kept int, _ error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for _, o := range objects(hosts) {
-		isNew, err := poolingtest.Create(ctx, api, o.key, o.value)
-		switch {
-		case err != nil:
-			return created, kept, fmt.Errorf("cannot create the pool objects: %w", err)
-		case isNew:
-			created++
-		default:
-			kept++
-		}
-	}
-	return created, kept, nil
-}
-
 // Objects returns the raw values of all objects in the pool API, by key.
 func (f *Fleet) Objects(ctx context.Context) (map[string]string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.PoolAPI+"/v2/keys"+prefix+"?recursive=true&quorum=true", nil)
-	if err != nil {
-		return nil, fmt.Errorf("pool API: %w", err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("pool API: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	type node struct {
-		Key, Value string
-		Nodes      []node
-	}
-	var reply struct{ Node node }
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("pool API: cannot read the pool objects: HTTP %s", resp.Status)
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&reply); err != nil {
-		return nil, fmt.Errorf("pool API: cannot read the pool objects: %w", err)
-	}
-	values := map[string]string{}
-	for todo := []node{reply.Node}; len(todo) > 0; todo = todo[1:] {
-		if n := todo[0]; len(n.Nodes) > 0 {
-			todo = append(todo, n.Nodes...)
-		} else {
-			values[n.Key] = n.Value
-		}
-	}
-	return values, nil
+	return testfleet.ReadObjects(ctx, f.PoolAPI)
 }

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
@@ -76,7 +77,7 @@ func TestEveryFleetLoads(t *testing.T) {
 }
 
 // checkPools counts the pools by what is in their values.
-func checkPools(t *rapid.T, fleet *inventory.Fleet, objects []object, ordinary int) {
+func checkPools(t *rapid.T, fleet *inventory.Fleet, objects []testfleet.Object, ordinary int) {
 	total, out, of, seen := map[string]int{}, map[string]int{}, map[string]int{}, map[string]bool{}
 	outHosts := map[string]bool{}
 	for _, o := range objects {
@@ -84,14 +85,14 @@ func checkPools(t *rapid.T, fleet *inventory.Fleet, objects []object, ordinary i
 			Pooled string
 			Weight int
 		}
-		if err := json.Unmarshal([]byte(o.value), &value); err != nil || value.Weight < 1 {
-			t.Fatalf("%s: %s: %v", o.key, o.value, err)
+		if err := json.Unmarshal([]byte(o.Value), &value); err != nil || value.Weight < 1 {
+			t.Fatalf("%s: %s: %v", o.Key, o.Value, err)
 		}
-		pool, host := filepath.Split(o.key)
-		if seen[o.key] {
-			t.Fatalf("%s twice", o.key)
+		pool, host := filepath.Split(o.Key)
+		if seen[o.Key] {
+			t.Fatalf("%s twice", o.Key)
 		}
-		seen[o.key] = true
+		seen[o.Key] = true
 		total[pool]++
 		if value.Pooled != "yes" {
 			out[pool]++
@@ -144,10 +145,10 @@ func TestDefaultFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	hosts := lay(o)
-	if got := names(hosts, roleCanary); strings.Join(got, " ") != "mw1017.eqiad.wmnet mw2017.codfw.wmnet" {
+	if got := names(hosts, testfleet.RoleCanary); strings.Join(got, " ") != "mw1017.eqiad.wmnet mw2017.codfw.wmnet" {
 		t.Errorf("canaries %v", got)
 	}
-	if got := names(hosts, roleProxy); strings.Join(got, " ") != "mw1027.eqiad.wmnet mw1028.eqiad.wmnet mw2028.codfw.wmnet" {
+	if got := names(hosts, testfleet.RoleProxy); strings.Join(got, " ") != "mw1027.eqiad.wmnet mw1028.eqiad.wmnet mw2028.codfw.wmnet" {
 		t.Errorf("proxies %v", got)
 	}
 	if spare(hosts) == "" {
@@ -182,7 +183,7 @@ func TestPoolAPIKeepsWhatIsThere(t *testing.T) {
 			if len(policy.Pooling.Endpoints) != 1 || policy.Pooling.Endpoints[0]+"/" != o.PoolAPI {
 				t.Errorf("endpoints %q", policy.Pooling.Endpoints)
 			}
-			url := f.PoolAPI + "/v2/keys" + prefix + "?recursive=true&sorted=true"
+			url := f.PoolAPI + "/v2/keys" + testfleet.PoolPrefix + "?recursive=true&sorted=true"
 			_, before := get(t, url)
 			if !strings.Contains(before, `"somebody else's"`) || !strings.Contains(before, `Jürgen`) || strings.Count(before, `"value"`) != 12 {
 				t.Errorf("objects: %s", before)

@@ -21,6 +21,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/transport"
@@ -49,10 +50,10 @@ type Replay struct {
 	known  *inventory.Fleet
 	a, b   string // the masters: the good one, and the one that is reimaged
 	proxy  string
-	before map[string]string              // the pool objects at first
-	now    map[string]snapshot            // by host
-	marks  map[string]map[string]snapshot // what now was at the moments that acts name
-	said   map[string]string              // what people read in what an act says, for use in later ones
+	before map[string]string                        // the pool objects at first
+	now    map[string]testfleet.Snapshot            // by host
+	marks  map[string]map[string]testfleet.Snapshot // what now was at the moments that acts name
+	said   map[string]string                        // what people read in what an act says, for use in later ones
 }
 
 // act is one thing that somebody does, and what it must come to.
@@ -83,7 +84,7 @@ func New(run Program, fleet *demo.Fleet, out io.Writer) (*Replay, error) {
 	return &Replay{
 		run: run, fleet: fleet, out: out, known: known,
 		a: known.Masters[0].Host, b: known.Masters[1].Host, proxy: known.Proxies[0].Host,
-		marks: map[string]map[string]snapshot{}, said: map[string]string{},
+		marks: map[string]map[string]testfleet.Snapshot{}, said: map[string]string{},
 	}, nil
 }
 
@@ -373,7 +374,8 @@ func (r *Replay) compare(ctx context.Context, a act) error {
 		default:
 			moment, before = "when it was "+a.back, r.marks[a.back]
 		}
-		if err := unlike("what it was "+moment, before[h.Name], r.now[h.Name]); err != nil {
+		want, is := before[h.Name], r.now[h.Name]
+		if err := unlike("what it was "+moment, want.Differ(is), want, is); err != nil {
 			return fmt.Errorf("the tree of %s is %w", h.Name, err)
 		}
 	}
@@ -395,17 +397,17 @@ func (r *Replay) compare(ctx context.Context, a act) error {
 // alike compares hosts' trees with that of another, as far as syncs are about them.
 func (r *Replay) alike(with string, names []string) error {
 	excluded := manifest.Excluded(r.known.Tree.Exclude)
-	want, err := takeSnapshot(r.tree(with), excluded)
+	want, err := testfleet.TakeSnapshot(r.tree(with), excluded)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		is, err := takeSnapshot(r.tree(name), excluded)
+		is, err := testfleet.TakeSnapshot(r.tree(name), excluded)
 		if err != nil {
 			return err
 		}
 		leave(want, is)
-		if err := unlike("that of "+with, synced(want), synced(is)); err != nil {
+		if err := unlike("that of "+with, want.DifferSynced(is), want, is); err != nil {
 			return fmt.Errorf("the tree of %s is %w", name, err)
 		}
 	}
@@ -414,10 +416,10 @@ func (r *Replay) alike(with string, names []string) error {
 
 // leave drops the folders of a snapshot that a sync from another had to leave: they hold nothing but what is excluded,
 // which is not in the snapshot.
-func leave(from, is snapshot) {
+func leave(from, is testfleet.Snapshot) {
 	for _, path := range slices.Backward(slices.Sorted(maps.Keys(is))) {
 		_, known := from[path]
-		if known || !strings.HasPrefix(is[path], "d") {
+		if known || !strings.HasPrefix(is[path].Synced, "d") {
 			continue
 		}
 		holds := func(other string) bool { return strings.HasPrefix(other, path+"/") }
@@ -427,35 +429,20 @@ func leave(from, is snapshot) {
 	}
 }
 
-// synced returns what syncs are about of a snapshot: not which paths are one file, nor the times of folders, which
-// whatever else is in them changes, nor those of links, which rsync leaves within a second (measured, 3.5.0).
-func synced(s snapshot) snapshot {
-	all := snapshot{}
-	for path, text := range s {
-		text, _, _ = strings.Cut(text, " = ")
-		if fields := strings.Fields(text); !strings.HasPrefix(text, "-") {
-			text = strings.Join(slices.Delete(fields, 2, 3), " ")
-		}
-		all[path] = text
-	}
-	return all
-}
-
-func unlike(what string, want, is snapshot) error {
-	paths := want.differ(is)
+// unlike returns what is wrong with a tree of which paths differ from what they must be.
+func unlike(what string, paths []string, want, is testfleet.Snapshot) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	first := paths[0]
-	return fmt.Errorf("not %s: %d paths differ, such as %q: %q, not %q", what, len(paths), first, is[first], want[first])
+	return fmt.Errorf("not %s: %d paths differ:\n%s", what, len(paths), testfleet.Tell(paths, want, is))
 }
 
 // look reads the tree of every host.
-func (r *Replay) look() (map[string]snapshot, error) {
-	all := map[string]snapshot{}
+func (r *Replay) look() (map[string]testfleet.Snapshot, error) {
+	all := map[string]testfleet.Snapshot{}
 	for _, h := range r.known.Hosts {
 		var err error
-		if all[h.Name], err = takeSnapshot(r.tree(h.Name), nil); err != nil {
+		if all[h.Name], err = testfleet.TakeSnapshot(r.tree(h.Name), nil); err != nil {
 			return nil, err
 		}
 	}

@@ -1,93 +1,61 @@
-package demo
+package testfleet
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// listing returns what is in a tree, by path: type, mode, content or target, and a file's time.
-func listing(t *testing.T, dir string) map[string]string {
+func snapshot(t *testing.T, dir string) Snapshot {
 	t.Helper()
-	all := map[string]string{}
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		entry := info.Mode().String()
-		switch d.Type() {
-		case 0:
-			data, err := os.ReadFile(name)
-			if err != nil {
-				return err
-			}
-			entry += fmt.Sprintf(" %d %s", info.ModTime().UnixNano(), data)
-		case fs.ModeSymlink:
-			target, err := os.Readlink(name)
-			if err != nil {
-				return err
-			}
-			entry += " " + target
-		}
-		relative, err := filepath.Rel(dir, name)
-		all[relative] = entry
-		return err
-	})
+	s, err := TakeSnapshot(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return s
 }
 
-func wantListing(t *testing.T, got, want map[string]string) {
+func wantSynced(t *testing.T, got, want Snapshot) {
 	t.Helper()
-	for path, entry := range want {
-		if got[path] != entry {
-			t.Errorf("%q: %.60q, want %.60q", path, got[path], entry)
-		}
-	}
-	for path := range got {
-		if _, ok := want[path]; !ok {
-			t.Errorf("%q is too much", path)
-		}
+	if paths := want.DifferSynced(got); len(paths) > 0 {
+		t.Errorf("%d paths differ:\n%s", len(paths), Tell(paths, want, got))
 	}
 }
-
-var emptyFile = regexp.MustCompile(`^-[rwx-]+ [0-9]+ $`)
 
 // Seen to fail with a link whose target is not in the tree.
 func TestGenerate(t *testing.T) {
 	for _, n := range []int{1, 2, 5, 17, 18, 1000} {
 		one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
 		start := time.Now()
-		if err := generate(t.Context(), n, false, one); err != nil {
+		if err := (Tree{Files: n}).Make(t.Context(), one); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("%d files in %v", n, time.Since(start))
-		if err := generate(t.Context(), n, false, two); err != nil {
+		if err := (Tree{Files: n}).Make(t.Context(), two); err != nil {
 			t.Fatal(err)
 		}
-		tree := listing(t, one)
-		wantListing(t, listing(t, two), tree)
-		files, size := 0, 0
+		tree := snapshot(t, one)
+		wantSynced(t, snapshot(t, two), tree)
+		files, size := 0, int64(0)
 		kinds := map[string]int{}
 		for path, entry := range tree {
-			switch entry[0] {
+			info, err := os.Lstat(filepath.Join(one, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			regular := info.Mode().IsRegular()
+			switch entry.Synced[0] {
 			case '-':
 				files++
-				size += len(entry)
+				size += info.Size()
 			case 'L':
 				kinds["link"]++
 				if _, err := os.Stat(filepath.Join(one, path)); err != nil {
@@ -99,12 +67,12 @@ func TestGenerate(t *testing.T) {
 				}
 			}
 			for kind, is := range map[string]bool{
-				"executable": strings.HasPrefix(entry, "-rwx"),
+				"executable": strings.HasPrefix(entry.Synced, "-rwx"),
 				"space":      strings.Contains(path, " "),
 				"non-ASCII":  strings.ContainsFunc(path, func(r rune) bool { return r > 127 }),
 				"deep":       strings.Count(path, "/") > 8,
-				"large":      len(entry) > 500_000,
-				"empty file": entry[0] == '-' && emptyFile.MatchString(entry),
+				"large":      regular && info.Size() > 500_000,
+				"empty file": regular && info.Size() == 0,
 			} {
 				if is {
 					kinds[kind]++
@@ -128,10 +96,44 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
+// A tree of files of one size holds what no compression makes much smaller, and is always the same.
+func TestBytes(t *testing.T) {
+	const files, size = 300, 2048
+	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+	for _, dir := range []string{one, two} {
+		if err := (Tree{Files: files, Bytes: size}).Make(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := snapshot(t, one)
+	wantSynced(t, snapshot(t, two), tree)
+	var all bytes.Buffer
+	pack := gzip.NewWriter(&all)
+	for path, entry := range tree {
+		if entry.Synced[0] != '-' {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(one, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(data) != size && path != Versions {
+			t.Errorf("%s has %d bytes", path, len(data))
+		}
+		_, _ = pack.Write(data)
+	}
+	if err := pack.Close(); err != nil || all.Len() < files*size*9/10 {
+		t.Errorf("%v: %d bytes when they are compressed", err, all.Len())
+	}
+	if v, err := version(one); err != nil || v != "1.27.0-wmf.11" {
+		t.Errorf("version %q %v", v, err)
+	}
+}
+
 func TestGenerateStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := generate(ctx, 100, false, filepath.Join(t.TempDir(), "tree")); !errors.Is(err, context.Canceled) {
+	if err := (Tree{Files: 100}).Make(ctx, filepath.Join(t.TempDir(), "tree")); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if err := copyTree(ctx, t.TempDir(), filepath.Join(t.TempDir(), "tree")); !errors.Is(err, context.Canceled) {
@@ -143,7 +145,7 @@ func TestGenerateStops(t *testing.T) {
 func TestCopyTree(t *testing.T) {
 	dir := t.TempDir()
 	from, link, to := filepath.Join(dir, "from"), filepath.Join(dir, "link"), filepath.Join(dir, "to")
-	if err := generate(t.Context(), 60, true, from); err != nil {
+	if err := (Tree{Files: 60, Excluded: true}).Make(t.Context(), from); err != nil {
 		t.Fatal(err)
 	}
 	file, folder := filepath.Join(from, "wikiversions.php"), filepath.Join(from, "docroot", "wikipedia.org")
@@ -154,22 +156,25 @@ func TestCopyTree(t *testing.T) {
 		os.Symlink("/etc", filepath.Join(from, "absolute")),
 		os.Chmod(file, 0o444),
 		os.Chmod(folder, 0o555),
+		os.Chmod(filepath.Join(from, php, "maintenance", "run.sh"), 0o755|fs.ModeSetuid),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Cleanup(func() { _ = os.Chmod(folder, 0o755) }) // or nobody but root could remove it
-	before := listing(t, from)
+	before := snapshot(t, from)
 	if err := copyTree(t.Context(), link, to); err != nil {
 		t.Fatal(err)
 	}
-	want := listing(t, from)
+	want := snapshot(t, from)
 	for path, entry := range want {
-		entry = strings.Replace(entry, "-r--r--r--", "-rw-r--r--", 1)
-		want[path] = strings.Replace(entry, "dr-xr-xr-x", "drwxr-xr-x", 1)
+		entry.Synced = strings.Replace(entry.Synced, "-r--r--r--", "-rw-r--r--", 1)
+		entry.Synced = strings.Replace(entry.Synced, "urwxr-xr-x", "-rwxr-xr-x", 1)
+		entry.Synced = strings.Replace(entry.Synced, "dr-xr-xr-x", "drwxr-xr-x", 1)
+		want[path] = entry
 	}
-	wantListing(t, listing(t, to), want)
+	wantSynced(t, snapshot(t, to), want)
 
 	// Whatever becomes of the copy, the original stays: no file is one that the original has.
 	original := map[uint64]bool{}
@@ -184,7 +189,7 @@ func TestCopyTree(t *testing.T) {
 	if edited, err := Edit(to, 40); err != nil || len(edited) != 40 {
 		t.Fatal(edited, err)
 	}
-	wantListing(t, listing(t, from), before)
+	wantSynced(t, snapshot(t, from), before)
 
 	if err := syscall.Mkfifo(filepath.Join(from, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
@@ -206,17 +211,17 @@ func inode(t *testing.T, name string) uint64 {
 func TestEdit(t *testing.T) {
 	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
 	for _, dir := range []string{one, two} {
-		if err := generate(t.Context(), 200, true, dir); err != nil {
+		if err := (Tree{Files: 200, Excluded: true}).Make(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 2 {
-		before := listing(t, one)
+		before := snapshot(t, one)
 		edited, err := Edit(one, 50)
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := listing(t, one)
+		after := snapshot(t, one)
 		changed := map[string]bool{}
 		for path, entry := range before {
 			if after[path] != entry {

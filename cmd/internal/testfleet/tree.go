@@ -1,4 +1,4 @@
-package demo
+package testfleet
 
 import (
 	"context"
@@ -14,13 +14,24 @@ import (
 	"time"
 )
 
-// makeTree makes the tree that the options ask for.
-func makeTree(ctx context.Context, o Options, dir string) error {
+// Versions is the file of a generated tree that says which version of it is served.
+const Versions = "wikiversions.php"
+
+// Tree says what tree to make.
+type Tree struct {
+	Copy     string // of a tree that is there; empty generates one, which the rest is about
+	Files    int    // regular files, at least 1
+	Bytes    int    // of each file but Versions, which no compression makes much smaller; 0: as a grown tree has them
+	Excluded bool   // add files that Exclude is for; Files does not count them
+}
+
+// Make makes the tree in a directory, which may exist if it is empty.
+func (t Tree) Make(ctx context.Context, dir string) error {
 	var err error
-	if o.Tree != "" {
-		err = copyTree(ctx, o.Tree, dir)
+	if t.Copy != "" {
+		err = copyTree(ctx, t.Copy, dir)
 	} else {
-		err = generate(ctx, o.Files, o.Excluded, dir)
+		err = t.generate(ctx, dir)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make the tree: %w", err)
@@ -30,35 +41,32 @@ func makeTree(ctx context.Context, o Options, dir string) error {
 
 // generate makes a tree shaped like a checkout of MediaWiki, always the same one: so many regular
 // files, a few symbolic links that lead to what is there, and an empty directory.
-func generate(ctx context.Context, files int, excluded bool, dir string) error {
-	w := treeWriter{root: dir, made: map[string]bool{}, random: rand.New(rand.NewPCG(2016, 202))}
-	w.fill()
+func (t Tree) generate(ctx context.Context, dir string) error {
+	w := newTreeWriter(dir, t.Bytes)
 	for _, folder := range []string{"", php, php + "/images"} {
 		if err := w.folder(folder); err != nil {
 			return err
 		}
 	}
-	for i, f := range treeFiles(files, w.random) {
+	for i, f := range treeFiles(t.Files, w.random) {
 		if i%100 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if t.Bytes > 0 && f.path != Versions {
+			f.size, f.head = t.Bytes, ""
 		}
 		if err := w.file(f); err != nil {
 			return err
 		}
 	}
-	if excluded {
+	if t.Excluded {
 		for _, f := range excludedFiles {
 			if err := w.file(f); err != nil {
 				return err
 			}
 		}
 	}
-	for _, l := range [][2]string{
-		{"php", php},
-		{"docroot/wikibooks.org", "wikipedia.org"},
-		{"wmf-config/db-secondary.php", "db-codfw.php"},
-		{php + "/extensions/Math/README link", "../../README"},
-	} {
+	for _, l := range treeLinks {
 		// Nothing dangles, however small the tree.
 		folder := path.Dir(l[0])
 		if _, err := os.Stat(filepath.Join(dir, folder, l[1])); err != nil {
@@ -89,7 +97,7 @@ type treeFile struct {
 
 // firstFiles are in every tree, as far as there is room.
 var firstFiles = []treeFile{
-	{"wikiversions.php", 400, regular, "<?php\nreturn [\n\t'enwiki' => '" + php + "',\n\t'dewiki' => '" + php + "',\n];\n"},
+	{Versions, 400, regular, "<?php\nreturn [\n\t'enwiki' => '" + php + "',\n\t'dewiki' => '" + php + "',\n];\n"},
 	{php + "/includes/DefaultSettings.php", 40_000, regular, "<?php\n"},
 	{php + "/index.php", 1_000, regular, "<?php\n"},
 	{php + "/README", 3_000, regular, ""},
@@ -108,7 +116,18 @@ var firstFiles = []treeFile{
 	{"docroot/foundation/Press kit/logo 2016 (final) & more.svg", 5_000, regular, "<svg>"},
 }
 
-// excludedFiles are what the inventory's patterns are for.
+// treeLinks are the symbolic links, and what they say.
+var treeLinks = [][2]string{
+	{"php", php},
+	{"docroot/wikibooks.org", "wikipedia.org"},
+	{"wmf-config/db-secondary.php", "db-codfw.php"},
+	{php + "/extensions/Math/README link", "../../README"},
+}
+
+// Exclude are an inventory's patterns for a generated tree. A tree that was given is synced whole.
+var Exclude = []string{"**/.git", "*.swp", "**/cache/l10n/*.cdb"}
+
+// excludedFiles are what Exclude is for.
 var excludedFiles = []treeFile{
 	{".git/HEAD", 21, regular, "ref: refs/heads/main\n"},
 	{php + "/.git/objects/ab/cdef", 2_000, regular, ""},
@@ -154,8 +173,16 @@ type treeWriter struct {
 	text   string // what files are cut from
 }
 
-// fill makes the text.
-func (w *treeWriter) fill() {
+// newTreeWriter returns a writer of text such as programs are, or of bytes that cannot be compressed, if files shall have
+// so many.
+func newTreeWriter(root string, bytes int) *treeWriter {
+	w := &treeWriter{root: root, made: map[string]bool{}, random: rand.New(rand.NewPCG(2016, 202))}
+	if bytes > 0 {
+		noise := make([]byte, max(1<<20, bytes+1))
+		_, _ = rand.NewChaCha8([32]byte{20, 16, 2, 2}).Read(noise) // never fails
+		w.text = string(noise)
+		return w
+	}
 	words := strings.Fields("function return array public static $wgTitle $this->getRevision() null foreach if else new Status " +
 		"wfMessage( 'mainpage' ) // /** * @param string */ { } [ ] = => ; ;")
 	var b strings.Builder
@@ -164,6 +191,7 @@ func (w *treeWriter) fill() {
 		b.WriteByte("       \n"[w.random.IntN(8)])
 	}
 	w.text = b.String()
+	return w
 }
 
 func (w *treeWriter) folder(name string) error {

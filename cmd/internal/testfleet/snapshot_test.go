@@ -1,9 +1,10 @@
-package incident
+package testfleet
 
 import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -27,7 +28,7 @@ func TestSnapshotSeesEveryDifference(t *testing.T) {
 		must(os.MkdirAll(filepath.Dir(name), 0o755))
 		must(os.WriteFile(name, []byte(text), 0o644))
 	}
-	made := func(change func(dir string)) snapshot {
+	made := func(change func(dir string)) Snapshot {
 		dir := t.TempDir()
 		write(filepath.Join(dir, "a/b"), "text")
 		write(filepath.Join(dir, "a/same"), "text")
@@ -40,19 +41,16 @@ func TestSnapshotSeesEveryDifference(t *testing.T) {
 				at(filepath.Join(dir, name), 1, 1)
 			}
 		}
-		s, err := takeSnapshot(dir, nil)
+		s, err := TakeSnapshot(dir, nil)
 		must(err)
-		delete(s, "l")
-		if info, err := os.Lstat(filepath.Join(dir, "l")); err == nil { // the time of a link cannot be set so
-			link, _ := os.Readlink(filepath.Join(dir, "l"))
-			s["l"] = info.Mode().String() + link
-		}
+		s["l"] = Entry{Synced: s["l"].Synced} // the time of a link cannot be set so
 		return s
 	}
 	want := made(func(string) {})
-	if paths := want.differ(made(func(string) {})); len(paths) > 0 {
+	if paths := want.Differ(made(func(string) {})); len(paths) > 0 {
 		t.Errorf("equal trees differ: %s", paths)
 	}
+	undone := []string{"time of a folder", "time of the tree", "one file, not two", "two files, not one"}
 	for what, change := range map[string]func(dir string){
 		"content":          func(d string) { write(filepath.Join(d, "a/b"), "txet") },
 		"mode":             func(d string) { must(os.Chmod(filepath.Join(d, "a/b"), 0o600)) },
@@ -74,12 +72,14 @@ func TestSnapshotSeesEveryDifference(t *testing.T) {
 			must(os.Link(filepath.Join(d, "a/b"), filepath.Join(d, "a/same")))
 		},
 	} {
-		if is := made(change); len(want.differ(is)) == 0 || len(is.differ(want)) == 0 {
+		if is := made(change); len(want.Differ(is)) == 0 || len(is.Differ(want)) == 0 {
 			t.Errorf("a change of %s is not seen", what)
+		} else if synced := len(want.DifferSynced(is)) == 0; synced != slices.Contains(undone, what) {
+			t.Errorf("a change of %s is one that a sync leaves: %v", what, synced)
 		}
 	}
-	none, err := takeSnapshot(filepath.Join(t.TempDir(), "none"), nil)
-	if err != nil || !maps.Equal(none, snapshot{}) {
+	none, err := TakeSnapshot(filepath.Join(t.TempDir(), "none"), nil)
+	if err != nil || !maps.Equal(none, Snapshot{}) {
 		t.Errorf("of no tree: %v, %v", none, err)
 	}
 }
