@@ -25,7 +25,7 @@ type app struct {
 	config string // --config
 	json   bool   // --json
 
-	dialers []*transport.Dialer // to be closed at the end
+	atEnd []func() // what closes connections when the command has ended
 }
 
 // run executes one command line and returns the exit code.
@@ -39,8 +39,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	code := a.report(root.ExecuteContext(ctx))
-	for _, d := range a.dialers {
-		_ = d.Close() // it has said what it can
+	for _, end := range a.atEnd {
+		end()
 	}
 	return code
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -67,13 +66,4 @@ func (s *setup) knock(ctx context.Context, hosts []inventory.Host) []error {
 	}
 	_ = group.Wait() // the errors are in errs
 	return errs
-}
-
-// greets asks whether the rsync daemon of a source answers.
-func (s *setup) greets(ctx context.Context, source string) error {
-	host, ok := s.fleet.Host(source)
-	if !ok {
-		return fmt.Errorf("%s is not in the inventory any more", source)
-	}
-	return transport.Greets(ctx, host.Endpoint)
 }

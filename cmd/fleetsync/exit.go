@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
+	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -86,10 +89,53 @@ type toldError struct{ error }
 
 func (e toldError) Unwrap() error { return e.error }
 
-// ended is how a command says that it ended with a code and has told people why already.
-type ended int
+// failuresError says that a command did its work and found hosts that are not as they should be.
+type failuresError struct{ error }
 
-func (e ended) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+// noRunError says that a name is not that of one run of this machine.
+type noRunError struct{ error }
+
+// runError says how a run ended.
+type runError struct {
+	run        string
+	outcome    rollout.Outcome
+	terminated bool  // the first signal was SIGTERM
+	err        error // the run could not do its job; nil: it did, and not all is well
+}
+
+func (e *runError) Error() string {
+	if e.err != nil {
+		return e.err.Error()
+	}
+	return "the run has " + string(e.outcome.Result)
+}
+
+func (e *runError) Unwrap() error { return e.err }
+
+// code returns the exit code of a run that came to its end.
+func (e *runError) code() int {
+	switch {
+	case len(e.outcome.Out) > 0:
+		return exitNotRestored
+	case e.err != nil:
+		return exitInternal
+	}
+	switch e.outcome.Result {
+	case rollout.ResultDone:
+		return exitDone
+	case rollout.ResultFailed:
+		return exitFailures
+	case rollout.ResultHalted:
+		return exitHalted
+	case rollout.ResultAborted:
+		if e.terminated {
+			return exitTerminated
+		}
+		return exitInterrupted
+	default:
+		return exitInternal
+	}
+}
 
 // report tells people about an error and returns the exit code.
 func (a *app) report(err error) int {
@@ -98,9 +144,6 @@ func (a *app) report(err error) int {
 	}
 	code, hint := a.endingOf(err)
 	if _, told := errors.AsType[toldError](err); told {
-		return code
-	}
-	if _, told := errors.AsType[ended](err); told {
 		return code
 	}
 	message := err.Error()
@@ -134,20 +177,70 @@ func (a *app) ending(err error) (code int, hint string) {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code, e.hint
 	}
-	if code, ok := errors.AsType[ended](err); ok {
-		return int(code), ""
+	fleetsync := a.command()
+	if run, ok := errors.AsType[*runError](err); ok {
+		return run.code(), fleetsync + " show " + run.run
+	}
+	if e, ok := errors.AsType[*session.RepoolError](err); ok {
+		_, hint = a.ending(e.Err)
+		return exitNotRestored, cmp.Or(hint, fleetsync+" pool get")
+	}
+	if e, ok := errors.AsType[*session.DepoolError](err); ok {
+		if e.Changed > 0 {
+			return exitInternal, fleetsync + " pool get"
+		}
+		return exitInvalid, fleetsync + " pool get"
+	}
+	if held, ok := errors.AsType[*pooling.HeldError](err); ok && held.Holder.Run == "" {
+		return exitLocked, fleetsync + " unlock   (once " + held.Holder.Owner + " agrees), or --wait"
+	}
+	if e, ok := errors.AsType[*session.NotFrozenError](err); ok {
+		if e.Holder.Run == "" {
+			return exitLocked, "it runs out by itself if that died"
+		}
+		return exitLocked, fleetsync + " recover, if the run died"
+	}
+	if e, ok := errors.AsType[*session.OvertakenError](err); ok {
+		return exitInvalid, fleetsync + " sync; what run " + e.Run + " has left out of its pools is put back by: " + fleetsync + " recover"
+	}
+	if e, ok := errors.AsType[*session.GoneHostsError](err); ok {
+		return exitInvalid, "put them back into " + e.Inventory + ", or plan anew: " + fleetsync + " recover, then sync"
 	}
 	switch {
+	case is[*session.NotRestoredError](err):
+		return exitNotRestored, ""
+	case is[failuresError](err):
+		return exitFailures, ""
+	case errors.Is(err, session.ErrInterrupted):
+		return exitInterrupted, ""
 	case is[usageError](err):
 		return exitUsage, ""
 	case is[inventory.Problems](err):
 		return exitInvalid, ""
 	case errors.Is(err, transport.ErrMissing):
 		return exitMissing, installHint(err)
-	case is[*journal.CorruptError](err), errors.Is(err, journal.ErrNoRun):
-		return exitJournal, a.command() + " history"
-	case errors.Is(err, journal.ErrLocked):
-		return exitLocked, a.command() + " status"
+	case errors.Is(err, pooling.ErrHeld), errors.Is(err, journal.ErrLocked):
+		return exitLocked, fleetsync + " status, or --wait"
+	case is[*session.UnrestoredError](err):
+		return exitLocked, fleetsync + " recover"
+	case is[*session.LockError](err):
+		return exitInvalid, "check lock.endpoints; nothing was touched"
+	case is[*session.WriteError](err):
+		return exitInvalid, "receipts of what is taken out of the pools are kept there; check lock.endpoints and lock.prefix. Nothing was touched"
+	case is[*session.StoreError](err):
+		return exitInvalid, "nothing was touched"
+	case is[*session.PoolsError](err):
+		return exitInvalid, "check pooling.endpoints and pooling.prefix"
+	case errors.Is(err, pooling.ErrNoObjects):
+		return exitInvalid, "check pooling.select and pooling.prefix"
+	case errors.Is(err, session.ErrNoPools):
+		return exitInvalid, "add pooling: to " + a.config
+	case errors.Is(err, session.ErrNoShared):
+		return exitInvalid, "add pooling.endpoints or lock.endpoints to " + a.config
+	case is[*session.StateError](err):
+		return exitJournal, stateHint
+	case is[*session.JournalError](err), is[*journal.CorruptError](err), is[noRunError](err):
+		return exitJournal, fleetsync + " history"
 	case errors.Is(err, rollout.ErrNoProxyFits):
 		return exitInvalid, "repool hosts that are out (fleetsync pool get), or lower pooling.threshold"
 	case errors.Is(err, rollout.ErrDown):
@@ -194,26 +287,4 @@ func installHint(err error) string {
 		names = append(names, name)
 	}
 	return "apt-get install " + strings.Join(names, " ") + "   (or the like on other systems)"
-}
-
-// codeOf returns the exit code of a run that came to its end.
-func codeOf(o rollout.Outcome, terminated bool) int {
-	if len(o.Out) > 0 {
-		return exitNotRestored
-	}
-	switch o.Result {
-	case rollout.ResultDone:
-		return exitDone
-	case rollout.ResultFailed:
-		return exitFailures
-	case rollout.ResultHalted:
-		return exitHalted
-	case rollout.ResultAborted:
-		if terminated {
-			return exitTerminated
-		}
-		return exitInterrupted
-	default:
-		return exitInternal
-	}
 }

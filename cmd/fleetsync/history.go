@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 )
 
 // runView is a run as --json shows it.
@@ -23,14 +23,7 @@ type runView struct {
 	Hosts    []rollout.HostReport `json:"hosts,omitempty"`
 	Journal  string               `json:"journal"`
 
-	Elsewhere *elsewhere `json:"elsewhere,omitempty"`
-}
-
-// statusView is what status tells with --json.
-type statusView struct {
-	runView
-	Trees      []rollout.LastTree `json:"trees,omitempty"`      // what is last known of every host, in the fleet's order
-	Quarantine *quarantine        `json:"quarantine,omitempty"` // who is in it now; nil: there is no shared store
+	Elsewhere *session.Others `json:"elsewhere,omitempty"`
 }
 
 func view(r report.RunReport) runView {
@@ -53,16 +46,29 @@ func view(r report.RunReport) runView {
 
 // read returns where a run of the store stands.
 func (a *app) read(s *setup, run string) (report.RunReport, error) {
-	alive := s.store.Alive(run) // before the journal is read: what ended in between has ended
-	events, err := journal.Read(s.store.JournalPath(run))
+	past, err := session.Read(s.store, run)
 	if err != nil {
-		return report.RunReport{}, fail(exitJournal, err, "fleetsync history")
+		return report.RunReport{}, err
 	}
-	state, err := journal.Fold(events)
+	return report.RunReport{State: past.State, Alive: past.Alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
+}
+
+// runs lists the runs of this machine, newest first.
+func (s *setup) runs() ([]string, error) {
+	runs, err := s.store.Runs()
 	if err != nil {
-		return report.RunReport{}, fail(exitJournal, fmt.Errorf("%s: %w", s.store.JournalPath(run), err), "fleetsync history")
+		return nil, &session.JournalError{Path: s.store.Dir, Err: err}
 	}
-	return report.RunReport{State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
+	return runs, nil
+}
+
+// find returns the one run of this machine whose name is or begins with a name.
+func (s *setup) find(name string) (string, error) {
+	run, err := s.store.Find(name)
+	if err != nil {
+		return "", noRunError{err}
+	}
+	return run, nil
 }
 
 func (a *app) historyCommand() *cobra.Command {
@@ -82,9 +88,9 @@ func (a *app) historyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runs, err := s.store.Runs()
+			runs, err := s.runs()
 			if err != nil {
-				return fail(exitJournal, err, "")
+				return err
 			}
 			var reports []report.RunReport
 			var bad error
@@ -136,14 +142,14 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run, err := s.store.Find(args[0])
+			run, err := s.find(args[0])
 			if err != nil {
-				return fail(exitJournal, err, "fleetsync history")
+				return err
 			}
 			if a.json {
 				events, err := journal.Read(s.store.JournalPath(run))
 				if err != nil {
-					return fail(exitJournal, err, "")
+					return err
 				}
 				for _, e := range events {
 					if err := printJSON(a.stdout, e); err != nil {
@@ -158,69 +164,6 @@ func (a *app) showCommand() *cobra.Command {
 			}
 			report.Run(a.stdout, r)
 			report.RunHosts(a.stdout, r)
-			return nil
-		},
-	}
-}
-
-func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "status",
-		GroupID: groupSee,
-		Short:   "Show where the current or last run stands, and what every host holds",
-		Long: `Show where the current or last run stands: its stage, its hosts, what is out of
-its pools, and what to type next; what is last known of every host's tree, by the
-journals of this machine; which hosts are in quarantine now, by receipts and
-pools; and what other masters have not finished.
-
-` + exitCodes,
-		Example: "  fleetsync status\n  watch -n 2 fleetsync status",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.load()
-			if err != nil {
-				return err
-			}
-			runs, err := s.store.Runs()
-			if err != nil {
-				return fail(exitJournal, err, "")
-			}
-			others, outcasts := s.elsewhere(c.Context())
-			if len(runs) == 0 {
-				if a.json {
-					return printJSON(a.stdout, statusView{runView: runView{Elsewhere: others}, Quarantine: outcasts})
-				}
-				report.Status(a.stdout, nil)
-				outcasts.print(a.stdout, a.command(), nil)
-				others.print(a.stdout, outcasts)
-				return nil
-			}
-			r, err := a.read(s, runs[0])
-			if err != nil {
-				return err
-			}
-			var last []rollout.LastTree
-			trees, newest, err := a.trees(s)
-			if err != nil { // the run itself is worth showing all the same
-				a.say().Warn("%v", err)
-			} else {
-				for _, h := range s.fleet.Hosts {
-					if !s.isMaster(h.Name) {
-						last = append(last, trees.Of(h.Name))
-					}
-				}
-			}
-			if a.json {
-				v := statusView{runView: view(r), Trees: last, Quarantine: outcasts}
-				v.Hosts, v.Elsewhere = r.State.Report(), others
-				return printJSON(a.stdout, v)
-			}
-			report.Status(a.stdout, &r)
-			if newest != nil {
-				report.Trees(a.stdout, last, newest.Tree, newest.Run, a.command())
-			}
-			outcasts.print(a.stdout, a.command(), view(r).Outcome.Quarantined)
-			others.print(a.stdout, outcasts)
 			return nil
 		},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -112,7 +113,7 @@ func (a *app) mastersStatus(ctx context.Context, full bool) error {
 		report.Masters(a.stdout, masters, a.command())
 	}
 	if differ {
-		return fail(exitFailures, errors.New("masters differ, or cannot be looked at"), "")
+		return failuresError{errors.New("masters differ, or cannot be looked at")}
 	}
 	return nil
 }
@@ -255,11 +256,11 @@ func (a *app) changeMaster(c *cobra.Command, o masterOptions, prepare func(ctx c
 	}
 	ctx := c.Context()
 	o.run = s.newRun()
-	j, err := a.begin(ctx, s, o.run, "masters "+c.Name(), o.wait)
+	on, err := a.begin(ctx, s, session.Claim{Run: o.run, Reason: "masters " + c.Name(), Wait: o.wait})
 	if err != nil {
 		return err
 	}
-	defer j.end(ctx)
+	defer on.Close(ctx)
 	prep, stop := untilSignal(ctx)
 	defer stop()
 	p, err := prepare(prep, s, o)
@@ -271,7 +272,8 @@ func (a *app) changeMaster(c *cobra.Command, o masterOptions, prepare func(ctx c
 			return err
 		}
 	}
-	return j.start(ctx, stop, p.plan, p.manifest)
+	defer a.pruneManifests(s)
+	return a.start(ctx, stop, on, p.plan, p.manifest)
 }
 
 func (a *app) mastersSync(ctx context.Context, s *setup, o masterOptions) (*prepared, error) {

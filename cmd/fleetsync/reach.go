@@ -66,7 +66,7 @@ func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 		report.Reach(a.stdout, results)
 	}
 	if slices.ContainsFunc(results, func(r report.Reached) bool { return len(r.Wrong) > 0 }) {
-		return ended(exitFailures)
+		return toldError{failuresError{errors.New("a run could not sync every host")}}
 	}
 	return nil
 }

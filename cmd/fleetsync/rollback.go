@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -52,22 +53,22 @@ func (a *app) rollback(ctx context.Context, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	undone, err := s.store.Find(name)
+	undone, err := s.find(name)
 	if err != nil {
-		return fail(exitJournal, err, a.command()+" history; a run of another master is rolled back there")
+		return withHint(err, a.command()+" history; a run of another master is rolled back there")
 	}
 	if err := s.programs(); err != nil {
 		return err
 	}
 	run := s.newRun()
-	j, err := a.begin(ctx, s, run, "rollback", o.wait)
+	on, err := a.begin(ctx, s, session.Claim{Run: run, Reason: "rollback", Wait: o.wait})
 	if err != nil {
 		return err
 	}
-	defer j.end(ctx)
+	defer on.Close(ctx)
 	prep, stop := untilSignal(ctx)
 	defer stop()
-	if err := j.refuseOthers(prep, run); err != nil {
+	if err := on.RefuseOthers(prep, run); err != nil {
 		return err
 	}
 	was, err := a.read(s, undone)
@@ -92,7 +93,8 @@ func (a *app) rollback(ctx context.Context, name string, o runOptions) error {
 	if plan, err = a.withoutDown(prep, s, req, plan); err != nil {
 		return err
 	}
-	return j.start(ctx, stop, plan, nil)
+	defer a.pruneManifests(s)
+	return a.start(ctx, stop, on, plan, nil)
 }
 
 // kept returns the hosts that a run has changed and that can be rolled back, and the masters that it has changed

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
 )
@@ -55,9 +58,9 @@ func (a *app) load() (*setup, error) {
 	if err := agree(policy, fleet); err != nil {
 		return nil, fail(exitInvalid, err, "change the one or the other")
 	}
-	s := &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.person()}
+	s := &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.user()}
 	s.dialer = s.newDialer(false)
-	a.dialers = append(a.dialers, s.dialer)
+	a.atEnd = append(a.atEnd, func() { _ = s.dialer.Close() }) // it has said what it can
 	return s, nil
 }
 
@@ -187,6 +190,74 @@ func (s *setup) threshold() pooling.Threshold {
 		}
 	}
 	return t
+}
+
+// shared returns the store that the masters of the fleet share, or nil if the policy names none.
+func (s *setup) shared() (*pooling.Shared, error) {
+	c := s.poolConfig()
+	if len(s.policy.Lock.Endpoints) > 0 {
+		c.Endpoints = s.policy.Lock.Endpoints
+	}
+	if len(c.Endpoints) == 0 {
+		return nil, nil
+	}
+	c.Prefix, c.Select = s.policy.Lock.Prefix, pooling.Selection{}
+	if c.Timeout == 0 || c.Timeout > s.policy.Lock.TTL/2 {
+		c.Timeout = s.policy.Lock.TTL / 2 // what takes longer comes too late for a lease
+	}
+	shared, err := pooling.NewShared(pooling.SharedConfig{Config: c, Fleet: s.fleet.Name})
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("lock: %w", err), "")
+	}
+	return shared, nil
+}
+
+// session returns what sessions on the fleet have in common. Its clients are closed when the command has ended.
+func (a *app) session(s *setup) (*session.Config, error) {
+	pools, err := s.pools()
+	if err != nil {
+		return nil, err
+	}
+	shared, err := s.shared()
+	if err != nil {
+		return nil, err
+	}
+	if pools != nil {
+		a.atEnd = append(a.atEnd, pools.Close)
+	}
+	if shared != nil {
+		a.atEnd = append(a.atEnd, shared.Close)
+	}
+	return &session.Config{
+		Fleet: s.fleet, Policy: s.policy, Store: s.store,
+		Pools: pools, Shared: shared, Threshold: s.threshold(), Balancers: s.balancers(),
+		Dialer: s.dialer, Share: func() *transport.Dialer { return s.newDialer(true) },
+		Trees: func() (*rollout.Trees, error) {
+			trees, _, err := a.trees(s)
+			return trees, err
+		},
+		Digest: s.asking().Digest,
+		Owner:  s.owner, Machine: s.machine(), Printer: a.say(),
+	}, nil
+}
+
+func (s *setup) machine() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}
+
+// user is who types: the user behind sudo, if there is one.
+func (a *app) user() string {
+	if name := a.getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
 }
 
 // spare asks the pools which of the fleet's proxies they cannot spare. It only reads.

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator/manifest"
-	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 )
 
 func (a *app) syncCommand() *cobra.Command {
@@ -128,14 +126,14 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 		return err
 	}
 	run := s.newRun()
-	j, err := a.begin(ctx, s, run, string(o.mode), o.wait)
+	on, err := a.begin(ctx, s, session.Claim{Run: run, Reason: string(o.mode), Wait: o.wait})
 	if err != nil {
 		return err
 	}
-	defer j.end(ctx)
+	defer on.Close(ctx)
 	prep, stop := untilSignal(ctx)
 	defer stop()
-	if err := j.refuseOthers(prep, run); err != nil {
+	if err := on.RefuseOthers(prep, run); err != nil {
 		return err
 	}
 	if o.behind {
@@ -144,7 +142,7 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 			return err
 		}
 	}
-	p, err := a.prepare(prep, s, j.pools, run, o)
+	p, err := a.prepare(prep, s, on.Pools, run, o)
 	if err != nil {
 		return err
 	}
@@ -156,24 +154,6 @@ func (a *app) execute(ctx context.Context, o runOptions) error {
 	if err := a.confirmDeletions(p); err != nil {
 		return err
 	}
-	return j.start(ctx, stop, p.plan, p.manifest)
-}
-
-// start begins a run and carries it out. Until it has begun, a signal ends it; stop ends that.
-func (j *job) start(ctx context.Context, stop func(), plan *rollout.Plan, m *manifest.Manifest) (err error) {
-	s := j.setup
-	if j.state, err = rollout.NewState(plan); err != nil {
-		return err
-	}
-	if j.journal, err = s.store.Create(plan.Run); err != nil {
-		return fail(exitJournal, fmt.Errorf("no journal can be made: %w", err), stateHint)
-	}
-	if m != nil {
-		if err := s.saveManifest(plan.Run, m); err != nil {
-			return errors.Join(err, j.journal.Close())
-		}
-	}
-	stop()
-	defer j.app.pruneManifests(s)
-	return j.drive(ctx)
+	defer a.pruneManifests(s)
+	return a.start(ctx, stop, on, p.plan, p.manifest)
 }

@@ -110,7 +110,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 		}
 	}
 	if wrong > 0 {
-		return fail(exitFailures, fmt.Errorf("of %d of %d hosts it cannot be said that they hold what their last run left there", wrong, len(results)), "")
+		return failuresError{fmt.Errorf("of %d of %d hosts it cannot be said that they hold what their last run left there", wrong, len(results))}
 	}
 	return nil
 }

@@ -132,7 +132,7 @@ func (c *Config) free(marker string) error {
 
 // receipt returns what an object was before a run took it out, by the journal of that run.
 func (c *Config) receipt(run string, o pooling.Object) (pooling.Object, bool) {
-	past, err := c.Read(run)
+	past, err := Read(c.Store, run)
 	if err != nil {
 		return o, false
 	}

@@ -100,7 +100,10 @@ func (e *OvertakenError) Error() string {
 }
 
 // GoneHostsError says that a run cannot be resumed, because the inventory does not name some of its hosts any more.
-type GoneHostsError struct{ Hosts []string }
+type GoneHostsError struct {
+	Hosts     []string
+	Inventory string // its file
+}
 
 func (e *GoneHostsError) Error() string {
 	return "the run is about hosts that the inventory does not name any more: " + strings.Join(e.Hosts[:min(len(e.Hosts), 5)], ", ")

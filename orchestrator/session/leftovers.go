@@ -52,7 +52,7 @@ func (s *Session) Leftovers(ctx context.Context) ([]Leftover, error) {
 	f.local = map[string]bool{}
 	for _, run := range runs {
 		f.local[run] = true
-		past, err := s.Read(run)
+		past, err := Read(s.Store, run)
 		if err != nil {
 			s.Printer.Warn("%v", err)
 			continue

@@ -62,7 +62,10 @@ func Open(ctx context.Context, c Config, claim Claim) (*Session, error) {
 
 // acquire takes the lease of the shared store, and refreshes it until the session is closed.
 func (s *Session) acquire(ctx context.Context, claim Claim) error {
-	if err := s.Shared.Writable(ctx); err != nil {
+	switch err := s.Shared.Writable(ctx); {
+	case errors.Is(err, context.Canceled):
+		return ErrInterrupted
+	case err != nil:
 		return &WriteError{err}
 	}
 	ttl := s.Policy.Lock.TTL

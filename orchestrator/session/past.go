@@ -14,24 +14,24 @@ type Past struct {
 }
 
 // Read reads the journal of a run. The error is a JournalError or one of package journal's.
-func (c *Config) Read(run string) (Past, error) {
-	alive := c.Store.Alive(run) // before the journal is read: what ended in between has ended
-	path := c.Store.JournalPath(run)
+func Read(store journal.Store, run string) (Past, error) {
+	alive := store.Alive(run) // before the journal is read: what ended in between has ended
+	path := store.JournalPath(run)
 	events, err := journal.Read(path)
 	if err != nil {
-		return Past{}, openError(path, err)
+		return Past{}, journalError(path, err)
 	}
 	state, err := journal.Fold(events)
 	if err != nil {
-		return Past{}, &JournalError{path, err}
+		return Past{}, journalError(path, err)
 	}
 	return Past{State: state, Alive: alive}, nil
 }
 
-// openError returns the error of a journal that cannot be read as one that says so by its type, once.
-func openError(path string, err error) error {
-	if _, ok := errors.AsType[*journal.CorruptError](err); ok {
-		return err // it names the path
+// journalError returns the error of a journal as one that says by its type what it is and names the path, once.
+func journalError(path string, err error) error {
+	if corrupt, ok := errors.AsType[*journal.CorruptError](err); ok {
+		return &journal.CorruptError{Path: path, Line: corrupt.Line, Err: corrupt.Err}
 	}
 	return &JournalError{path, err}
 }

@@ -35,14 +35,14 @@ func (s *Session) reopen(run string) (*Run, error) {
 	path := s.Store.JournalPath(run)
 	opened, events, err := journal.Open(path)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, journalError(path, err)
 	}
 	state, err := journal.Fold(events)
 	if err != nil {
-		return nil, errors.Join(&JournalError{path, err}, opened.Close())
+		return nil, errors.Join(journalError(path, err), opened.Close())
 	}
 	if gone := s.gone(state.Plan); len(gone) > 0 {
-		return nil, errors.Join(&GoneHostsError{gone}, opened.Close())
+		return nil, errors.Join(&GoneHostsError{gone, s.Policy.Inventory}, opened.Close())
 	}
 	if state.Plan.Inventory != s.Fleet.Digest {
 		s.Printer.Warn("the inventory has changed since run %s was planned", run)
