@@ -411,8 +411,8 @@ func (d spoiled) Do(ctx context.Context, step rollout.Step) rollout.Event {
 	return e
 }
 
-func inQuarantine(ctx context.Context, p *process) (outcasts []pooling.Outcast, over []pooling.Receipt, err error) {
-	receipts, err := pooling.Quarantines(p.shared.Receipts(ctx))
+func inQuarantine(ctx context.Context, p *process) (outcasts []pooling.Quarantined, over []pooling.Receipt, err error) {
+	receipts, err := pooling.QuarantineReceipts(p.shared.Receipts(ctx))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -420,7 +420,7 @@ func inQuarantine(ctx context.Context, p *process) (outcasts []pooling.Outcast, 
 	if err != nil {
 		return nil, nil, err
 	}
-	outcasts, over = snapshot.Outcasts(receipts)
+	outcasts, over = snapshot.Quarantined(receipts)
 	return outcasts, over, nil
 }
 

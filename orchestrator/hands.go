@@ -13,6 +13,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -37,12 +38,12 @@ type Hands struct {
 
 	Pools     Pools // nil: the fleet has none
 	Threshold pooling.Threshold
-	Health    *inventory.HTTPCheck         // asked before a repool; nil is none
-	Balancers map[string]pooling.Balancers // by datacenter: who must confirm a depool and a repool
-	Receipts  Receipts                     // nil: there is no shared store
-	Lease     Lease                        // nil: the machine's own lock is all there is
-	Owner     string                       // who runs this, for receipts
-	Machine   string                       // where
+	Health    *inventory.HTTPCheck // asked before a repool; nil is none
+	Balancers balancer.Groups      // who must confirm a depool and a repool
+	Receipts  Receipts             // nil: there is no shared store
+	Lease     Lease                // nil: the machine's own lock is all there is
+	Owner     string               // who runs this, for receipts
+	Machine   string               // where
 
 	// Progress is shown how far a running transfer has come, and Log what a host's programs say. Both
 	// are a side channel: they may drop what they are given, and must not block. Either may be nil.

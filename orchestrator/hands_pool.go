@@ -12,6 +12,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/checks"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/balancer"
 )
 
 // observe reads the host's pool objects: the receipt of what they were.
@@ -123,7 +124,7 @@ func (h *Hands) threshold(ctx context.Context, host string) (pooling.Threshold, 
 		return h.Threshold, err
 	}
 	t := h.Threshold
-	t.Down, err = snapshot.Down(ctx, h.Balancers, []string{host})
+	t.Down, err = snapshot.Down(ctx, h.Balancers.Down, []string{host})
 	return t, err
 }
 
@@ -267,7 +268,7 @@ func poolFailure(ctx context.Context, err error) rollout.Event {
 	case errors.Is(err, pooling.ErrCapacity):
 		return failure(rollout.Capacity, err)
 	case errors.Is(err, pooling.ErrNoObjects), errors.Is(err, pooling.ErrMalformed), errors.Is(err, errForeign),
-		errors.Is(err, pooling.ErrUnauthorized), errors.Is(err, pooling.ErrReadOnly), errors.Is(err, pooling.ErrUnconfirmed):
+		errors.Is(err, pooling.ErrUnauthorized), errors.Is(err, pooling.ErrReadOnly), errors.Is(err, balancer.ErrUnconfirmed):
 		return failure(rollout.Permanent, err)
 	default:
 		return failure(rollout.Transient, err)

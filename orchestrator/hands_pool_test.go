@@ -18,6 +18,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -125,14 +126,14 @@ func newBench(t *testing.T) *workbench {
 	w.hands = &orchestrator.Hands{
 		Plan: p, Fleet: f, Pools: w.client, Receipts: w.shared, Owner: "alice", Machine: "tin",
 		Health:    &inventory.HTTPCheck{URL: health.URL + "/{host}", Status: http.StatusOK},
-		Balancers: map[string]pooling.Balancers{},
+		Balancers: balancer.Groups{},
 	}
 	for _, datacenter := range []string{"a", "b"} {
 		b := &poolingtest.Balancer{Store: api.Store, Pools: map[string]string{"apaches_80": poolKeys + datacenter + "/appserver/apache2"}}
 		page := httptest.NewServer(b)
 		t.Cleanup(page.Close)
 		w.balancers[datacenter] = b
-		w.hands.Balancers[datacenter] = pooling.Balancers{
+		w.hands.Balancers[datacenter] = balancer.Group{
 			URLs: []string{page.URL}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 10 * time.Second,
 		}
 	}

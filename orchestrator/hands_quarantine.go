@@ -64,7 +64,7 @@ func (h *Hands) outAlready(ctx context.Context, host string, found []pooling.Obj
 	if h.Receipts == nil {
 		return nil, found, nil
 	}
-	receipts, err := pooling.Quarantines(h.Receipts.Receipts(ctx))
+	receipts, err := pooling.QuarantineReceipts(h.Receipts.Receipts(ctx))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,7 +84,7 @@ func (h *Hands) release(ctx context.Context, step rollout.Step) rollout.Event {
 	if h.Pools == nil || h.Receipts == nil {
 		return failure(rollout.Permanent, errors.New("nothing tells what it was before it was taken out of its pools"))
 	}
-	receipts, err := pooling.Quarantines(h.Receipts.Receipts(ctx))
+	receipts, err := pooling.QuarantineReceipts(h.Receipts.Receipts(ctx))
 	if err != nil {
 		return poolFailure(ctx, err)
 	}

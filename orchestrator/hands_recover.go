@@ -11,7 +11,7 @@ import (
 
 // Abandon makes a run that died, and is folded from these events, one that puts back what it holds and does nothing else. Those of the
 // outcasts that are the run's stay out of their pools, and it says so of them; outcasts are all hosts that are in quarantine now.
-func (r *Run) Abandon(h *Hands, events []rollout.Event, outcasts []pooling.Outcast, why string) {
+func (r *Run) Abandon(h *Hands, events []rollout.Event, outcasts []pooling.Quarantined, why string) {
 	l := leaving{Hands: h}
 	for _, c := range outcasts {
 		if c.Run == h.Plan.Run {
@@ -24,7 +24,7 @@ func (r *Run) Abandon(h *Hands, events []rollout.Event, outcasts []pooling.Outca
 
 // casts returns, as events, how those steps have ended that a dead run had begun to take hosts into quarantine or to put them back, as
 // far as it is known that they were done: the pools tell, and its journal would say for ever that they were not.
-func casts(events []rollout.Event, run string, outcasts []pooling.Outcast) []rollout.Event {
+func casts(events []rollout.Event, run string, outcasts []pooling.Quarantined) []rollout.Event {
 	begun := map[rollout.StepID]rollout.Event{}
 	for _, e := range events {
 		switch e.Kind {
@@ -43,8 +43,8 @@ func casts(events []rollout.Event, run string, outcasts []pooling.Outcast) []rol
 		e := rollout.Event{Kind: rollout.StepStarted, Step: id, Host: begun[id].Host, Attempt: begun[id].Attempt + 1}
 		end := e
 		end.Kind = rollout.StepDone
-		in := slices.ContainsFunc(outcasts, func(c pooling.Outcast) bool { return c.Host == e.Host })
-		ours := slices.IndexFunc(outcasts, func(c pooling.Outcast) bool { return c.Host == e.Host && c.Run == run && len(c.In) == 0 })
+		in := slices.ContainsFunc(outcasts, func(c pooling.Quarantined) bool { return c.Host == e.Host })
+		ours := slices.IndexFunc(outcasts, func(c pooling.Quarantined) bool { return c.Host == e.Host && c.Run == run && len(c.In) == 0 })
 		switch {
 		case id == rollout.StepID("quarantine/"+e.Host) && ours >= 0:
 			end.Objects = written(outcasts[ours].Out)

@@ -26,12 +26,12 @@ func TestAbandon(t *testing.T) {
 		events = append(events, at(rollout.StepStarted, rollout.StepID("release/"+host), host))
 	}
 	events = append(events, at(rollout.StepStarted, "sync/out", "out"), at(rollout.StepDone, "release/done", "done"), at(rollout.StepFailed, "quarantine/failed", "failed"))
-	cast := func(run, host string, in ...pooling.Object) pooling.Outcast {
-		return pooling.Outcast{
+	cast := func(run, host string, in ...pooling.Object) pooling.Quarantined {
+		return pooling.Quarantined{
 			Receipt: pooling.Receipt{Run: run, Host: host, Purpose: pooling.Quarantine}, Out: []pooling.Object{{Key: "d/c/s/" + host, Value: "{}", Index: 3}}, In: in,
 		}
 	}
-	outcasts := []pooling.Outcast{cast("r0", "kept"), cast("r0", "other"), cast("r1", "failed"), cast("r1", "half", pooling.Object{Key: "d/c/t/half"}), cast("r1", "out")}
+	outcasts := []pooling.Quarantined{cast("r0", "kept"), cast("r0", "other"), cast("r1", "failed"), cast("r1", "half", pooling.Object{Key: "d/c/t/half"}), cast("r1", "out")}
 	hands := &orchestrator.Hands{Plan: &rollout.Plan{Run: "r1"}}
 	ends := func(events []rollout.Event) []rollout.StepID {
 		r := &orchestrator.Run{}

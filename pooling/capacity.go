@@ -60,10 +60,10 @@ func (t Threshold) check(pool string, n tally, more int) error {
 	case n.out+more <= most:
 		return nil
 	case more == 0: // what is to go out is down already
-		return fmt.Errorf("%w: %s: %d of %d are out already and %d may be", ErrCapacity, clean(pool), n.out, n.total, most)
+		return fmt.Errorf("%w: %s: %d of %d are out already and %d may be", ErrCapacity, Clean(pool), n.out, n.total, most)
 	default:
 		return fmt.Errorf("%w: %s: %d of %d are out already and %d may be, so that %d more cannot",
-			ErrCapacity, clean(pool), n.out, n.total, most, more)
+			ErrCapacity, Clean(pool), n.out, n.total, most, more)
 	}
 }
 

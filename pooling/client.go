@@ -74,8 +74,8 @@ func NewClient(c Config) (*Client, error) {
 		return nil, fmt.Errorf("timeout %s: must be positive", c.Timeout)
 	}
 	for p := range strings.SplitSeq(client.prefix[1:], "/") {
-		if !plain(p) {
-			return nil, fmt.Errorf("prefix %q: want a path such as /conftool/v1/pools", clean(c.Prefix))
+		if !Plain(p) {
+			return nil, fmt.Errorf("prefix %q: want a path such as /conftool/v1/pools", Clean(c.Prefix))
 		}
 	}
 	for _, e := range c.Endpoints {
@@ -84,9 +84,9 @@ func NewClient(c Config) (*Client, error) {
 		case err != nil:
 			return nil, errors.New("an endpoint is not a URL") // url.Parse repeats it, and it may hold a password
 		case u.User != nil:
-			return nil, fmt.Errorf("endpoint %s: give user and password as settings of their own, not in the URL", clean(u.Redacted()))
+			return nil, fmt.Errorf("endpoint %s: give user and password as settings of their own, not in the URL", Clean(u.Redacted()))
 		case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.RawQuery != "", u.Fragment != "":
-			return nil, fmt.Errorf("endpoint %q: want a base URL such as https://conf1001.eqiad.wmnet:4001", clean(e))
+			return nil, fmt.Errorf("endpoint %q: want a base URL such as https://conf1001.eqiad.wmnet:4001", Clean(e))
 		}
 		u.Path = strings.TrimRight(u.Path, "/")
 		client.endpoints = append(client.endpoints, u)
@@ -190,7 +190,7 @@ func (c *Client) object(n node) (Object, bool) {
 func (c *Client) tree(ctx context.Context, path string, selection Selection) (Snapshot, error) {
 	a, err := c.call(ctx, http.MethodGet, path, url.Values{"recursive": {"true"}, "quorum": {"true"}})
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("cannot read %s: %w", clean(path), err)
+		return Snapshot{}, fmt.Errorf("cannot read %s: %w", Clean(path), err)
 	}
 	s := Snapshot{Index: a.index, Hosts: map[string][]Object{}, Pools: map[string][]Object{}}
 	var objects []Object
@@ -219,11 +219,11 @@ func (c *Client) read(ctx context.Context, key string) (Object, error) {
 	}
 	a, err := c.call(ctx, http.MethodGet, c.prefix+"/"+key, url.Values{"quorum": {"true"}})
 	if err != nil {
-		return Object{}, fmt.Errorf("cannot read %s: %w", clean(key), err)
+		return Object{}, fmt.Errorf("cannot read %s: %w", Clean(key), err)
 	}
 	o, ok := c.object(*a.Node)
 	if !ok {
-		return Object{}, fmt.Errorf("%s: %w: not an object but a directory", clean(key), ErrMalformed)
+		return Object{}, fmt.Errorf("%s: %w: not an object but a directory", Clean(key), ErrMalformed)
 	}
 	return o, nil
 }
@@ -249,10 +249,10 @@ func (c *Client) swap(ctx context.Context, o Object, value string) (Object, erro
 		case now.Value == value:
 			return now, nil
 		}
-		return now, fmt.Errorf("%s: %w", clean(o.Key), err)
+		return now, fmt.Errorf("%s: %w", Clean(o.Key), err)
 	}
 	if err != nil {
-		return Object{}, fmt.Errorf("cannot write %s: %w", clean(o.Key), err)
+		return Object{}, fmt.Errorf("cannot write %s: %w", Clean(o.Key), err)
 	}
 	return Object{Key: o.Key, Value: value, Index: a.Node.Index}, nil
 }
@@ -284,7 +284,7 @@ func (c *Client) call(ctx context.Context, method, path string, values url.Value
 	req.SetResponseHandler(func(resp *http.Response) error {
 		a, refused, err := readAnswer(resp)
 		if err == nil && refused == nil && a.Node.Key != path {
-			err = fmt.Errorf("asked for %s, got %s", clean(path), clean(a.Node.Key))
+			err = fmt.Errorf("asked for %s, got %s", Clean(path), Clean(a.Node.Key))
 		}
 		good, refusal = a, refused
 		return err
@@ -303,7 +303,7 @@ func (c *Client) call(ctx context.Context, method, path string, values url.Value
 				return false, ctx.Err()
 			}
 			if err != nil {
-				trouble = fmt.Errorf("%s: %s", c.endpoints[at], clean(strip(err).Error()))
+				trouble = fmt.Errorf("%s: %s", c.endpoints[at], Clean(strip(err).Error()))
 			}
 			return err != nil, nil
 		},
@@ -378,7 +378,7 @@ func readAnswer(resp *http.Response) (a answer, refusal, err error) {
 // refused reads an answer that is not a success.
 func refused(resp *http.Response) (refusal, err error) {
 	if to := resp.Header.Get("Location"); resp.StatusCode < 400 {
-		return nil, fmt.Errorf("HTTP %d, redirects to %s: name that endpoint instead", resp.StatusCode, clean(to))
+		return nil, fmt.Errorf("HTTP %d, redirects to %s: name that endpoint instead", resp.StatusCode, Clean(to))
 	}
 	var r rejection
 	// A 404 that is not etcd's comes from an etcd without the v2 API; it must not be mistaken for a missing key.
@@ -389,7 +389,7 @@ func refused(resp *http.Response) (refusal, err error) {
 	known := r.Code != 0 || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
 	switch {
 	case again && r.Code != 0:
-		return nil, fmt.Errorf("HTTP %d, errorCode %d: %s", resp.StatusCode, r.Code, clean(r.Cause))
+		return nil, fmt.Errorf("HTTP %d, errorCode %d: %s", resp.StatusCode, r.Code, Clean(r.Cause))
 	case again:
 		return nil, fmt.Errorf("HTTP %d", resp.StatusCode)
 	case !known:

@@ -98,14 +98,14 @@ func (c *Client) room(ctx context.Context, marker string, objects []Object, t Th
 		}
 		i := slices.IndexFunc(pools[pool], func(now Object) bool { return now.Key == o.Key })
 		if i < 0 {
-			return nil, ours, fmt.Errorf("%s: %w", clean(o.Key), ErrNotFound)
+			return nil, ours, fmt.Errorf("%s: %w", Clean(o.Key), ErrNotFound)
 		}
 		now := pools[pool][i]
 		switch f, err := now.Fields(); {
 		case err == nil && f.Pooled == PooledNo && f.Marker == marker && marker != "":
 			ours = append(ours, now)
 		case now.Index != o.Index:
-			return nil, ours, fmt.Errorf("%s: %w", clean(o.Key), ErrConflict)
+			return nil, ours, fmt.Errorf("%s: %w", Clean(o.Key), ErrConflict)
 		default:
 			take = append(take, o)
 			more[pool] += t.weighs(now)
@@ -127,7 +127,7 @@ func (c *Client) kept(ctx context.Context, pool string, t Threshold) error {
 	}
 	n := t.count(s.Pools[pool])
 	if most := t.allowed(pool, n.total); n.out > most {
-		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be", ErrCapacity, clean(pool), n.out, n.total, most)
+		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be", ErrCapacity, Clean(pool), n.out, n.total, most)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (c *Client) kept(ctx context.Context, pool string, t Threshold) error {
 // It returns the object as it is then. Errors are those of Depool.
 func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) (Object, error) {
 	if pooled != PooledYes && pooled != PooledNo {
-		return Object{}, fmt.Errorf("cannot write %q: want %q or %q", clean(string(pooled)), PooledYes, PooledNo)
+		return Object{}, fmt.Errorf("cannot write %q: want %q or %q", Clean(string(pooled)), PooledYes, PooledNo)
 	}
 	f, err := o.Fields()
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) 
 	if f.Pooled == pooled && f.Marker == "" {
 		now, err := c.read(ctx, o.Key)
 		if err == nil && now.Index != o.Index {
-			err = fmt.Errorf("%s: %w", clean(o.Key), ErrConflict)
+			err = fmt.Errorf("%s: %w", Clean(o.Key), ErrConflict)
 		}
 		return now, err
 	}
@@ -186,8 +186,8 @@ func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) 
 }
 
 func checkMarker(marker string) error {
-	if marker == "" || clean(marker) != marker {
-		return fmt.Errorf("marker %q: %w: want a short text without control characters", clean(marker), ErrMalformed)
+	if marker == "" || Clean(marker) != marker {
+		return fmt.Errorf("marker %q: %w: want a short text without control characters", Clean(marker), ErrMalformed)
 	}
 	return nil
 }

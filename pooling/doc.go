@@ -7,7 +7,7 @@
 // any string that its owner can tell from everybody else's.
 //
 // Shared is what masters share beside the pools: the lock of a fleet, which a Lease keeps and judges; the receipts by which
-// any master can put back what another took; and the list of runs that have not ended. Balancers asks PyBal
+// any master can put back what another took; and the list of runs that have not ended. Package balancer asks PyBal
 // whether it has followed the pools.
 //
 // Invariants:

@@ -7,11 +7,14 @@ import (
 	"slices"
 )
 
-// Down asks the balancers, by datacenter, which objects of the pools that the hosts are in get no
-// traffic although they are "yes": hosts that PyBal's monitors found down. A threshold that is to hold
-// for users must count them as out. Pools of datacenters without balancers are not asked about. The
-// error is ErrUnconfirmed if a balancer cannot be asked: then nobody knows how many are down.
-func (s Snapshot) Down(ctx context.Context, balancers map[string]Balancers, hosts []string) (map[string]bool, error) {
+// AskDown returns those of hosts that the load balancers of a datacenter do not send a service's traffic to although the pools
+// say "yes"; none where there are no load balancers to ask. An error means that it is not known.
+type AskDown func(ctx context.Context, datacenter, service string, hosts []string) ([]string, error)
+
+// Down asks for the keys of those objects, of the pools that the hosts are in, that get no traffic although they are
+// "yes": the monitors of the load balancers found their hosts down. A threshold that is to hold for users must count them as out.
+// The error is that of ask, with the pool's name.
+func (s Snapshot) Down(ctx context.Context, ask AskDown, hosts []string) (map[string]bool, error) {
 	asked := map[string]bool{}
 	for _, host := range hosts {
 		for _, o := range s.Hosts[host] {
@@ -32,13 +35,9 @@ func (s Snapshot) Down(ctx context.Context, balancers map[string]Balancers, host
 			continue
 		}
 		first := s.Pools[pool][0]
-		b, ok := balancers[first.Datacenter()]
-		if !ok || b.Pools[first.Service()] == "" {
-			continue
-		}
-		down, err := b.Down(ctx, first.Service(), names)
+		down, err := ask(ctx, first.Datacenter(), first.Service(), names)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", clean(pool), err)
+			return nil, fmt.Errorf("%s: %w", Clean(pool), err)
 		}
 		for _, host := range down {
 			keys[in[host]] = true

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
-	"unicode"
 )
 
 // What can be wrong, for errors.Is. Errors of the API that are none of these are the API's own words.
@@ -62,26 +60,5 @@ func (r rejection) err(status int) error {
 	if r.Code == 0 {
 		return fmt.Errorf("%w (HTTP %d)", kind, status)
 	}
-	return fmt.Errorf("%w (HTTP %d, errorCode %d, %s: %s)", kind, status, r.Code, clean(r.Message), clean(r.Cause))
-}
-
-// clean makes text of others fit for an error: no control or formatting characters, bounded.
-func clean(s string) string {
-	const most = 200
-	n := 0
-	s = strings.Map(func(r rune) rune {
-		if n++; n > most || unfit(r) {
-			return -1
-		}
-		return r
-	}, s)
-	if n > most {
-		s += "…"
-	}
-	return s
-}
-
-// unfit reports whether a character must not be shown: a control or formatting character, or none at all.
-func unfit(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar
+	return fmt.Errorf("%w (HTTP %d, errorCode %d, %s: %s)", kind, status, r.Code, Clean(r.Message), Clean(r.Cause))
 }

@@ -8,9 +8,5 @@ func (s *Shared) SetClock(clock func() time.Duration) { s.clock = clock }
 // SetTimeout replaces the time that one call may take.
 func (s *Shared) SetTimeout(d time.Duration) { s.client.timeout = d }
 
-// What is fuzzed, or has properties of its own.
-var (
-	EscapeName  = escapeName
-	ParseStatus = parseStatus
-	ParsePool   = parsePool
-)
+// EscapeName has properties of its own.
+var EscapeName = escapeName

@@ -35,7 +35,7 @@ type Holder struct {
 
 func (h Holder) clean() Holder {
 	for _, text := range []*string{&h.Owner, &h.Host, &h.Run, &h.Reason, &h.Inventory, &h.ID} {
-		*text = clean(*text)
+		*text = Clean(*text)
 	}
 	return h
 }
@@ -49,7 +49,7 @@ type HeldError struct {
 
 func (e *HeldError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "fleet %s is locked by %s on %s", clean(e.Fleet), e.Holder.Owner, e.Holder.Host)
+	fmt.Fprintf(&b, "fleet %s is locked by %s on %s", Clean(e.Fleet), e.Holder.Owner, e.Holder.Host)
 	if e.Holder.Run != "" {
 		fmt.Fprintf(&b, " for run %s", e.Holder.Run)
 	}
@@ -140,7 +140,7 @@ func (s *Shared) Acquire(ctx context.Context, h Holder, ttl time.Duration) (*Lea
 	if parent.Err() != nil {
 		_ = l.Release(context.WithoutCancel(parent)) // what was asked for is to stop, and that has happened
 	}
-	return nil, fmt.Errorf("cannot lock fleet %s: %w", clean(s.fleet), err)
+	return nil, fmt.Errorf("cannot lock fleet %s: %w", Clean(s.fleet), err)
 }
 
 // Refresh renews the lock for another ttl if it is still this lease's. The error is ErrLockLost if it is not, for good:
@@ -155,7 +155,7 @@ func (l *Lease) Refresh(ctx context.Context) error {
 	over := l.over
 	l.mu.Unlock()
 	if over {
-		return fmt.Errorf("fleet %s: %w", clean(s.fleet), ErrLockLost)
+		return fmt.Errorf("fleet %s: %w", Clean(s.fleet), ErrLockLost)
 	}
 	var err error
 	if l.ttl > 0 {
@@ -177,13 +177,13 @@ func (l *Lease) Refresh(ctx context.Context) error {
 		l.mu.Unlock()
 		return nil
 	case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict):
-		return fmt.Errorf("cannot refresh the lock of fleet %s: %w", clean(s.fleet), err)
+		return fmt.Errorf("cannot refresh the lock of fleet %s: %w", Clean(s.fleet), err)
 	}
 	l.end()
 	if held, _, err := s.held(ctx); err == nil {
 		return fmt.Errorf("%w: %w", ErrLockLost, &held)
 	}
-	return fmt.Errorf("fleet %s: %w: it ran out or was broken", clean(s.fleet), ErrLockLost)
+	return fmt.Errorf("fleet %s: %w: it ran out or was broken", Clean(s.fleet), ErrLockLost)
 }
 
 func (l *Lease) end() {
@@ -232,7 +232,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	defer cancel()
 	err := s.unlock(ctx, l.value)
 	if err != nil && !errors.Is(err, ErrConflict) {
-		return fmt.Errorf("cannot unlock fleet %s: %w", clean(s.fleet), err)
+		return fmt.Errorf("cannot unlock fleet %s: %w", Clean(s.fleet), err)
 	}
 	return nil
 }
@@ -274,7 +274,7 @@ func (s *Shared) Break(ctx context.Context, h Holder) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot break the lock of fleet %s: %w", clean(s.fleet), err)
+		return fmt.Errorf("cannot break the lock of fleet %s: %w", Clean(s.fleet), err)
 	}
 	return nil
 }
@@ -285,10 +285,10 @@ func (s *Shared) lock() string { return s.dir + "/lock" }
 func (s *Shared) held(ctx context.Context) (held HeldError, value string, err error) {
 	a, err := s.client.call(ctx, http.MethodGet, s.lock(), url.Values{"quorum": {"true"}})
 	if errors.Is(err, ErrNotFound) {
-		return held, "", fmt.Errorf("fleet %s is not locked: %w", clean(s.fleet), err)
+		return held, "", fmt.Errorf("fleet %s is not locked: %w", Clean(s.fleet), err)
 	}
 	if err != nil {
-		return held, "", fmt.Errorf("cannot read the lock of fleet %s: %w", clean(s.fleet), err)
+		return held, "", fmt.Errorf("cannot read the lock of fleet %s: %w", Clean(s.fleet), err)
 	}
 	if a.Node.Value != nil {
 		value = *a.Node.Value
@@ -300,7 +300,7 @@ func (s *Shared) held(ctx context.Context) (held HeldError, value string, err er
 		held.TTL = max(held.TTL, time.Second)
 	}
 	if json.Unmarshal([]byte(value), &held.Holder) != nil || held.Holder.ID == "" {
-		return HeldError{}, value, fmt.Errorf("%s: %w: not a lock of ours; look at it and delete it by hand", clean(s.lock()), ErrMalformed)
+		return HeldError{}, value, fmt.Errorf("%s: %w: not a lock of ours; look at it and delete it by hand", Clean(s.lock()), ErrMalformed)
 	}
 	held.Holder = held.Holder.clean()
 	return held, value, nil

@@ -65,7 +65,7 @@ func (o Object) part(i int) string {
 func (o Object) Fields() (Fields, error) {
 	f, err := decodeFields(o.Value)
 	if err != nil {
-		return Fields{}, fmt.Errorf("%s: %w", clean(o.Key), err)
+		return Fields{}, fmt.Errorf("%s: %w", Clean(o.Key), err)
 	}
 	return f, nil
 }
@@ -74,12 +74,12 @@ func (o Object) Fields() (Fields, error) {
 func splitKey(key string) ([]string, error) {
 	parts := strings.Split(key, "/")
 	if len(parts) != 4 {
-		return nil, fmt.Errorf("key %q: %w: want datacenter/cluster/service/host", clean(key), ErrMalformed)
+		return nil, fmt.Errorf("key %q: %w: want datacenter/cluster/service/host", Clean(key), ErrMalformed)
 	}
 	for _, p := range parts {
 		// etcd hides what begins with "_" from the reads of a directory, but not from all watches (3.4, measured).
-		if !plain(p) || p[0] == '_' {
-			return nil, fmt.Errorf("key %q: %w: %q cannot be part of a key", clean(key), ErrMalformed, clean(p))
+		if !Plain(p) || p[0] == '_' {
+			return nil, fmt.Errorf("key %q: %w: %q cannot be part of a key", Clean(key), ErrMalformed, Clean(p))
 		}
 	}
 	return parts, nil
@@ -92,14 +92,14 @@ func (o Object) writable() error {
 		return err
 	}
 	if o.Index == 0 {
-		return fmt.Errorf("%s: %w: its index is 0, as if it had not been read", clean(o.Key), ErrMalformed)
+		return fmt.Errorf("%s: %w: its index is 0, as if it had not been read", Clean(o.Key), ErrMalformed)
 	}
 	return nil
 }
 
-// plain reports whether s can be one part of a key. etcd cleans a path after it has decoded it, so that
+// Plain reports whether s can be one part of a key, or of the path of a URL. etcd cleans a path after it has decoded it, so that
 // an escaped ".." climbs as well as a plain one (etcd 3.4, measured).
-func plain(s string) bool {
+func Plain(s string) bool {
 	return s != "" && s != "." && s != ".." && !strings.ContainsRune(s, '/') && !strings.ContainsFunc(s, unicode.IsControl)
 }
 

@@ -44,7 +44,7 @@ func (r Receipt) check() (name string, err error) {
 	switch r.Purpose {
 	case Serving, Quarantine:
 	default:
-		return "", fmt.Errorf("%w: purpose %q: want %q or %q", ErrMalformed, clean(string(r.Purpose)), Serving, Quarantine)
+		return "", fmt.Errorf("%w: purpose %q: want %q or %q", ErrMalformed, Clean(string(r.Purpose)), Serving, Quarantine)
 	}
 	if len(r.Objects) == 0 {
 		return "", fmt.Errorf("%w: a receipt of no objects", ErrMalformed)
@@ -54,7 +54,7 @@ func (r Receipt) check() (name string, err error) {
 			return "", err
 		}
 		if o.Host() != r.Host {
-			return "", fmt.Errorf("%w: %s is not an object of %s", ErrMalformed, clean(o.Key), clean(r.Host))
+			return "", fmt.Errorf("%w: %s is not an object of %s", ErrMalformed, Clean(o.Key), Clean(r.Host))
 		}
 	}
 	return receiptName(r.Run, r.Host), nil
@@ -83,10 +83,10 @@ func (s *Shared) Receipts(ctx context.Context) ([]Receipt, error) {
 	return receipts, err
 }
 
-// Quarantines returns, of what Receipts has returned, the receipts of hosts that were taken out because they had no good tree.
+// QuarantineReceipts returns, of what Receipts has returned, the receipts of hosts that were taken out because they had no good tree.
 // That others cannot be read is no error here: no such receipt keeps a host from being taken out or put back, and a run is
 // refused for it before it begins.
-func Quarantines(receipts []Receipt, err error) ([]Receipt, error) {
+func QuarantineReceipts(receipts []Receipt, err error) ([]Receipt, error) {
 	if err != nil && !errors.Is(err, ErrMalformed) {
 		return nil, err
 	}

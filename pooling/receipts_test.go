@@ -28,20 +28,20 @@ func receiptOf(run, host string) pooling.Receipt {
 	}
 }
 
-// TestQuarantines: only receipts of hosts without a good tree count, whatever else is wrong with others, and only where the pools
+// TestQuarantineReceipts: only receipts of hosts without a good tree count, whatever else is wrong with others, and only where the pools
 // bear them out.
 //
 // Seen to fail with: an error that is ErrMalformed returned; a mark beside "yes", or another run's, that counts.
-func TestQuarantines(t *testing.T) {
+func TestQuarantineReceipts(t *testing.T) {
 	serving, quarantine := receiptOf("r1", "mw1"), receiptOf("r1", "mw2")
 	quarantine.Purpose = pooling.Quarantine
 	all := []pooling.Receipt{serving, quarantine}
 	for _, err := range []error{nil, fmt.Errorf("receipts/x: %w", pooling.ErrMalformed)} {
-		if got, err := pooling.Quarantines(all, err); err != nil || cmp.Diff([]pooling.Receipt{quarantine}, got) != "" {
+		if got, err := pooling.QuarantineReceipts(all, err); err != nil || cmp.Diff([]pooling.Receipt{quarantine}, got) != "" {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
-	if got, err := pooling.Quarantines(all, pooling.ErrUnavailable); !errors.Is(err, pooling.ErrUnavailable) || got != nil {
+	if got, err := pooling.QuarantineReceipts(all, pooling.ErrUnavailable); !errors.Is(err, pooling.ErrUnavailable) || got != nil {
 		t.Errorf("%v, %v", got, err)
 	}
 	if all[0].Purpose != pooling.Serving {

@@ -64,7 +64,7 @@ func (c *Client) restore(ctx context.Context, marker string, receipt Object, now
 	}
 	was, err := decodeFields(before)
 	if err != nil {
-		return Unknown, fmt.Errorf("receipt: %s: %w", clean(receipt.Key), err)
+		return Unknown, fmt.Errorf("receipt: %s: %w", Clean(receipt.Key), err)
 	}
 	const tries = 10 // more than ten edits during one call are no coincidence
 	for range tries {
@@ -92,7 +92,7 @@ func (c *Client) restore(ctx context.Context, marker string, receipt Object, now
 			return Unknown, err
 		}
 	}
-	return Unknown, fmt.Errorf("%s: %w, %d times in a row", clean(receipt.Key), ErrConflict, tries)
+	return Unknown, fmt.Errorf("%s: %w, %d times in a row", Clean(receipt.Key), ErrConflict, tries)
 }
 
 // unmarked returns what a receipt's object said before it bore the marker. Normally that is the receipt's

@@ -72,7 +72,7 @@ func (s *Shared) Writable(ctx context.Context) error {
 		_, err = s.client.call(ctx, http.MethodDelete, probe, url.Values{"prevValue": {id}})
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("cannot write below %s: %w", clean(s.dir), err)
+		return fmt.Errorf("cannot write below %s: %w", Clean(s.dir), err)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (s *Shared) put(ctx context.Context, name string, record any) error {
 		case errors.Is(err, ErrNotFound):
 			form.Set("prevExist", "false")
 		case err != nil:
-			return fmt.Errorf("cannot read %s: %w", clean(path), err)
+			return fmt.Errorf("cannot read %s: %w", Clean(path), err)
 		case a.Node.Value != nil && *a.Node.Value == value:
 			return nil // put before, or just now by a write of which the reply was lost
 		default:
@@ -112,7 +112,7 @@ func (s *Shared) put(ctx context.Context, name string, record any) error {
 			break
 		}
 	}
-	return fmt.Errorf("cannot write %s: %w", clean(path), err)
+	return fmt.Errorf("cannot write %s: %w", Clean(path), err)
 }
 
 // drop deletes a record, if it is there.
@@ -132,7 +132,7 @@ func (s *Shared) drop(ctx context.Context, name string) error {
 		}
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("cannot delete %s: %w", clean(path), err)
+		return fmt.Errorf("cannot delete %s: %w", Clean(path), err)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func list[T any](ctx context.Context, s *Shared, dir string, check func(T) (name
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", clean(path), err)
+		return nil, fmt.Errorf("cannot read %s: %w", Clean(path), err)
 	}
 	slices.SortFunc(a.Node.Nodes, func(a, b node) int { return strings.Compare(a.Key, b.Key) })
 	var errs []error
@@ -166,10 +166,10 @@ func list[T any](ctx context.Context, s *Shared, dir string, check func(T) (name
 			name, err = check(record)
 		}
 		if err == nil && n.Key != path+"/"+name {
-			err = fmt.Errorf("%w: it says that it is %s", ErrMalformed, clean(name))
+			err = fmt.Errorf("%w: it says that it is %s", ErrMalformed, Clean(name))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", clean(n.Key), err))
+			errs = append(errs, fmt.Errorf("%s: %w", Clean(n.Key), err))
 			continue
 		}
 		records = append(records, record)
@@ -189,7 +189,7 @@ func checkName(what, name string) error {
 func checkText(what, text string) error {
 	const most = 1024
 	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, unfit) {
-		return fmt.Errorf("%w: %s %q: want one line of at most %d bytes", ErrMalformed, what, clean(text), most)
+		return fmt.Errorf("%w: %s %q: want one line of at most %d bytes", ErrMalformed, what, Clean(text), most)
 	}
 	return nil
 }

@@ -93,14 +93,14 @@ func decodeFields(text string) (Fields, error) {
 		// encoding/json takes null for anything, and a string for a json.Number.
 		number := want.name == memberWeight
 		if quoted := raw[0] == '"'; quoted == number || raw == "null" || json.Unmarshal([]byte(raw), want.into) != nil {
-			return Fields{}, fmt.Errorf("%w: %q is %s", ErrMalformed, want.name, clean(raw))
+			return Fields{}, fmt.Errorf("%w: %q is %s", ErrMalformed, want.name, Clean(raw))
 		}
 	}
 	switch f.Pooled {
 	case PooledYes, PooledNo, PooledInactive:
 		return f, nil
 	default:
-		return Fields{}, fmt.Errorf("%w: %q is %q", ErrMalformed, memberPooled, clean(string(f.Pooled)))
+		return Fields{}, fmt.Errorf("%w: %q is %q", ErrMalformed, memberPooled, Clean(string(f.Pooled)))
 	}
 }
 

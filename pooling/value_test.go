@@ -334,11 +334,11 @@ func TestClean(t *testing.T) {
 		"\x1b[31mred\x1b[0m\r\n\a": "[31mred[0m",
 		"a\u202eb\u200bc\xff":      "abc",
 	} {
-		if got := clean(in); got != want {
+		if got := Clean(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
-	if got := clean(strings.Repeat("x", 10_000)); len([]rune(got)) != 201 {
+	if got := Clean(strings.Repeat("x", 10_000)); len([]rune(got)) != 201 {
 		t.Errorf("not bounded: %d", len(got))
 	}
 }

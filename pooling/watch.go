@@ -27,7 +27,7 @@ func (c *Client) Wait(ctx context.Context, after uint64) (Change, error) {
 	for {
 		a, err := c.poll(ctx, &after)
 		if err != nil {
-			return Change{}, fmt.Errorf("cannot watch %s: %w", clean(c.prefix), err)
+			return Change{}, fmt.Errorf("cannot watch %s: %w", Clean(c.prefix), err)
 		}
 		if a.Node == nil {
 			continue // etcd ends a watch after five minutes without a change
@@ -35,7 +35,7 @@ func (c *Client) Wait(ctx context.Context, after uint64) (Change, error) {
 		after = max(after+1, a.Node.Index)
 		deleted := a.Action == "delete" || a.Action == "compareAndDelete" || a.Action == "expire"
 		if deleted && a.Node.Dir {
-			return Change{}, fmt.Errorf("%s is gone with all in it: %w", clean(a.Node.Key), ErrIndexCleared)
+			return Change{}, fmt.Errorf("%s is gone with all in it: %w", Clean(a.Node.Key), ErrIndexCleared)
 		}
 		if deleted {
 			a.Node.Value = new(string)
@@ -65,7 +65,7 @@ func (c *Client) poll(ctx context.Context, after *uint64) (answer, error) {
 			*after = max(*after, a.index)
 			return a, nil
 		}
-		trouble = fmt.Errorf("%s: %s", c.endpoints[at], clean(strip(err).Error()))
+		trouble = fmt.Errorf("%s: %s", c.endpoints[at], Clean(strip(err).Error()))
 		c.last.CompareAndSwap(int32(at), int32((at+1)%len(c.endpoints)))
 	}
 	return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, trouble)

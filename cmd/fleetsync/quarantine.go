@@ -15,7 +15,7 @@ func (s *setup) quarantined(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	defer shared.Close()
-	receipts, err := pooling.Quarantines(shared.Receipts(ctx))
+	receipts, err := pooling.QuarantineReceipts(shared.Receipts(ctx))
 	hosts := map[string]string{}
 	if err == nil && len(receipts) > 0 {
 		pools, perr := s.pools()
@@ -25,7 +25,7 @@ func (s *setup) quarantined(ctx context.Context) (map[string]string, error) {
 		defer pools.Close()
 		var snapshot pooling.Snapshot
 		if snapshot, err = pools.Pools(ctx); err == nil {
-			all, _ := snapshot.Outcasts(receipts)
+			all, _ := snapshot.Quarantined(receipts)
 			for _, c := range all {
 				hosts[c.Host] = transport.Neutral(c.Run)
 			}

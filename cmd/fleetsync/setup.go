@@ -21,6 +21,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -170,11 +171,11 @@ func (s *setup) poolConfig() pooling.Config {
 }
 
 // balancers returns who must confirm a depool and a repool, by datacenter.
-func (s *setup) balancers() map[string]pooling.Balancers {
-	out := map[string]pooling.Balancers{}
+func (s *setup) balancers() balancer.Groups {
+	out := balancer.Groups{}
 	if s.policy.Pooling != nil {
 		for datacenter, b := range s.policy.Pooling.Balancers {
-			out[datacenter] = pooling.Balancers{URLs: b.URLs, Pools: b.Pools, Timeout: b.Timeout}
+			out[datacenter] = balancer.Group{URLs: b.URLs, Pools: b.Pools, Timeout: b.Timeout}
 		}
 	}
 	return out
@@ -281,7 +282,7 @@ func (s *setup) spare(ctx context.Context, pools *pooling.Client, r *request) er
 	}
 	r.pools = digestOf(snapshot)
 	threshold := s.threshold()
-	if threshold.Down, err = snapshot.Down(ctx, s.balancers(), proxies); err != nil {
+	if threshold.Down, err = snapshot.Down(ctx, s.balancers().Down, proxies); err != nil {
 		return fail(exitInvalid, fmt.Errorf("the balancers cannot be asked what is down: %w", err), "check pooling.balancers; nothing was touched")
 	}
 	_, reasons := snapshot.Fit(proxies, threshold)

@@ -8,6 +8,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -20,7 +21,7 @@ type Config struct {
 	Pools     *pooling.Client // nil: the fleet has no pools
 	Shared    *pooling.Shared // what all masters share; nil: there is none
 	Threshold pooling.Threshold
-	Balancers map[string]pooling.Balancers // by datacenter
+	Balancers balancer.Groups
 
 	// Dialer returns what connects to hosts; the caller closes it. With share it keeps a process and a connection of the ssh program for
 	// each host, which is closed by the session.

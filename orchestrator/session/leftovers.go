@@ -22,11 +22,11 @@ type Leftover struct {
 
 // facts is what tells of leftovers: the shared store, the pools and the journals of this machine.
 type facts struct {
-	receipts    []pooling.Receipt   // of all runs
-	quarantined []pooling.Outcast   // hosts that are in quarantine now
-	records     []pooling.RunRecord // runs that are unfinished
-	held        []pooling.Receipt   // by journals of this machine: what runs hold, as receipts
-	local       map[string]bool     // runs whose journal is here
+	receipts    []pooling.Receipt     // of all runs
+	quarantined []pooling.Quarantined // hosts that are in quarantine now
+	records     []pooling.RunRecord   // runs that are unfinished
+	held        []pooling.Receipt     // by journals of this machine: what runs hold, as receipts
+	local       map[string]bool       // runs whose journal is here
 }
 
 // Leftovers returns what runs that died have left to be put back, sorted by run. All runs of this machine are dead, as the session has

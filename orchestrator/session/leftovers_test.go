@@ -23,7 +23,7 @@ func TestLeftovers(t *testing.T) {
 			receipt("r2", "p2", pooling.Serving, shared), receipt("r2", "p1", pooling.Serving, shared), receipt("r2", "p3", pooling.Quarantine, shared),
 			receipt("r5", "p9", pooling.Quarantine, shared),
 		},
-		quarantined: []pooling.Outcast{
+		quarantined: []pooling.Quarantined{
 			{Receipt: receipt("r2", "p3", pooling.Quarantine, shared)}, {Receipt: receipt("r5", "p9", pooling.Quarantine, shared)},
 		},
 		records: []pooling.RunRecord{{Run: "r1"}, {Run: "r2"}},

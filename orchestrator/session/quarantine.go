@@ -49,8 +49,8 @@ func keys(objects []pooling.Object) []string {
 
 // quarantined returns the hosts that are in quarantine now, by receipts and pools, sorted by run and host; and the receipts that say so
 // of hosts that are not. All receipts are given, or what was the matter with them.
-func (c *Config) quarantined(ctx context.Context, all []pooling.Receipt, unread error) (hosts []pooling.Outcast, over []pooling.Receipt, err error) {
-	receipts, err := pooling.Quarantines(all, unread)
+func (c *Config) quarantined(ctx context.Context, all []pooling.Receipt, unread error) (hosts []pooling.Quarantined, over []pooling.Receipt, err error) {
+	receipts, err := pooling.QuarantineReceipts(all, unread)
 	if err != nil || len(receipts) == 0 || c.Pools == nil {
 		return nil, nil, err
 	}
@@ -58,6 +58,6 @@ func (c *Config) quarantined(ctx context.Context, all []pooling.Receipt, unread 
 	if err != nil {
 		return nil, nil, err
 	}
-	hosts, over = snapshot.Outcasts(receipts)
+	hosts, over = snapshot.Quarantined(receipts)
 	return hosts, over, nil
 }

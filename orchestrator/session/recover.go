@@ -98,7 +98,7 @@ func (s *Session) abandon(ctx context.Context, run string) (out []rollout.Out, e
 	if err != nil {
 		return nil, err
 	}
-	var quarantined []pooling.Outcast
+	var quarantined []pooling.Quarantined
 	if s.Shared != nil {
 		receipts, err := s.Shared.Receipts(ctx)
 		if quarantined, _, err = s.quarantined(ctx, receipts, err); err != nil {

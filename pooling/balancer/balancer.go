@@ -1,4 +1,4 @@
-package pooling
+package balancer
 
 import (
 	"cmp"
@@ -12,22 +12,37 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fleetsync/fleetsync/pooling"
 )
 
 // ErrUnconfirmed says that a balancer does not confirm what the pools say.
 var ErrUnconfirmed = errors.New("not confirmed by the load balancers")
 
-// Balancers are the load balancers of a datacenter, by PyBal's status pages. What a page says is what PyBal has made of the
-// pool objects, which it watches on its own. The zero Balancers are none: they confirm anything. Safe for concurrent use.
-type Balancers struct {
+// Group is the load balancers of a datacenter, by PyBal's status pages. What a page says is what PyBal has made of the
+// pool objects, which it watches on its own. The zero Group has none: it confirms anything. Safe for concurrent use.
+type Group struct {
 	URLs    []string          // base URLs of the status pages: "http://lvs1003:9090"
 	Pools   map[string]string // PyBal's name of a pool by service: "apaches_80" of "apache2"; "" if PyBal does not serve it
-	Timeout time.Duration     // of one call; 0 is DefaultTimeout
+	Timeout time.Duration     // of one call; 0 is pooling.DefaultTimeout
 	Client  *http.Client      // nil: one that follows no redirects and uses no proxy
 }
 
 // The most that is read of a page. A line of a pool's takes about 60 bytes.
 const maxPage = 4 << 20
+
+// Groups are the load balancers of datacenters, by name. A datacenter that is missing has none. Nil is none anywhere.
+type Groups map[string]Group
+
+// Down is what pooling.Snapshot.Down asks: Group.Down in a datacenter, or nobody where there are no balancers or PyBal does not
+// serve the service.
+func (gs Groups) Down(ctx context.Context, datacenter, service string, hosts []string) ([]string, error) {
+	g, ok := gs[datacenter]
+	if !ok || g.Pools[service] == "" {
+		return nil, nil
+	}
+	return g.Down(ctx, service, hosts)
+}
 
 // Confirm waits until every balancer says of each service of a host that it is out, or, if pooled, that it is in.
 //
@@ -39,17 +54,17 @@ const maxPage = 4 << 20
 //
 // The error is ErrUnconfirmed if that is not so in time, and names who said what instead. It says, before anything is
 // asked, that a service is missing in Pools.
-func (b Balancers) Confirm(ctx context.Context, host string, services []string, pooled bool) error {
-	if !plain(host) {
-		return fmt.Errorf("host %q: %w", clean(host), ErrMalformed)
+func (g Group) Confirm(ctx context.Context, host string, services []string, pooled bool) error {
+	if !pooling.Plain(host) {
+		return fmt.Errorf("host %q: %w", pooling.Clean(host), pooling.ErrMalformed)
 	}
-	pages, err := b.pages(services)
+	pages, err := g.pages(services)
 	if err != nil {
 		return err
 	}
-	client, done := b.client()
+	client, done := g.client()
 	defer done()
-	timeout := cmp.Or(b.Timeout, DefaultTimeout)
+	timeout := cmp.Or(g.Timeout, pooling.DefaultTimeout)
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -79,22 +94,22 @@ func (b Balancers) Confirm(ctx context.Context, host string, services []string, 
 	if pooled {
 		want = "in"
 	}
-	return fmt.Errorf("%w within %s that %s is %s: %s", ErrUnconfirmed, timeout, clean(host), want, strings.Join(missing, "; "))
+	return fmt.Errorf("%w within %s that %s is %s: %s", ErrUnconfirmed, timeout, pooling.Clean(host), want, strings.Join(missing, "; "))
 }
 
 // Down returns those of hosts, sorted, that at least one balancer does not send the service's traffic to as it should: that it
 // does not say "enabled/up/pooled" of, or does not know. (A host that is down may still be pooled, where PyBal's own
 // threshold keeps it in.) The error is ErrUnconfirmed if not every balancer could be asked: then how
 // many are down is not known.
-func (b Balancers) Down(ctx context.Context, service string, hosts []string) ([]string, error) {
-	pages, err := b.pages([]string{service})
+func (g Group) Down(ctx context.Context, service string, hosts []string) ([]string, error) {
+	pages, err := g.pages([]string{service})
 	if err != nil {
 		return nil, err
 	}
-	client, done := b.client()
+	client, done := g.client()
 	defer done()
 	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(b.Timeout, DefaultTimeout))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(g.Timeout, pooling.DefaultTimeout))
 	defer cancel()
 	read := make([]map[string]status, len(pages))
 	errs := make([]error, len(pages))
@@ -127,21 +142,21 @@ func (b Balancers) Down(ctx context.Context, service string, hosts []string) ([]
 }
 
 // pages returns the pages of the pools of services at every balancer.
-func (b Balancers) pages(services []string) (pages []page, err error) {
-	for _, base := range b.URLs {
+func (g Group) pages(services []string) (pages []page, err error) {
+	for _, base := range g.URLs {
 		u, err := url.Parse(base)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return nil, errors.New("a balancer's URL is not a base URL such as http://lvs1003:9090") // it may hold a password
 		}
 		for _, service := range services {
-			pool, ok := b.Pools[service]
+			pool, ok := g.Pools[service]
 			switch {
 			case !ok:
-				return nil, fmt.Errorf("balancers: no pool is named for service %s: name PyBal's, such as apaches_80, or the empty one if PyBal does not serve it", clean(service))
+				return nil, fmt.Errorf("balancers: no pool is named for service %s: name PyBal's, such as apaches_80, or the empty one if PyBal does not serve it", pooling.Clean(service))
 			case pool == "":
 				continue
-			case !plain(pool):
-				return nil, fmt.Errorf("balancers: pool %q: %w", clean(pool), ErrMalformed)
+			case !pooling.Plain(pool):
+				return nil, fmt.Errorf("balancers: pool %q: %w", pooling.Clean(pool), pooling.ErrMalformed)
 			}
 			p := page{base: u, pool: pool}
 			if !slices.Contains(pages, p) {
@@ -153,9 +168,9 @@ func (b Balancers) pages(services []string) (pages []page, err error) {
 }
 
 // client returns what to ask with, and what to call after the last request.
-func (b Balancers) client() (client *http.Client, done func()) {
-	if b.Client != nil {
-		return b.Client, func() {}
+func (g Group) client() (client *http.Client, done func()) {
+	if g.Client != nil {
+		return g.Client, func() {}
 	}
 	t := &http.Transport{MaxIdleConnsPerHost: 4}
 	return &http.Client{
@@ -170,7 +185,7 @@ type page struct {
 	pool string
 }
 
-func (p page) String() string { return clean(p.base.String()) + " " + clean(p.pool) }
+func (p page) String() string { return pooling.Clean(p.base.String()) + " " + pooling.Clean(p.pool) }
 
 // await asks until what it is told confirms, and returns what it was told last if that does not happen before ctx ends.
 func (p page) await(ctx context.Context, client *http.Client, host string, pooled bool) (said string) {
@@ -259,7 +274,11 @@ func (p page) get(ctx context.Context, client *http.Client, host string) (code i
 	case errors.Is(err, context.DeadlineExceeded):
 		err = errors.New("no answer")
 	case err != nil:
-		err = errors.New(clean(strip(err).Error()))
+		var inner *url.Error // which repeats the URL
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		err = errors.New(pooling.Clean(err.Error()))
 	}
 	return code, body, err
 }
@@ -286,7 +305,7 @@ func parseStatus(text string) (s status, err error) {
 		pooled:  word(2, "pooled", "not pooled"),
 	}
 	if !ok {
-		return status{}, fmt.Errorf("%q is not PyBal's", clean(text))
+		return status{}, fmt.Errorf("%q is not PyBal's", pooling.Clean(text))
 	}
 	return s, nil
 }
@@ -297,7 +316,7 @@ func parsePool(text string) (map[string]status, error) {
 	for line := range strings.Lines(text) {
 		host, rest, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":\t")
 		if !ok || host == "" {
-			return nil, fmt.Errorf("%q is not PyBal's", clean(strings.TrimSuffix(line, "\n")))
+			return nil, fmt.Errorf("%q is not PyBal's", pooling.Clean(strings.TrimSuffix(line, "\n")))
 		}
 		s, err := parseStatus(rest)
 		if err != nil {

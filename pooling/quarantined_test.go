@@ -7,11 +7,11 @@ import (
 	"github.com/fleetsync/fleetsync/pooling"
 )
 
-// TestOutcasts: a receipt of a quarantine is borne out by an object that bears its run's mark and is not in; it is over when all that it
+// TestQuarantined: a receipt of a quarantine is borne out by an object that bears its run's mark and is not in; it is over when all that it
 // tells of is there and nothing of it is out; what cannot be seen is neither.
 //
 // Seen to fail with: one that is over though an object is not in the snapshot; a host that is out for another run.
-func TestOutcasts(t *testing.T) {
+func TestQuarantined(t *testing.T) {
 	object := func(service, host, value string) pooling.Object {
 		return pooling.Object{Key: "d/c/" + service + "/" + host, Value: value, Index: 7}
 	}
@@ -28,7 +28,7 @@ func TestOutcasts(t *testing.T) {
 		r := pooling.Receipt{Run: "r1", Host: host, Purpose: pooling.Quarantine, Objects: []pooling.Object{object("a", host, in), object("b", host, in)}}
 		receipts = append(receipts, r)
 	}
-	outcasts, over := s.Outcasts(receipts)
+	quarantined, over := s.Quarantined(receipts)
 	keys := func(objects []pooling.Object) (keys string) {
 		for _, o := range objects {
 			keys += " " + o.Service()
@@ -36,7 +36,7 @@ func TestOutcasts(t *testing.T) {
 		return keys
 	}
 	var got []string
-	for _, c := range outcasts {
+	for _, c := range quarantined {
 		got = append(got, c.Host+": out"+keys(c.Out)+", in"+keys(c.In))
 	}
 	for _, r := range over {

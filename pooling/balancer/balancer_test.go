@@ -1,4 +1,4 @@
-package pooling_test
+package balancer_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,11 +15,28 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
-const apache = "/eqiad/appserver/apache2"
+const (
+	prefix = "/conftool/v1/pools"
+	apache = "/eqiad/appserver/apache2"
+)
+
+const (
+	yes      = `{"weight": 10, "pooled": "yes"}`
+	no       = `{"weight": 10, "pooled": "no"}`
+	inactive = `{"weight": 10, "pooled": "inactive"}`
+)
+
+// frontend serves a handler until the test ends, and returns its base URL.
+func frontend(t testing.TB, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
 
 // lvs is a balancer that follows a store, with faults in front.
 func lvs(t testing.TB, s *poolingtest.Store) (b *poolingtest.Balancer, f *poolingtest.Faults, base string) {
@@ -77,7 +95,7 @@ func TestConfirm(t *testing.T) {
 			set(t, s, "/eqiad/appserver/nginx/mw1", before)
 			_, _, good := lvs(t, s)
 			second, faults, bad := lvs(t, s)
-			b := pooling.Balancers{URLs: []string{good, bad + "/"}, Pools: pools, Timeout: 5 * time.Second}
+			b := balancer.Group{URLs: []string{good, bad + "/"}, Pools: pools, Timeout: 5 * time.Second}
 			if err := b.Confirm(t.Context(), "mw1", both, !c.pooled); err != nil { // they know how it was
 				t.Fatal(err)
 			}
@@ -94,7 +112,7 @@ func TestConfirm(t *testing.T) {
 			case c.says == "" && err != nil:
 				t.Error(err)
 			case c.says == "":
-			case !errors.Is(err, pooling.ErrUnconfirmed) || !strings.Contains(err.Error(), bad+"/ apaches_80: ") || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "mw1"):
+			case !errors.Is(err, balancer.ErrUnconfirmed) || !strings.Contains(err.Error(), bad+"/ apaches_80: ") || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "mw1"):
 				t.Errorf("got %v, want %q", err, c.says)
 			case strings.Contains(err.Error(), good) && c.value != inactive:
 				t.Errorf("accuses the other: %v", err)
@@ -130,7 +148,7 @@ func TestConfirmWords(t *testing.T) {
 		`{"pooled": false, "enabled": false}`: {},
 	} {
 		base := frontend(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, words+"\n") }))
-		b := pooling.Balancers{URLs: []string{base}, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 100 * time.Millisecond}
+		b := balancer.Group{URLs: []string{base}, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 100 * time.Millisecond}
 		for _, pooled := range []bool{false, true} {
 			err := b.Confirm(t.Context(), "mw1", []string{"apache2"}, pooled)
 			if confirmed := map[bool]bool{false: want.out, true: want.in}[pooled]; confirmed != (err == nil) {
@@ -142,19 +160,19 @@ func TestConfirmWords(t *testing.T) {
 
 func TestConfirmBounds(t *testing.T) {
 	ctx := t.Context()
-	if err := (pooling.Balancers{}).Confirm(ctx, "mw1", []string{"apache2"}, false); err != nil {
+	if err := (balancer.Group{}).Confirm(ctx, "mw1", []string{"apache2"}, false); err != nil {
 		t.Errorf("none: %v", err)
 	}
 	for _, c := range []struct {
-		b    pooling.Balancers
+		b    balancer.Group
 		host string
 		want string
 	}{
-		{pooling.Balancers{URLs: []string{"http://lvs1:9090"}}, "mw1", "service apache2"},
-		{pooling.Balancers{URLs: []string{"http://lvs1:9090"}, Pools: map[string]string{"apache2": "a/b"}}, "mw1", "malformed"},
-		{pooling.Balancers{URLs: []string{"http://lvs1:9090"}, Pools: map[string]string{"apache2": "a"}}, "..", "malformed"},
-		{pooling.Balancers{URLs: []string{"lvs1:9090"}}, "mw1", "not a base URL"},
-		{pooling.Balancers{URLs: []string{"http://u:secret@lvs1"}}, "mw1", "not a base URL"},
+		{balancer.Group{URLs: []string{"http://lvs1:9090"}}, "mw1", "service apache2"},
+		{balancer.Group{URLs: []string{"http://lvs1:9090"}, Pools: map[string]string{"apache2": "a/b"}}, "mw1", "malformed"},
+		{balancer.Group{URLs: []string{"http://lvs1:9090"}, Pools: map[string]string{"apache2": "a"}}, "..", "malformed"},
+		{balancer.Group{URLs: []string{"lvs1:9090"}}, "mw1", "not a base URL"},
+		{balancer.Group{URLs: []string{"http://u:secret@lvs1"}}, "mw1", "not a base URL"},
 	} {
 		err := c.b.Confirm(ctx, c.host, []string{"apache2"}, false)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
@@ -173,9 +191,9 @@ func TestConfirmBounds(t *testing.T) {
 	for i := range 30 {
 		many = append(many, base+strings.Repeat("/x", i))
 	}
-	b := pooling.Balancers{URLs: many, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 200 * time.Millisecond}
+	b := balancer.Group{URLs: many, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 200 * time.Millisecond}
 	err := b.Confirm(ctx, "mw1", []string{"apache2"}, false)
-	if !errors.Is(err, pooling.ErrUnconfirmed) || len(err.Error()) > 5000 || !strings.Contains(err.Error(), "and 20 more") || strings.Contains(err.Error(), "\x1b") {
+	if !errors.Is(err, balancer.ErrUnconfirmed) || len(err.Error()) > 5000 || !strings.Contains(err.Error(), "and 20 more") || strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("%d: %v", len(err.Error()), err)
 	}
 	// asked to stop
@@ -188,8 +206,8 @@ func TestConfirmBounds(t *testing.T) {
 		}
 		http.Error(w, "not yet", http.StatusServiceUnavailable)
 	}))
-	b = pooling.Balancers{URLs: []string{base}, Pools: b.Pools, Timeout: time.Hour}
-	if err := b.Confirm(stop, "mw1", []string{"apache2"}, false); !errors.Is(err, why) || errors.Is(err, pooling.ErrUnconfirmed) {
+	b = balancer.Group{URLs: []string{base}, Pools: b.Pools, Timeout: time.Hour}
+	if err := b.Confirm(stop, "mw1", []string{"apache2"}, false); !errors.Is(err, why) || errors.Is(err, balancer.ErrUnconfirmed) {
 		t.Error(err)
 	}
 }
@@ -207,7 +225,7 @@ func TestDown(t *testing.T) {
 	set(t, s, apache+"/mw4", inactive)
 	one, _, a := lvs(t, s)
 	two, faults, b := lvs(t, s)
-	lb := pooling.Balancers{URLs: []string{a, b}, Pools: map[string]string{"apache2": "apaches_80", "dns": ""}}
+	lb := balancer.Group{URLs: []string{a, b}, Pools: map[string]string{"apache2": "apaches_80", "dns": ""}}
 	one.Down("mw1", true)
 	two.Down("mw2", true)
 	two.KeepDown(true) // and yet it is down
@@ -222,11 +240,11 @@ func TestDown(t *testing.T) {
 		t.Error("a service without a pool")
 	}
 	spoil(faults, poolingtest.Unavailable)
-	if down, err := lb.Down(t.Context(), "apache2", hosts); !errors.Is(err, pooling.ErrUnconfirmed) || down != nil || !strings.Contains(err.Error(), b) {
+	if down, err := lb.Down(t.Context(), "apache2", hosts); !errors.Is(err, balancer.ErrUnconfirmed) || down != nil || !strings.Contains(err.Error(), b) {
 		t.Errorf("%v, %v", down, err)
 	}
 	spoil(faults, poolingtest.Garbage)
-	if _, err := lb.Down(t.Context(), "apache2", hosts); !errors.Is(err, pooling.ErrUnconfirmed) {
+	if _, err := lb.Down(t.Context(), "apache2", hosts); !errors.Is(err, balancer.ErrUnconfirmed) {
 		t.Error(err)
 	}
 }
@@ -236,7 +254,7 @@ func FuzzParsePool(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		hosts, err := pooling.ParsePool(text)
+		hosts, err := balancer.ParsePool(text)
 		if err != nil {
 			if hosts != nil || strings.ContainsAny(err.Error(), "\x1b\n") {
 				t.Fatalf("%q: %v", text, err)
@@ -248,7 +266,7 @@ func FuzzParsePool(f *testing.F) {
 		}
 		for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 			if _, status, _ := strings.Cut(line, ":\t"); text != "" {
-				if _, err := pooling.ParseStatus(status); err != nil {
+				if _, err := balancer.ParseStatus(status); err != nil {
 					t.Fatalf("%q: %v", text, err)
 				}
 			}

@@ -1,0 +1,7 @@
+package balancer
+
+// What is fuzzed.
+var (
+	ParseStatus = parseStatus
+	ParsePool   = parsePool
+)
