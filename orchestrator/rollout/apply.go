@@ -5,15 +5,17 @@ import (
 	"time"
 )
 
-// Apply folds one event into the state. An error means that the event does not belong to this run
+// Apply folds one event into the state, and fills in what the core alone knows of it: what its step is about, and what
+// becomes of one that failed. An error means that the event does not belong to this run
 // at this point: the journal is corrupt, or the program is wrong; the state is then not to be used.
-func (s *State) Apply(e Event) error {
+func (s *State) Apply(e *Event) error {
 	if e.Seq != s.Seq+1 {
 		return fmt.Errorf("event %d follows event %d", e.Seq, s.Seq)
 	}
 	if e.Run != s.Plan.Run {
 		return fmt.Errorf("event %d is of run %q, not %q", e.Seq, e.Run, s.Plan.Run)
 	}
+	was := s.globals()
 	if err := s.apply(e); err != nil {
 		return fmt.Errorf("event %d (%s %s): %w", e.Seq, e.Kind, e.Step, err)
 	}
@@ -30,10 +32,11 @@ func (s *State) Apply(e Event) error {
 			s.decide(Fail, "the canaries cannot be synced: "+why)
 		}
 	}
+	s.touched(e, was)
 	return nil
 }
 
-func (s *State) apply(e Event) error {
+func (s *State) apply(e *Event) error {
 	switch e.Kind {
 	case RunStarted:
 		s.started = e.At
@@ -89,21 +92,19 @@ func (s *State) apply(e Event) error {
 	}
 }
 
-func (s *State) stepStarted(e Event) error {
+func (s *State) stepStarted(e *Event) error {
 	if _, running := s.flights[e.Step]; running {
 		return fmt.Errorf("started twice")
 	}
-	kind, name, err := s.parse(e)
+	name, err := s.identify(e)
 	if err != nil {
 		return err
 	}
-	f := flight{kind: kind, host: none, source: none, attempt: e.Attempt}
+	kind := e.StepKind
+	f := flight{kind: kind, host: none, source: none, attempt: e.Attempt, since: e.At}
 	switch kind {
 	case StepCheck:
 		f.check = s.check(name)
-		if f.check == nil {
-			return fmt.Errorf("the plan has no such check")
-		}
 		f.check.running, f.check.started, f.check.round = true, e.At, e.Attempt
 	case StepSync:
 		f.host = s.index[name]
@@ -118,7 +119,7 @@ func (s *State) stepStarted(e Event) error {
 		f.source = src
 		h.err, h.class = "", "" // what the tree was before is over
 		h.sync, h.attempts, h.last, h.at, h.undo.fresh = syncing, e.Attempt, e.Source, e.At, false
-		h.hook.tried = true
+		h.hook.tried, h.hook.post = true, ""
 		s.ready.remove(f.host)
 		s.delayed.remove(f.host)
 		s.syncing++
@@ -136,7 +137,7 @@ func (s *State) stepStarted(e Event) error {
 		}
 	case StepHook:
 		f.moment = Moment(name)
-		s.hookStarted(f.moment, e.Attempt)
+		s.hookStarted(f.moment, e)
 	case StepPost, StepOnFailure:
 		f.host = s.index[name]
 		if err := s.hostHookStarted(f.host, e, kind); err != nil {
@@ -167,41 +168,58 @@ func (s *State) stepStarted(e Event) error {
 		s.reconsider(f.host)
 	}
 	s.flights[e.Step] = f
+	s.flightStarted(e)
 	return nil
 }
 
-// parse returns the kind of a step and what it is about: a host of the plan, or a check.
-func (s *State) parse(e Event) (StepKind, string, error) {
+// identify fills in what kind of step an event is about, and returns its name: a host of the plan, a check or a moment. Events of
+// form 1 say it in the name of the step alone, and call a recheck a look.
+func (s *State) identify(e *Event) (name string, err error) {
 	if e.Host != "" {
 		if _, ok := s.index[e.Host]; !ok {
-			return "", "", fmt.Errorf("the plan has no host %q", e.Host)
+			return "", fmt.Errorf("the plan has no host %q", e.Host)
 		}
-		for _, kind := range []StepKind{StepSync, StepObserve, StepDepool, StepRepool, StepRecheck, StepRollback, StepQuarantine, StepRelease, StepPost, StepOnFailure} {
-			if e.Step == stepID(kind, e.Host) {
-				return kind, e.Host, nil
+		if e.Step == StepID("look/"+e.Host) {
+			e.Step = stepID(StepRecheck, e.Host)
+		}
+		for _, kind := range StepKinds {
+			if kind.aboutHost() && e.Step == stepID(kind, e.Host) {
+				e.StepKind = kind
+				return e.Host, nil
 			}
 		}
-		return "", "", fmt.Errorf("not a step of host %s", e.Host)
+		return "", fmt.Errorf("not a step of host %s", e.Host)
 	}
 	for i := range s.gate.checks {
 		if name := s.gate.checks[i].name; e.Step == stepID(StepCheck, name) {
-			return StepCheck, name, nil
+			e.StepKind, e.Check = StepCheck, name
+			return name, nil
 		}
 	}
 	for _, m := range s.Plan.Hooks {
 		if e.Step == stepID(StepHook, string(m)) {
-			return StepHook, string(m), nil
+			e.StepKind, e.Moment = StepHook, m
+			return string(m), nil
 		}
 	}
-	return "", "", fmt.Errorf("the plan has no such step")
+	return "", fmt.Errorf("the plan has no such step")
 }
 
-func (s *State) stepEnded(e Event) error {
+func (s *State) stepEnded(e *Event) error {
+	if e.Host != "" && e.Step == StepID("look/"+e.Host) {
+		e.Step = stepID(StepRecheck, e.Host)
+	}
 	f, ok := s.flights[e.Step]
 	if !ok || f.attempt != e.Attempt {
 		return fmt.Errorf("ended without having been started as attempt %d", e.Attempt)
 	}
 	delete(s.flights, e.Step)
+	s.flightEnded(e.Step)
+	e.StepKind, e.Moment = f.kind, f.moment
+	e.Fate, e.GiveUp, e.Failures, e.RetryAt = "", "", 0, time.Time{} // which a journal says already
+	if f.check != nil {
+		e.Check = f.check.name
+	}
 	done := e.Kind == StepDone
 	switch f.kind {
 	case StepSync:
@@ -213,6 +231,10 @@ func (s *State) stepEnded(e Event) error {
 			s.judged(f.check, e.Verdict, e.Detail)
 		case e.Class != Stopped:
 			s.judged(f.check, Unknown, e.Error)
+		}
+		if !done {
+			e.Failures = f.check.unknowns
+			e.retried(time.Time{}, s.stopping() || s.gate.verdict != "")
 		}
 	case StepRecheck:
 		s.recheckEnded(f.host, e, done)
@@ -241,7 +263,7 @@ func (s *State) stepEnded(e Event) error {
 	return nil
 }
 
-func (s *State) syncEnded(f flight, e Event, done bool) {
+func (s *State) syncEnded(f flight, e *Event, done bool) {
 	h := &s.hosts[f.host]
 	s.syncing--
 	s.load(f.source, -1)
@@ -251,7 +273,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 		h.sync, h.err, h.class, h.stats = synced, "", "", e.Stats
 		s.hosts[f.source].source.fails = 0
 		if s.Plan.Hosts[f.host].Post {
-			h.sync, h.err, h.hook.failures = ending, ButNotWhatFollows, 0
+			h.sync, h.hook.failures = ending, 0
 			s.postHooks.add(f.host, time.Time{})
 			return
 		}
@@ -266,7 +288,7 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 		s.blame(f.source, e.Class)
 		s.suspect(f.source)
 	}
-	due, again := s.again(&h.tries, e)
+	due, why := s.again(&h.tries, e)
 	switch e.Class {
 	case Stopped, Busy:
 	case Transient:
@@ -276,18 +298,24 @@ func (s *State) syncEnded(f flight, e Event, done bool) {
 			// The source refuses, for good: another need not.
 			h.failures++
 			h.tried = append(h.tried, f.source)
-			due, again = e.At, h.failures < s.Plan.Limits.Attempts && s.untried(h)
+			due = e.At
+			if h.failures < s.Plan.Limits.Attempts && s.untried(h) {
+				why = ""
+			}
 		}
 	}
-	if again {
+	e.Failures = h.failures
+	if why == "" {
 		s.wait(f.host, due)
+		e.retried(due, s.stopping())
 		return
 	}
-	s.gaveUp(f.host, "synced")
+	e.gaveUp(why)
+	s.failedForGood(f.host, "synced", h.err)
 }
 
-// gaveUp records that a host has failed for good.
-func (s *State) gaveUp(i int, what string) {
+// failedForGood records that a host will not get what the run was to bring it.
+func (s *State) failedForGood(i int, what, err string) {
 	s.hosts[i].sync = failed
 	s.finalize(i)
 	s.failures++
@@ -295,7 +323,7 @@ func (s *State) gaveUp(i int, what string) {
 		s.stop(HaltBudget, fmt.Sprintf("%d hosts failed, of which %d may", s.failures, s.Plan.Limits.MaxFailures))
 	}
 	if h := s.Plan.Hosts[i]; h.Role == RoleCanary {
-		s.decide(Fail, fmt.Sprintf("canary %s cannot be %s: %s", h.Name, what, s.hosts[i].err))
+		s.decide(Fail, fmt.Sprintf("canary %s cannot be %s: %s", h.Name, what, err))
 	}
 	s.unfit(i)
 	s.wantFailureHook(i)
@@ -322,12 +350,13 @@ func (s *State) load(i, by int) {
 	}
 }
 
-func (s *State) poolDone(f flight, e Event) {
+func (s *State) poolDone(f flight, e *Event) {
 	p := s.hosts[f.host].pool
 	p.due, p.err = time.Time{}, ""
 	switch f.kind {
 	case StepObserve:
 		p.status = poolObserved
+		p.out = held(e.Objects)
 		if err := p.observed(e.Objects); err != nil {
 			p.refused, p.refusal, p.err = true, err.Error(), err.Error()
 		}
@@ -337,7 +366,7 @@ func (s *State) poolDone(f flight, e Event) {
 		s.hosts[f.host].source.from = s.drained(f.host)
 	default:
 		p.failures = 0
-		p.status, p.held = poolBack, false
+		p.status, p.held, p.out = poolBack, false, nil
 		if e.Detail != "" {
 			s.named = append(s.named, Named{Host: e.Host, Detail: e.Detail})
 		}
@@ -375,6 +404,12 @@ func (s *State) resumed(at time.Time) {
 		delete(s.flights, id)
 	}
 	s.depools, s.hooksInFlight = 0, 0
+	s.model.running, s.model.named = nil, false
+	for place, stage := range s.model.stages {
+		fresh := *stage // snapshots have the old one
+		fresh.State, fresh.Began, fresh.Ended, fresh.Left = StageToCome, time.Time{}, time.Time{}, 0
+		s.model.stages[place] = &fresh
+	}
 	for _, i := range s.pooled {
 		p := s.hosts[i].pool
 		p.status = poolIdle

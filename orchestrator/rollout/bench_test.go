@@ -66,7 +66,7 @@ func walk(tb testing.TB, s *rollout.State, takes time.Duration, end func(rollout
 	now := epoch
 	apply := func(e rollout.Event) {
 		e.Seq, e.At, e.Run = s.Seq+1, now, "r1"
-		if err := s.Apply(e); err != nil {
+		if err := s.Apply(&e); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ type gate struct {
 	checks  []check
 	verdict Verdict
 	why     string
+	decided time.Time // when the verdict became known
 }
 
 type check struct {
@@ -18,6 +19,7 @@ type check struct {
 	round    int
 	running  bool
 	started  time.Time // of its last round
+	last     Verdict   // of the last round that ended
 	unknowns int       // in succession
 	passed   bool      // a round that began after the soak
 }
@@ -44,6 +46,9 @@ func (s *State) due(c *check) time.Time {
 // judged folds the end of a round into the gate: one fail decides it; unknown is tried again, but
 // never counts as pass; pass counts when the round began after the soak.
 func (s *State) judged(c *check, v Verdict, detail string) {
+	if c.last = v; v != Pass && v != Fail {
+		c.last = Unknown
+	}
 	switch v {
 	case Pass:
 		c.unknowns = 0

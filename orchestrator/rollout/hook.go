@@ -16,27 +16,42 @@ const (
 	MomentOnFailure Moment = "on_failure" // at the end of one that was, or on which some host failed
 )
 
-// What is said of hosts on which something is done besides: those who show it know it again by that.
+// HookState is how the post hooks of a host stand.
+type HookState string
+
+// The states of post hooks. A host that has none, or that has not come to them, has no state.
 const (
-	ButNotWhatFollows = "it has the tree, but not what follows" // begins the error of a host whose post hooks are not done, or have failed
-	AfterSync         = "after its sync: "                      // begins what its post hooks had to say
-	AfterFailure      = "after its failure: "                   // likewise its on_failure hooks
+	HooksPending HookState = "pending" // the host has the tree, and they are to be run
+	HooksRunning HookState = "running"
+	HooksDone    HookState = "done"
+	HooksFailed  HookState = "failed"  // the host has the tree, and has failed all the same
+	HooksSkipped HookState = "skipped" // the host has the tree, and they will not be run
 )
+
+// HookResult is what hooks had to say that did not go well.
+type HookResult struct {
+	Host   string `json:"host,omitempty"`   // empty: the run's own
+	Moment Moment `json:"moment,omitempty"` // empty: the pre and post hooks around a rollback
+	Failed bool   `json:"failed,omitempty"` // else they were done, but for what may fail
+	Detail string `json:"detail"`
+}
 
 // moment is how a moment of the run stands.
 type moment struct {
 	running, over bool
 	attempts      int
+	since         time.Time // when its hooks were last begun
 }
 
 // hostHookState is what a run knows of the hooks of a host: post, once it has the tree, or on_failure, when it will not get it.
 type hostHookState struct {
 	attempts map[StepKind]int
 	running  bool
-	tries         // of the one that is due
-	tried    bool // a sync was started since the run was last opened
-	wanted   bool // what is for failure: the host was tried, and will not get the tree
-	over     bool // that has been done, or given up
+	tries              // of the one that is due
+	tried    bool      // a sync was started since the run was last opened
+	post     HookState // its post hooks, once they have ended
+	wanted   bool      // what is for failure: the host was tried, and will not get the tree
+	over     bool      // that has been done, or given up
 }
 
 // hook adds the stage of a moment, if the plan has something to do then.
@@ -59,18 +74,24 @@ func (s *State) endsBadly() bool {
 	return bad && s.abort < AbortNow && slices.Contains(s.Plan.Hooks, MomentOnFailure) && !s.moments[MomentOnFailure].over
 }
 
-func (s *State) hookStarted(m Moment, attempt int) {
+func (s *State) hookStarted(m Moment, e *Event) {
 	at := s.moments[m]
-	at.running, at.attempts = true, attempt
+	at.running, at.attempts, at.since = true, e.Attempt, e.At
 	s.moments[m] = at
 }
 
-func (s *State) hookEnded(m Moment, e Event, done bool) {
+func (s *State) hookEnded(m Moment, e *Event, done bool) {
 	at := s.moments[m]
 	at.running, at.over = false, e.Class != Stopped
 	s.moments[m] = at
 	if said := e.Error + e.Detail; said != "" && at.over {
-		s.hooked = append(s.hooked, Named{Detail: string(m) + ": " + said})
+		s.hooked = append(s.hooked, HookResult{Moment: m, Failed: !done, Detail: said})
+	}
+	if !done {
+		e.gaveUp(GiveUpPermanent)
+	}
+	if !at.over {
+		e.gaveUp(GiveUpStopping)
 	}
 	if done || !at.over {
 		return
@@ -143,7 +164,7 @@ func (d *decider) hostHooks() {
 	}
 }
 
-func (s *State) hostHookStarted(i int, e Event, kind StepKind) error {
+func (s *State) hostHookStarted(i int, e *Event, kind StepKind) error {
 	if !s.toDo(kind).has(i) {
 		return fmt.Errorf("nothing is to be done on the host")
 	}
@@ -158,32 +179,39 @@ func (s *State) hostHookStarted(i int, e Event, kind StepKind) error {
 }
 
 // hostHookEnded folds the end of what was done on a host.
-func (s *State) hostHookEnded(i int, kind StepKind, e Event, done bool) {
+func (s *State) hostHookEnded(i int, kind StepKind, e *Event, done bool) {
 	h := &s.hosts[i]
 	s.hooksInFlight--
 	h.hook.running = false
 	if e.Class == Stopped || e.Class == Transient {
-		if due, again := s.again(&h.hook.tries, e); again {
+		due, why := s.again(&h.hook.tries, e)
+		e.Failures = h.hook.failures
+		if why == "" {
 			s.toDo(kind).add(i, due)
+			e.retried(due, s.abort >= AbortNow)
 			return
 		}
+		e.gaveUp(why)
+	}
+	if !done && e.Fate == "" {
+		e.gaveUp(GiveUpPermanent)
 	}
 	if said := e.Error + e.Detail; said != "" || !done {
-		what := AfterSync
+		r := HookResult{Host: e.Host, Moment: MomentPost, Failed: !done, Detail: said}
 		if kind == StepOnFailure {
-			what = AfterFailure
+			r.Moment = MomentOnFailure
 		}
-		s.hooked = append(s.hooked, Named{Host: e.Host, Detail: what + said})
+		s.hooked = append(s.hooked, r)
 	}
 	switch {
 	case kind == StepOnFailure:
 		h.hook.over = true
 	case done:
-		h.sync, h.err, h.class = synced, "", ""
+		h.sync, h.err, h.class, h.hook.post = synced, "", "", HooksDone
 		s.finalize(i)
 	default:
-		h.err, h.class = ButNotWhatFollows+": "+e.Error, e.Class
-		s.gaveUp(i, "synced")
+		h.err, h.class, h.hook.post = e.Error, e.Class, HooksFailed
+		s.failedForGood(i, "synced", "it has the tree, but its post hooks failed: "+e.Error)
 	}
 }
 
@@ -197,7 +225,11 @@ func (s *State) resumeHostHooks(i int) {
 	case h.sync == ending:
 		s.postHooks.add(i, time.Time{})
 	case h.sync != failed:
-		h.hook = hostHookState{attempts: h.hook.attempts, tried: h.hook.tried} // it is tried again, or has a good tree
+		ended := h.hook.post
+		if h.sync != synced {
+			ended = "" // it is tried again
+		}
+		h.hook = hostHookState{attempts: h.hook.attempts, tried: h.hook.tried, post: ended}
 	case h.hook.wanted && !h.hook.over:
 		s.failureHooks.add(i, time.Time{})
 	}

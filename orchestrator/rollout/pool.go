@@ -40,6 +40,7 @@ type pool struct {
 	known    map[string]uint64 // key → the index at which the last depool found or wrote it
 	late     []Event           // edits that became known while a depool was under way
 	edits    int               // by which somebody put it back while it served
+	out      map[string]bool   // keys of the objects that are out because of this run, as far as its events tell
 }
 
 // final says whether nothing more will happen to the proxy before it is repooled.
@@ -85,6 +86,12 @@ func (p *pool) observed(objects []Object) error {
 // which of them came before can be told only now.
 func (s *State) wroteAll(i int, written []Object) {
 	p := s.hosts[i].pool
+	if p.out == nil && len(written) > 0 {
+		p.out = map[string]bool{}
+	}
+	for _, o := range written {
+		p.out[o.Key] = true
+	}
 	p.known = map[string]uint64{}
 	for _, o := range p.seen {
 		p.known[o.Key] = o.Index
@@ -95,24 +102,27 @@ func (s *State) wroteAll(i int, written []Object) {
 	late := p.late
 	p.late = nil
 	for _, e := range late {
-		s.edited(i, e)
+		s.edited(i, &e)
 	}
 }
 
 // edited folds an edit by somebody else of an object that we may hold. Ours is only that the proxy is
 // out: what they want else stays, and is named.
-func (s *State) edited(i int, e Event) {
+func (s *State) edited(i int, e *Event) {
 	h := &s.hosts[i]
 	switch p := h.pool; {
 	case p == nil || !p.held || p.status == poolRestoring:
 		return // a repool finds out by itself what others did, and says so
 	case p.status == poolDepooling:
-		p.late = append(p.late, e)
+		p.late = append(p.late, *e)
 		return
 	case len(e.Objects) == 1 && e.Objects[0].Index <= p.known[e.Objects[0].Key]:
 		return // it is our own write, or was before it
 	}
 	s.named = append(s.named, Named{Host: e.Host, Detail: e.Detail})
+	for _, o := range e.Objects {
+		delete(h.pool.out, o.Key) // it is theirs now, whether it is in or out
+	}
 	if e.Edit != EditIn || h.pool.status != poolOut {
 		return
 	}
@@ -143,11 +153,17 @@ func (s *State) restorable(i int) bool {
 }
 
 // poolFailed records that a step on the pool objects of a proxy failed.
-func (s *State) poolFailed(i int, kind StepKind, e Event) {
+func (s *State) poolFailed(i int, kind StepKind, e *Event) {
 	p := s.hosts[i].pool
 	p.err = e.Error
+	if kind == StepRepool {
+		for _, o := range e.Objects {
+			delete(p.out, o.Key)
+		}
+	}
 	if e.Class == Stopped {
 		p.status = poolIdle
+		e.retried(time.Time{}, s.stopping() && kind != StepRepool)
 		return
 	}
 	if (p.failed == StepRepool) != (kind == StepRepool) {
@@ -165,12 +181,42 @@ func (s *State) poolFailed(i int, kind StepKind, e Event) {
 		// An API that is away is waited for: to leave a host out is the worst end of a run. What
 		// answers and says no is asked as often as any other step.
 		away := e.Class == Transient && e.At.Before(p.since.Add(time.Duration(s.Plan.Limits.Restore)))
-		if e.Class == Permanent || !away && p.failures >= s.Plan.Limits.Attempts {
+		switch {
+		case e.Class == Permanent:
+			e.gaveUp(GiveUpPermanent)
+		case !away && p.failures >= s.Plan.Limits.Attempts:
+			if e.gaveUp(GiveUpAttempts); e.Class == Transient {
+				e.GiveUp = GiveUpTime
+			}
+		}
+		if e.Fate == FateGivenUp {
 			p.status = poolStuck
 		}
-	case e.Class == Capacity, e.Class == Permanent, p.failures >= s.Plan.Limits.Attempts:
+	case e.Class == Capacity:
+		e.gaveUp(GiveUpCapacity)
+	case e.Class == Permanent:
+		e.gaveUp(GiveUpPermanent)
+	case p.failures >= s.Plan.Limits.Attempts:
+		e.gaveUp(GiveUpAttempts)
+	}
+	e.Failures = p.failures
+	switch {
+	case e.Fate != FateGivenUp:
+		e.retried(p.due, s.stopping() && kind != StepRepool)
+	case kind != StepRepool:
 		p.refused, p.refusal = true, e.Error
 		p.failures = 0
 		p.due = time.Time{}
 	}
+}
+
+// held returns the keys of those objects that bear this run's marker.
+func held(objects []Object) map[string]bool {
+	keys := map[string]bool{}
+	for _, o := range objects {
+		if o.Held {
+			keys[o.Key] = true
+		}
+	}
+	return keys
 }

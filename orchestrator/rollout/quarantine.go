@@ -24,6 +24,7 @@ type quarantine struct {
 
 // wantQuarantine wants a host out of its pools until it has a good tree.
 func (s *State) wantQuarantine(i int, why string) {
+	s.model.named = false
 	h := &s.hosts[i]
 	if q := h.quarantine; q != nil {
 		// That it was taken out once does not prove that nobody has put it back: it is seen to again.
@@ -151,7 +152,7 @@ func (s *State) quarantineStarted(i int, kind StepKind, attempt int) {
 	s.depools++
 }
 
-func (s *State) quarantineEnded(i int, kind StepKind, e Event, done bool) {
+func (s *State) quarantineEnded(i int, kind StepKind, e *Event, done bool) {
 	q := s.hosts[i].quarantine
 	q.running, q.later = false, false
 	if kind == StepQuarantine {
@@ -173,20 +174,34 @@ func (s *State) quarantineEnded(i int, kind StepKind, e Event, done bool) {
 			q.why += " (" + e.Detail + ")"
 		}
 		if p := s.hosts[i].pool; p != nil {
-			p.held, p.status = false, poolBack // the end of the run does not put it back
+			p.held, p.status, p.out = false, poolBack, nil // the end of the run does not put it back
 			s.reconsider(i)
 		}
 		return
 	case e.Class == Stopped:
+		e.retried(time.Time{}, s.abort >= AbortNow)
 		return
 	case e.Class == Capacity && s.holds(i):
 		q.later = true
+		e.Fate = FateDeferred
 		return
 	}
 	q.err = e.Error
 	q.failures++
 	q.due = e.At.Add(s.backoff(q.failures))
-	q.gaveUp = e.Class == Capacity || e.Class == Permanent || q.failures >= s.Plan.Limits.Attempts
+	e.Failures = q.failures
+	switch {
+	case e.Class == Capacity:
+		e.gaveUp(GiveUpCapacity)
+	case e.Class == Permanent:
+		e.gaveUp(GiveUpPermanent)
+	case q.failures >= s.Plan.Limits.Attempts:
+		e.gaveUp(GiveUpAttempts)
+	default:
+		e.retried(q.due, s.abort >= AbortNow)
+		return
+	}
+	q.gaveUp = true
 }
 
 // reopenQuarantine forgets what kept a host in quarantine, or out of one, before the run was opened again.

@@ -49,26 +49,35 @@ func (s *State) recheckStarted(i, attempt int) {
 
 // recheckEnded folds what was seen. A master that cannot be looked at any more is no source either: only
 // what is known to hold the run's tree may serve it.
-func (s *State) recheckEnded(i int, e Event, done bool) {
+func (s *State) recheckEnded(i int, e *Event, done bool) {
 	l := s.hosts[i].recheck
 	l.running, l.ended, l.due = false, e.At, time.Time{}
 	switch {
 	case done:
 		l.failures = 0
 	case e.Class == Changed:
+		e.gaveUp(GiveUpPermanent)
 		s.lose(i)
 	case e.Class == Stopped:
 		l.pulled = true
+		e.retried(time.Time{}, s.stopping())
 	default:
 		l.failures++
 		l.pulled = true
 		l.due = e.At.Add(s.backoff(l.failures))
+		e.Failures = l.failures
 		if l.failures >= s.Plan.Limits.Attempts {
+			e.gaveUp(GiveUpAttempts)
 			s.lose(i)
+		} else {
+			e.retried(l.due, s.stopping())
 		}
 	}
 	if s.hosts[i].source.lost {
 		l.pulled = false
+		if !done && e.GiveUp != GiveUpAttempts {
+			e.gaveUp(GiveUpPermanent)
+		}
 	}
 }
 

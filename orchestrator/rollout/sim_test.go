@@ -32,6 +32,10 @@ type sim struct {
 	foldAt  int // the turn at which the state is compared with a fresh fold
 	crashAt int // the turn at which the machine that runs it dies; -1: never
 	again   int // times that it is still to be resumed after its end
+
+	pure     bool // nobody else writes pool objects, and no machine dies: what is marked is out
+	last     *rollout.Snapshot
+	lastText string // its JSON when it was taken
 }
 
 // flight is a step in the air.
@@ -83,6 +87,7 @@ func newSim(t *rapid.T, plan *rollout.Plan) *sim {
 	if dice(t, 25, "crash") {
 		s.crashAt = pick(t, 60, "crash at")
 	}
+	s.pure = s.luck.edits == 0 && s.crashAt < 0 && s.luck.alarm == 0 && !slices.ContainsFunc(s.agenda, func(e rollout.Event) bool { return e.Kind == rollout.PoolChanged })
 	if dice(t, 15, "resumed after its end") {
 		s.again = 1 + upTo(t, 2, "and after that")
 	}
@@ -302,7 +307,7 @@ func (s *sim) elapse(wake time.Time) {
 		}
 		s.edit(e)
 	}
-	if len(s.pools) > 0 && dice(s.t, 1, "edited unseen") {
+	if len(s.pools) > 0 && !s.pure && dice(s.t, 1, "edited unseen") {
 		if hosts := s.pools.hosts(); len(hosts) > 0 {
 			s.pools.edit(hosts[upTo(s.t, len(hosts)-1, "edited")], rollout.EditOut)
 		}
@@ -325,11 +330,28 @@ func (s *sim) edit(e rollout.Event) {
 // happen makes an event part of the run.
 func (s *sim) happen(e rollout.Event) {
 	e.Seq, e.At, e.Run = s.state.Seq+1, s.now, s.plan.Run
-	if err := s.state.Apply(e); err != nil {
+	if err := s.state.Apply(&e); err != nil {
 		s.t.Fatalf("P9: %v", err)
 	}
 	s.journal = append(s.journal, e)
 	s.books.happened(e)
+	s.snap()
+}
+
+// snap takes a snapshot now and then, and holds it against the books; the one from before must not have changed.
+func (s *sim) snap() {
+	now := s.state.Snapshot()
+	s.books.snapshot(now)
+	if s.pure && now.Seq%7 == 0 {
+		s.pools.outAsSaid(s.t, s.books, now)
+	}
+	if s.turns == s.foldAt && s.last == nil {
+		text, err := json.Marshal(now)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.last, s.lastText = now, string(text)
+	}
 }
 
 // fly draws how a step will end, and when.
@@ -444,7 +466,7 @@ func (s *sim) land(f *flight) rollout.Event {
 	case rollout.StepDepool:
 		e.Objects, class = s.pools.depool(f.step, class, f.does.partly)
 	case rollout.StepRepool:
-		e.Detail = s.pools.repool(f.step, class, f.does.partly)
+		e.Detail, e.Objects = s.pools.repool(f.step, class, f.does.partly)
 	case rollout.StepQuarantine, rollout.StepRelease:
 		e.Detail = f.does.detail
 		s.pools.cast(f.step, class)
@@ -496,7 +518,7 @@ func (s *sim) fold() *rollout.State {
 	}
 	state := s.newState(events[0].Plan)
 	for _, e := range events {
-		if err := state.Apply(e); err != nil {
+		if err := state.Apply(&e); err != nil {
 			s.t.Fatalf("P9: what was applied once cannot be folded: %v", err)
 		}
 	}
@@ -517,6 +539,23 @@ func (s *sim) compare(d rollout.Decision) {
 		s.t.Fatalf("P9 purity: a fresh fold reports otherwise:\nlive  %+v\nfresh %+v", live, fresh)
 	}
 	s.books.report(s.state.Report())
+	live, err := json.Marshal(s.state.Snapshot())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	fresh, err := json.Marshal(again.Snapshot())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if string(live) != string(fresh) {
+		s.t.Fatalf("P12 what is shown is true: a fresh fold shows otherwise:\nlive  %s\nfresh %s", live, fresh)
+	}
+	if s.last == nil {
+		return
+	}
+	if text, err := json.Marshal(s.last); err != nil || string(text) != s.lastText {
+		s.t.Fatalf("a snapshot has changed after it was handed out (%v):\nwas %s\nis  %s", err, s.lastText, text)
+	}
 }
 
 // story tells the run for who reads a failure.
@@ -604,19 +643,20 @@ func (p pools) depool(step rollout.Step, class rollout.Class, partly bool) (held
 }
 
 // repool puts back what bears our marker, and names what does not though it should.
-func (p pools) repool(step rollout.Step, class rollout.Class, partly bool) (named string) {
+func (p pools) repool(step rollout.Step, class rollout.Class, partly bool) (named string, back []rollout.Object) {
 	for i, o := range p[step.Host] {
 		if class != "" && (!partly || i > 0) {
-			return ""
+			return "", back
 		}
 		if o.marked {
 			o.marked, o.value = false, step.Objects[i].Value
 			o.index++
+			back = append(back, rollout.Object{Key: o.key, Value: o.value, Index: o.index})
 		} else if o.value != step.Objects[i].Value {
 			named += o.key + " was changed by somebody else, and left as it is; "
 		}
 	}
-	return named
+	return named, back
 }
 
 // cast takes a host out for its tree, or puts it back: as it was before it was taken out, for whatever reason.
@@ -630,6 +670,19 @@ func (p pools) cast(step rollout.Step, class rollout.Class) {
 		case step.Kind == rollout.StepRelease && o.marked:
 			o.marked, o.value = false, o.before
 			o.index++
+		}
+	}
+}
+
+// outAsSaid sees that what a snapshot calls out of its pools is what the store has as taken out, of what is not in quarantine.
+func (p pools) outAsSaid(t *rapid.T, b *books, now *rollout.Snapshot) {
+	for host, objects := range p {
+		if q := b.hosts[host].quarantine; q.out || q.unseen || q.starts > 0 {
+			continue
+		}
+		out := slices.ContainsFunc(objects, func(o *object) bool { return o.marked })
+		if said := slices.Contains(now.Out, host); out != said {
+			t.Fatalf("P12 what is shown is true: %s is out of its pools: %v; it is called so: %v", host, out, said)
 		}
 	}
 }

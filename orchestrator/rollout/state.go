@@ -64,11 +64,11 @@ type State struct {
 	downs    int               // of which were not there
 
 	moments       map[Moment]moment
-	postFailed    bool     // what comes after the run
-	postHooks     *delayed // hosts that have the tree, and on which something is to be done
-	failureHooks  *delayed // hosts that will not get it, likewise
-	hooksInFlight int      // steps in flight on those
-	hooked        []Named  // what those had to say
+	postFailed    bool         // what comes after the run
+	postHooks     *delayed     // hosts that have the tree, and on which something is to be done
+	failureHooks  *delayed     // hosts that will not get it, likewise
+	hooksInFlight int          // steps in flight on those
+	hooked        []HookResult // what those had to say that did not go well
 
 	gate        gate
 	halt        HaltKind
@@ -81,6 +81,9 @@ type State struct {
 	named       []Named
 	started     time.Time
 	outcome     *Outcome
+
+	sources []int // hosts that serve or may come to
+	model   model
 }
 
 // host is what a run knows of one host.
@@ -113,6 +116,7 @@ type flight struct {
 	check   *check
 	moment  Moment
 	attempt int
+	since   time.Time
 }
 
 // NewState returns the state of a run in which nothing has happened yet. The plan must be one that
@@ -143,6 +147,7 @@ func NewState(p *Plan) (*State, error) {
 			s.downs++
 		}
 		if h.Slots > 0 {
+			s.sources = append(s.sources, i)
 			s.hosts[i].source = &source{tier: tierOf(h.Role), slots: h.Slots}
 		}
 		if (h.Role == RoleMaster || h.Name == p.Origin) && h.Slots > 0 && p.Tree != nil {
@@ -169,6 +174,7 @@ func NewState(p *Plan) (*State, error) {
 		return nil, fmt.Errorf("plan %s: origin %q is not a host with slots", p.Run, p.Origin)
 	}
 	s.origin = origin
+	s.model = newModel(p, s.index)
 	s.depoolStage = len(p.Stages)
 	for place, stage := range p.Stages {
 		if stage.Kind == StageDepool {
@@ -241,6 +247,7 @@ func (s *State) stop(kind HaltKind, why string) {
 // advance moves on to the first stage that is not complete.
 func (s *State) advance(at time.Time) {
 	for s.stage < len(s.Plan.Stages) && s.complete() {
+		s.stageIs(StageComplete, at)
 		s.stage++
 		s.enter(at)
 	}
@@ -304,6 +311,18 @@ func (s *State) enter(at time.Time) {
 		}
 	case StageDepool, StageRepool, StageHook:
 	}
+	s.stageIs(StageCurrent, at)
+}
+
+// stageIs records how far the current stage has come.
+func (s *State) stageIs(state StageState, at time.Time) {
+	stage := *s.model.stages[s.stage] // snapshots have the old one
+	if stage.State = state; state == StageComplete {
+		stage.Ended = at
+	} else {
+		stage.Began, stage.Ended, stage.Left = at, time.Time{}, s.stageLeft
+	}
+	s.model.stages[s.stage] = &stage
 }
 
 // count records that a host of the current stage is to come to its end in this stage.

@@ -101,7 +101,7 @@ func TestApplyRefuses(t *testing.T) {
 				if e.Run == "" {
 					e.Run = "r1"
 				}
-				return s.Apply(e)
+				return s.Apply(&e)
 			}
 			for _, e := range append([]rollout.Event{{Kind: rollout.RunStarted, Plan: &plan}}, test.before...) {
 				if err := apply(e); err != nil {

@@ -23,6 +23,14 @@ const (
 	StepOnFailure StepKind = "on_failure" // run what it has for a host that was tried and will not get it
 )
 
+// StepKinds are all kinds of steps.
+var StepKinds = []StepKind{
+	StepObserve, StepDepool, StepSync, StepCheck, StepRepool, StepRecheck, StepRollback, StepQuarantine, StepRelease, StepHook, StepPost, StepOnFailure,
+}
+
+// aboutHost says whether the steps of a kind are each about one host.
+func (k StepKind) aboutHost() bool { return k != StepCheck && k != StepHook }
+
 // StepID names a step: its kind and what it is about, as in sync/mw1312 or check/front-page.
 type StepID string
 

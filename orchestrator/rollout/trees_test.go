@@ -32,7 +32,7 @@ func treesOf(t *testing.T, plan rollout.Plan, steps ...rollout.Event) *rollout.S
 	}
 	for i, e := range append([]rollout.Event{{Kind: rollout.RunStarted}}, steps...) {
 		e.Seq, e.Run, e.At = int64(i+1), plan.Run, epoch.Add(seconds(i))
-		if err := s.Apply(e); err != nil {
+		if err := s.Apply(&e); err != nil {
 			t.Fatal(err)
 		}
 	}

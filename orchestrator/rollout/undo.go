@@ -80,7 +80,7 @@ func (d *decider) startUndo(i int) {
 	d.room--
 }
 
-func (s *State) undoStarted(i int, e Event) error {
+func (s *State) undoStarted(i int, e *Event) error {
 	h := &s.hosts[i]
 	switch {
 	case s.Plan.Undoes == "" && !h.undo.wanted:
@@ -94,21 +94,21 @@ func (s *State) undoStarted(i int, e Event) error {
 	s.delayed.remove(i)
 	s.postHooks.remove(i)
 	s.failureHooks.remove(i)
-	h.hook.wanted = false // should the rollback fail, too, it is wanted again
+	h.hook.wanted, h.hook.post = false, "" // should the rollback fail, too, on_failure is wanted again
 	s.syncing++
 	return nil
 }
 
 // undoEnded folds the end of a rollback: of a canary that the gate did not pass, or of any host in a run that
 // rolls back another.
-func (s *State) undoEnded(i int, e Event, done bool) {
+func (s *State) undoEnded(i int, e *Event, done bool) {
 	h := &s.hosts[i]
 	s.syncing--
 	h.at = e.At
 	if done {
 		h.sync, h.err, h.class = rolledBack, "", ""
 		if e.Detail != "" {
-			s.hooked = append(s.hooked, Named{Host: e.Host, Detail: e.Detail})
+			s.hooked = append(s.hooked, HookResult{Host: e.Host, Detail: e.Detail})
 		}
 		h.undo.busySince, h.undo.due = time.Time{}, time.Time{}
 		if s.Plan.Undoes != "" {
@@ -117,17 +117,22 @@ func (s *State) undoEnded(i int, e Event, done bool) {
 		return
 	}
 	h.sync, h.err, h.class = waiting, e.Error, e.Class
-	if due, again := s.again(&h.undo.tries, e); again {
+	due, why := s.again(&h.undo.tries, e)
+	e.Failures = h.undo.failures
+	if why == "" {
 		if s.Plan.Undoes != "" {
 			s.wait(i, due)
+			e.retried(due, s.stopping())
 		} else {
 			h.undo.due = due
+			e.retried(due, s.abort >= AbortNow)
 		}
 		return
 	}
+	e.gaveUp(why)
 	h.sync, h.undo.gaveUp = failed, true
 	if s.Plan.Undoes != "" {
-		s.gaveUp(i, "rolled back")
+		s.failedForGood(i, "rolled back", h.err)
 		return
 	}
 	s.wantFailureHook(i)

@@ -95,8 +95,8 @@ func (s *State) Restoring(host string) bool {
 // be looked at, or users are on them again.
 func (s *State) Lost() []string {
 	var names []string
-	for i := range s.hosts {
-		if src := s.hosts[i].source; src != nil && src.lost {
+	for _, i := range s.sources {
+		if s.hosts[i].source.lost {
 			names = append(names, s.Plan.Hosts[i].Name)
 		}
 	}
