@@ -35,7 +35,13 @@ const (
 )
 
 // Observe implements Observer.
-func (p *Pulse) Observe(e rollout.Event, _ *rollout.State) {
+func (p *Pulse) Observe(turn []rollout.Event, _ *rollout.Snapshot) {
+	for _, e := range turn {
+		p.event(e)
+	}
+}
+
+func (p *Pulse) event(e rollout.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.serves == nil || e.Kind == rollout.RunResumed { // what was in flight died with its run

@@ -65,7 +65,7 @@ func TestPulse(t *testing.T) {
 			}
 		}
 		serve := func(kind rollout.EventKind, source string) {
-			p.Observe(rollout.Event{Kind: kind, Step: "sync/x", Host: "x", Source: source}, nil)
+			p.Observe([]rollout.Event{{Kind: kind, Step: "sync/x", Host: "x", Source: source}}, nil)
 		}
 		set("never", true)
 		for _, name := range []string{"well", "refuses", "hangs", "hangs-too", "never", "blinks", "ends", "ends"} {

@@ -24,10 +24,10 @@ type Journal interface {
 	Append(events []rollout.Event) error
 }
 
-// Observer is shown each event after it is durable, with the state of the run, which it must not
-// change or keep. It is called from the goroutine of the run and holds it up: it must be quick.
+// Observer is shown what happened in a turn of the loop after it is durable, and where the run stands after all of it. It is
+// called from the goroutine of the run and holds it up: it must be quick.
 type Observer interface {
-	Observe(e rollout.Event, s *rollout.State)
+	Observe(turn []rollout.Event, now *rollout.Snapshot)
 }
 
 // Run is one execution of a plan, from its beginning or from where a journal ends.
@@ -36,6 +36,9 @@ type Run struct {
 	Journal   Journal
 	Hands     Doer
 	Observers []Observer
+
+	// Writer is the program that writes the journal, and its version, for who cannot read it. It may be empty.
+	Writer string
 
 	// First happens at the beginning, before anything is decided: an AbortAsked makes a resumed run
 	// put back its pools and do nothing else.
@@ -60,10 +63,12 @@ func (r *Run) Do(ctx context.Context) (rollout.Outcome, error) {
 	defer l.drain()
 	defer cancel() // before the drain: it is what ends the effects
 
-	happened := []rollout.Event{{Kind: rollout.RunStarted, Plan: r.State.Plan}}
+	first := rollout.Event{Kind: rollout.RunStarted, Plan: r.State.Plan}
 	if r.State.Seq > 0 {
-		happened = []rollout.Event{{Kind: rollout.RunResumed, Error: r.Changed}}
+		first = rollout.Event{Kind: rollout.RunResumed, Error: r.Changed}
 	}
+	first.Format, first.Writer = rollout.Format, r.Writer
+	happened := []rollout.Event{first}
 	happened = append(happened, r.First...)
 	for ctx.Err() == nil {
 		decision, err := l.turn(ctx, happened)
@@ -93,12 +98,12 @@ func (l *loop) turn(ctx context.Context, happened []rollout.Event) (rollout.Deci
 	var turn []rollout.Event
 	for _, e := range happened {
 		e = l.stamp(e)
-		if err := l.State.Apply(e); err != nil {
+		if err := l.State.Apply(&e); err != nil {
 			// An event that cannot be must not leave hosts out of their pools: it is dropped, and the run
 			// ends as gently as if somebody had asked for it.
 			l.wrong = fmt.Errorf("internal: %w", err)
-			e = l.stamp(rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortGently, Detail: l.wrong.Error()})
-			if err := l.State.Apply(e); err != nil {
+			e = l.stamp(rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortGently, Cause: rollout.AbortInternal, Detail: l.wrong.Error()})
+			if err := l.State.Apply(&e); err != nil {
 				return rollout.Decision{}, fmt.Errorf("internal: %w", err)
 			}
 		}
@@ -113,18 +118,14 @@ func (l *loop) turn(ctx context.Context, happened []rollout.Event) (rollout.Deci
 			return decision, nil
 		}
 		l.broken = fmt.Errorf("the journal cannot be written: %w", err)
-		return l.turn(ctx, []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: l.broken.Error()}})
+		return l.turn(ctx, []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Cause: rollout.AbortJournal, Detail: l.broken.Error()}})
 	}
-	for _, e := range starts {
-		if err := l.State.Apply(e); err != nil {
+	for i := range starts {
+		if err := l.State.Apply(&starts[i]); err != nil {
 			return decision, fmt.Errorf("internal: %w", err)
 		}
 	}
-	for _, e := range append(turn, starts...) {
-		for _, o := range l.Observers {
-			o.Observe(e, l.State)
-		}
-	}
+	l.show(append(turn, starts...))
 	for _, step := range decision.Start {
 		l.start(ctx, step)
 	}
@@ -134,12 +135,24 @@ func (l *loop) turn(ctx context.Context, happened []rollout.Event) (rollout.Deci
 	return decision, nil
 }
 
+// show tells the observers what happened.
+func (l *loop) show(turn []rollout.Event) {
+	if len(turn) == 0 || len(l.Observers) == 0 {
+		return
+	}
+	now := l.State.Snapshot()
+	for _, o := range l.Observers {
+		o.Observe(turn, now)
+	}
+}
+
 // starts returns the events that record a decision.
 func (l *loop) starts(d rollout.Decision) []rollout.Event {
 	var events []rollout.Event
 	for i, step := range d.Start {
 		e := l.stamp(rollout.Event{
-			Kind: rollout.StepStarted, Step: step.ID, Host: step.Host, Source: step.Source, Attempt: step.Attempt,
+			Kind: rollout.StepStarted, Step: step.ID, StepKind: step.Kind, Host: step.Host, Source: step.Source, Check: step.Check, Moment: step.Moment,
+			Attempt: step.Attempt,
 		})
 		e.Seq += int64(i)
 		events = append(events, e)

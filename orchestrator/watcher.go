@@ -32,10 +32,12 @@ type PoolWatch interface {
 
 // Observe implements Observer. From the moment its repool starts, a host is no longer watched: then
 // we write ourselves, and Restore finds out what others did.
-func (w *Watcher) Observe(e rollout.Event, s *rollout.State) {
+func (w *Watcher) Observe(_ []rollout.Event, now *rollout.Snapshot) {
 	held := map[string]bool{}
-	for _, name := range s.Held() {
-		held[name] = !s.Restoring(name)
+	for _, p := range now.Pools {
+		if p.Held {
+			held[p.Host] = p.State != rollout.PoolRepooling
+		}
 	}
 	w.held.Store(&held)
 }

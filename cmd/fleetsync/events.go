@@ -26,10 +26,10 @@ func newJSONEvents(w io.Writer) *jsonEvents {
 }
 
 // Observe implements orchestrator.Observer.
-func (j *jsonEvents) Observe(e rollout.Event, _ *rollout.State) {
+func (j *jsonEvents) Observe(turn []rollout.Event, _ *rollout.Snapshot) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.queue = append(j.queue, e)
+	j.queue = append(j.queue, turn...)
 	j.wake.Signal()
 }
 

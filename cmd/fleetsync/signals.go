@@ -97,9 +97,8 @@ func (s *signals) stop() (terminated bool) {
 type heldHosts struct{ held atomic.Pointer[[]string] }
 
 // Observe implements orchestrator.Observer.
-func (h *heldHosts) Observe(_ rollout.Event, s *rollout.State) {
-	names := s.Held()
-	h.held.Store(&names)
+func (h *heldHosts) Observe(_ []rollout.Event, now *rollout.Snapshot) {
+	h.held.Store(&now.Held)
 }
 
 func (h *heldHosts) names() []string {

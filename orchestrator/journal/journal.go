@@ -153,7 +153,7 @@ func (j *Journal) Append(events []rollout.Event) error {
 // Close closes the file. What was appended is durable already.
 func (j *Journal) Close() error { return j.file.Close() }
 
-// Fold returns the state that events lead to. The first must carry the plan.
+// Fold returns the state that events lead to, and fills in what those of older forms do not say. The first must carry the plan.
 func Fold(events []rollout.Event) (*rollout.State, error) {
 	if len(events) == 0 || events[0].Plan == nil {
 		return nil, fmt.Errorf("the journal does not begin with a plan: %w", fs.ErrNotExist)
@@ -162,8 +162,8 @@ func Fold(events []rollout.Event) (*rollout.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, e := range events {
-		if err := s.Apply(e); err != nil {
+	for i := range events {
+		if err := s.Apply(&events[i]); err != nil {
 			return nil, &CorruptError{Line: i + 1, Err: err}
 		}
 	}

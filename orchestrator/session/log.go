@@ -30,7 +30,13 @@ func newRunLog(path, run string) (*runLog, error) {
 }
 
 // Observe implements orchestrator.Observer.
-func (l *runLog) Observe(e rollout.Event, _ *rollout.State) {
+func (l *runLog) Observe(turn []rollout.Event, _ *rollout.Snapshot) {
+	for _, e := range turn {
+		l.event(e)
+	}
+}
+
+func (l *runLog) event(e rollout.Event) {
 	l.seq.Store(e.Seq)
 	line := l.log.Info()
 	if e.Kind == rollout.StepFailed {

@@ -120,7 +120,13 @@ func (s *Session) abandon(ctx context.Context, run string) (out []rollout.Out, e
 type tellBack struct{ session *Session }
 
 // Observe implements orchestrator.Observer.
-func (t tellBack) Observe(e rollout.Event, _ *rollout.State) {
+func (t tellBack) Observe(turn []rollout.Event, _ *rollout.Snapshot) {
+	for _, e := range turn {
+		t.event(e)
+	}
+}
+
+func (t tellBack) event(e rollout.Event) {
 	if e.Kind != rollout.StepDone {
 		return
 	}

@@ -274,7 +274,7 @@ func TestResumeRefused(t *testing.T) {
 	}
 	for i, e := range m.begin("r2")[:3] {
 		e.Seq, e.Run = int64(i+1), "r2"
-		if err := state.Apply(e); err != nil {
+		if err := state.Apply(&e); err != nil {
 			t.Fatal(err)
 		}
 	}

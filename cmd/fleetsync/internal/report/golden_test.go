@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
 var update = flag.Bool("update", false, "write testdata/*.golden anew")
@@ -43,11 +43,11 @@ func golden(t *testing.T, name string, got []byte) {
 // plan makes the plan of a run over so many hosts, as change says.
 func plan(t *testing.T, hosts int, change func(*rollout.Request)) *rollout.Plan {
 	t.Helper()
-	r := reporttest.Request()
+	r := rollouttest.Request()
 	if change != nil {
 		change(&r)
 	}
-	p, err := rollout.NewPlan(reporttest.Fleet(hosts), reporttest.Settings(), r)
+	p, err := rollout.NewPlan(rollouttest.Fleet(hosts), rollouttest.Settings(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func plan(t *testing.T, hosts int, change func(*rollout.Request)) *rollout.Plan 
 }
 
 // played returns the state at the end of a play.
-func played(t *testing.T, play reporttest.Play) *rollout.State {
+func played(t *testing.T, play rollouttest.Play) *rollout.State {
 	t.Helper()
 	s, err := play.Run()
 	if err != nil {

@@ -9,17 +9,9 @@ import (
 
 // without returns the hosts that have the tree, and whose post hooks are not done: they failed, or they are still to be done.
 func (v *view) without() map[string]bool {
-	moved := map[string]bool{} // by what is in flight, whatever was said of them before
-	for _, r := range v.State.Running() {
-		switch kind, _, _ := strings.Cut(string(r.Step), "/"); rollout.StepKind(kind) {
-		case rollout.StepSync, rollout.StepRollback:
-			moved[r.Host] = true
-		default:
-		}
-	}
 	hosts := map[string]bool{}
 	for _, h := range v.hosts {
-		if (h.Standing == rollout.Failed || h.Standing == rollout.Syncing) && !moved[h.Host] && strings.HasPrefix(h.Error, rollout.ButNotWhatFollows) {
+		if h.Standing == rollout.InHooks || h.Standing == rollout.Failed && (h.Hooks == rollout.HooksFailed || h.Hooks == rollout.HooksSkipped) {
 			hosts[h.Host] = true
 		}
 	}
@@ -31,22 +23,26 @@ func (v *view) without() map[string]bool {
 func (v *view) hooks(p *text.Printer) {
 	var hosts alikes
 	for _, n := range v.outcome.Hooks {
+		said := n.Detail
 		switch {
-		case n.Host == "" && v.halted(n.Detail): // the headline says it
+		case n.Host == "" && n.Moment == rollout.MomentPre && v.outcome.Halt == rollout.HaltHook: // the headline says it
+			continue
+		case n.Host == "" && n.Moment != "":
+			field(p, text.Amber, "hooks", text.Short(string(n.Moment)+": "+said, maxWhy))
+			continue
 		case n.Host == "":
-			field(p, text.Amber, "hooks", text.Short(n.Detail, maxWhy))
-		case v.unhooked[n.Host] && strings.HasPrefix(n.Detail, rollout.AfterSync):
-		default:
-			hosts.add(n.Host, n.Detail)
+			field(p, text.Amber, "hooks", text.Short(said, maxWhy))
+			continue
+		case v.unhooked[n.Host] && n.Moment == rollout.MomentPost:
+			continue
+		case n.Moment == rollout.MomentPost:
+			said = "after its sync: " + said
+		case n.Moment == rollout.MomentOnFailure:
+			said = "after its failure: " + said
 		}
+		hosts.add(n.Host, said)
 	}
 	hosts.print(p, text.Amber, "hooks")
-}
-
-// halted says whether it is for this that the run was halted.
-func (v *view) halted(detail string) bool {
-	_, said, _ := strings.Cut(detail, ": ")
-	return v.outcome.Result == rollout.ResultHalted && strings.HasPrefix(detail, string(rollout.MomentPre)+": ") && strings.HasSuffix(v.outcome.Why, said)
 }
 
 // hooked says what a plan does around the run and its hosts; empty if nothing.

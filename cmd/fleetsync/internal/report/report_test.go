@@ -9,9 +9,9 @@ import (
 	"unicode"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
 const (
@@ -40,8 +40,8 @@ func TestPlan(t *testing.T) {
 			r.Delta.Confirmed = true
 		}),
 		"plan-unguarded": withoutProxies(t),
-		"plan-down":      made(t, reporttest.Cast),
-		"plan-hooks":     made(t, reporttest.Hooked),
+		"plan-down":      made(t, rollouttest.Cast),
+		"plan-hooks":     made(t, rollouttest.Hooked),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -66,13 +66,13 @@ func made(t *testing.T, plan func() (*rollout.Plan, error)) *rollout.Plan {
 // large is a plan of 10,000 hosts in some thousand batches, with names that do not fold well.
 func large(t *testing.T) *rollout.Plan {
 	t.Helper()
-	f := reporttest.Fleet(5)
+	f := rollouttest.Fleet(5)
 	for i := range 9_995 {
 		f.Hosts = append(f.Hosts, inventory.Host{Name: fmt.Sprintf("%c%d-%d.example.org", 'a'+i%26, i, i*7)})
 	}
-	settings := reporttest.Settings()
+	settings := rollouttest.Settings()
 	settings.Batches.Ramp = []inventory.Amount{{Count: 1}, {Count: 10}}
-	r := reporttest.Request()
+	r := rollouttest.Request()
 	for i := range 40 {
 		r.Left = append(r.Left, rollout.Left{Host: fmt.Sprintf("spare%d", i), Reason: "nobody can spare it"})
 	}
@@ -90,16 +90,16 @@ func allWell(rollout.Step) (time.Duration, *rollout.Event) { return 0, nil }
 func someFail(step rollout.Step) (time.Duration, *rollout.Event) {
 	switch step.ID {
 	case "sync/mw1030.eqiad.wmnet", "sync/mw1031.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 11: mkdir /srv/mediawiki: not a directory on "+step.Host)
+		return 0, rollouttest.Fail(rollout.Permanent, "rsync exit 11: mkdir /srv/mediawiki: not a directory on "+step.Host)
 	case "sync/mw1040.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
+		return 0, rollouttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
 	}
 	return 0, nil
 }
 
 func manyFail(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.Kind == rollout.StepSync && step.Host > "mw1035" && step.Host < "mw1060" {
-		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+		return 0, rollouttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
 	}
 	return 0, nil
 }
@@ -113,14 +113,14 @@ func badGate(step rollout.Step) (time.Duration, *rollout.Event) {
 
 func unknownGate(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.ID == "check/version" {
-		return 0, reporttest.Fail(rollout.Transient, "ssh: connect: connection refused")
+		return 0, rollouttest.Fail(rollout.Transient, "ssh: connect: connection refused")
 	}
 	return 0, nil
 }
 
 func badCanary(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.ID == "sync/mw1018.eqiad.wmnet" {
-		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+		return 0, rollouttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
 	}
 	return 0, nil
 }
@@ -128,9 +128,9 @@ func badCanary(step rollout.Step) (time.Duration, *rollout.Event) {
 func stuckPool(step rollout.Step) (time.Duration, *rollout.Event) {
 	switch step.ID {
 	case "repool/mw1020.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Unhealthy, "its health check says fail: status 503, not 200")
+		return 0, rollouttest.Fail(rollout.Unhealthy, "its health check says fail: status 503, not 200")
 	case "sync/mw1040.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 3: no such file")
+		return 0, rollouttest.Fail(rollout.Permanent, "rsync exit 3: no such file")
 	}
 	return 0, nil
 }
@@ -139,7 +139,7 @@ func stuckPool(step rollout.Step) (time.Duration, *rollout.Event) {
 func failing(id rollout.StepID) func(rollout.Step) (time.Duration, *rollout.Event) {
 	return func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.ID == id {
-			return 0, reporttest.Fail(rollout.Permanent, `"announce" exited with 1: no route to host`)
+			return 0, rollouttest.Fail(rollout.Permanent, `"announce" exited with 1: no route to host`)
 		}
 		return 0, nil
 	}
@@ -155,7 +155,7 @@ func quarantined(t *testing.T) *rollout.Plan {
 
 func stuckRelease(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.ID == "release/mw1030.eqiad.wmnet" {
-		return 0, reporttest.Fail(rollout.Unhealthy, "its health check says fail: status 503, not 200")
+		return 0, rollouttest.Fail(rollout.Unhealthy, "its health check says fail: status 503, not 200")
 	}
 	return 0, nil
 }
@@ -165,7 +165,7 @@ func stuckCanary(quarantine *rollout.Event) func(rollout.Step) (time.Duration, *
 	return func(step rollout.Step) (time.Duration, *rollout.Event) {
 		switch {
 		case step.ID == "rollback/mw1018.eqiad.wmnet":
-			return 0, reporttest.Fail(rollout.Permanent, "what it kept is not whole: /srv/.fleetsync/kept/20160202-190601-9f3c/manifest: no such file")
+			return 0, rollouttest.Fail(rollout.Permanent, "what it kept is not whole: /srv/.fleetsync/kept/20160202-190601-9f3c/manifest: no such file")
 		case step.Kind == rollout.StepQuarantine:
 			return 0, quarantine
 		}
@@ -176,14 +176,14 @@ func stuckCanary(quarantine *rollout.Event) func(rollout.Step) (time.Duration, *
 // changedSource is an origin that somebody changes while the canaries pull from it.
 func changedSource(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.Kind == rollout.StepRecheck {
-		return 0, reporttest.Fail(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")
+		return 0, rollouttest.Fail(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")
 	}
 	return 0, nil
 }
 
 func badMaster(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.ID == "sync/tin.eqiad.wmnet" {
-		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 25: the --max-delete limit stopped deletions")
+		return 0, rollouttest.Fail(rollout.Permanent, "rsync exit 25: the --max-delete limit stopped deletions")
 	}
 	return 0, nil
 }
@@ -191,7 +191,7 @@ func badMaster(step rollout.Step) (time.Duration, *rollout.Event) {
 // someStay is a rollback that not every host can do.
 func someStay(step rollout.Step) (time.Duration, *rollout.Event) {
 	if step.ID == "rollback/mw1030.eqiad.wmnet" || step.ID == "rollback/mw1031.eqiad.wmnet" {
-		return 0, reporttest.Fail(rollout.Permanent, "it has kept nothing of run 20160202-190601-9f3c")
+		return 0, rollouttest.Fail(rollout.Permanent, "it has kept nothing of run 20160202-190601-9f3c")
 	}
 	return 0, nil
 }
@@ -202,7 +202,7 @@ var absent = []string{"mw1018.eqiad.wmnet", "mw1031.eqiad.wmnet"}
 // rollback is the plan of a run that takes another back, but for hosts that are down.
 func rollback(t *testing.T, hosts int, down ...string) *rollout.Plan {
 	t.Helper()
-	f, r := reporttest.Fleet(hosts), reporttest.Rollback()
+	f, r := rollouttest.Fleet(hosts), rollouttest.Rollback()
 	for _, h := range f.Hosts[len(f.Masters):] {
 		r.Selection = append(r.Selection, h.Name)
 	}
@@ -210,7 +210,7 @@ func rollback(t *testing.T, hosts int, down ...string) *rollout.Plan {
 	for _, name := range down {
 		r.Down[name] = "ssh: connect to host " + name + ": connection timed out"
 	}
-	p, err := rollout.NewRollback(f, reporttest.Settings(), r)
+	p, err := rollout.NewRollback(f, rollouttest.Settings(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,10 +220,10 @@ func rollback(t *testing.T, hosts int, down ...string) *rollout.Plan {
 // masters is the plan of a run that is about a master alone.
 func masters(t *testing.T) *rollout.Plan {
 	t.Helper()
-	f, r := reporttest.Fleet(5), reporttest.Request()
+	f, r := rollouttest.Fleet(5), rollouttest.Request()
 	r.Origin, r.Selection, r.Delta = f.Masters[0].Host, []string{f.Masters[1].Host}, gone()
 	r.Delta.Hosts[0].Host, r.Delta.Hosts = f.Masters[1].Host, r.Delta.Hosts[:1]
-	p, err := rollout.NewMasterSync(f, reporttest.Settings(), r)
+	p, err := rollout.NewMasterSync(f, rollouttest.Settings(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,9 +232,9 @@ func masters(t *testing.T) *rollout.Plan {
 
 func mastersUndo(t *testing.T) *rollout.Plan {
 	t.Helper()
-	f, r := reporttest.Fleet(5), reporttest.Rollback()
+	f, r := rollouttest.Fleet(5), rollouttest.Rollback()
 	r.Left, r.Selection = nil, []string{f.Masters[1].Host}
-	p, err := rollout.NewMasterUndo(f, reporttest.Settings(), r)
+	p, err := rollout.NewMasterUndo(f, rollouttest.Settings(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,17 +339,17 @@ func TestVerify(t *testing.T) {
 }
 
 func TestTrees(t *testing.T) {
-	newest, older := reporttest.Request().Tree, &rollout.Tree{Fingerprint: "0a1b2c3d4e5f60718293", Digest: "77"}
-	run := reporttest.Request().Run
+	newest, older := rollouttest.Request().Tree, &rollout.Tree{Fingerprint: "0a1b2c3d4e5f60718293", Digest: "77"}
+	run := rollouttest.Request().Run
 	last := func(i int) rollout.LastTree {
-		return rollout.LastTree{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Standing: rollout.Synced, Run: run, At: reporttest.Began.Add(time.Minute), Tree: newest}
+		return rollout.LastTree{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Standing: rollout.Synced, Run: run, At: rollouttest.Began.Add(time.Minute), Tree: newest}
 	}
 	var same, many, old []rollout.LastTree
 	for i := range 60 {
 		l := last(i)
 		same = append(same, l)
 		was := l
-		was.Run, was.At, was.Tree = "20160201-100000-1111", reporttest.Began.Add(-33*time.Hour), older
+		was.Run, was.At, was.Tree = "20160201-100000-1111", rollouttest.Began.Add(-33*time.Hour), older
 		old = append(old, was)
 		switch {
 		case i < 2:
@@ -403,60 +403,60 @@ func TestTrees(t *testing.T) {
 func TestRun(t *testing.T) {
 	ordinary := plan(t, 60, nil)
 	tests := map[string]struct {
-		play  reporttest.Play
+		play  rollouttest.Play
 		alive bool
 		want  []string // of the first two lines
 	}{
-		"run-done":       {reporttest.Play{Do: allWell}, false, []string{"done: 61 hosts of 61 synced"}},
-		"run-failed":     {reporttest.Play{Do: someFail}, false, []string{"3 hosts FAILED"}},
-		"run-budget":     {reporttest.Play{Do: manyFail}, false, []string{"HALTED: 4 hosts failed, of which 3 may"}},
-		"run-unknown":    {reporttest.Play{Do: unknownGate}, false, []string{"HALTED: the gate says unknown"}},
-		"run-bad-canary": {reporttest.Play{Do: badCanary}, false, []string{"HALTED: the gate says fail: canary mw1018"}},
-		"run-gate":       {reporttest.Play{Do: badGate}, false, []string{"HALTED: the gate says fail"}},
-		"run-stuck":      {reporttest.Play{Do: stuckPool}, false, []string{"1 host LEFT OUT OF ITS POOLS", "OUT       mw1020.eqiad.wmnet: its health check"}},
-		"run-died":       {reporttest.Play{Events: 115}, false, []string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
-		"run-running":    {reporttest.Play{Do: someFail, Events: 115}, true, []string{"RUNNING"}},
-		"run-aborted":    {reporttest.Play{World: []reporttest.Happening{{After: 56 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}}}}, false, []string{"ABORTED: interrupted"}},
-		"run-canary":     {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })}, false, []string{"done: 2 hosts of 2"}},
-		"run-paths":      {reporttest.Play{Do: someFail, Plan: plan(t, 60, func(r *rollout.Request) { r.Paths = []string{"wmf-config/", "it's a file"} })}, false, []string{"3 hosts FAILED"}},
-		"run-forced":     {reporttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { r.Force = "the front page is down anyway" })}, false, []string{"done: 61"}},
-		"run-no-proxy":   {reporttest.Play{Plan: withoutProxies(t)}, false, []string{"done: 13"}},
-		"run-quarantine": {reporttest.Play{Do: stuckCanary(nil)}, false, []string{"HALTED: the gate says fail", "kept out  mw1018.eqiad.wmnet is in quarantine: it cannot be rolled back"}},
-		"run-mixed": {reporttest.Play{Do: stuckCanary(reporttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are"))}, false,
+		"run-done":       {rollouttest.Play{Do: allWell}, false, []string{"done: 61 hosts of 61 synced"}},
+		"run-failed":     {rollouttest.Play{Do: someFail}, false, []string{"3 hosts FAILED"}},
+		"run-budget":     {rollouttest.Play{Do: manyFail}, false, []string{"HALTED: 4 hosts failed, of which 3 may"}},
+		"run-unknown":    {rollouttest.Play{Do: unknownGate}, false, []string{"HALTED: the gate says unknown"}},
+		"run-bad-canary": {rollouttest.Play{Do: badCanary}, false, []string{"HALTED: the gate says fail: canary mw1018"}},
+		"run-gate":       {rollouttest.Play{Do: badGate}, false, []string{"HALTED: the gate says fail"}},
+		"run-stuck":      {rollouttest.Play{Do: stuckPool}, false, []string{"1 host LEFT OUT OF ITS POOLS", "OUT       mw1020.eqiad.wmnet: its health check"}},
+		"run-died":       {rollouttest.Play{Events: 115}, false, []string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
+		"run-running":    {rollouttest.Play{Do: someFail, Events: 115}, true, []string{"RUNNING"}},
+		"run-aborted":    {rollouttest.Play{World: []rollouttest.Happening{{After: 56 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}}}}, false, []string{"ABORTED: interrupted"}},
+		"run-canary":     {rollouttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })}, false, []string{"done: 2 hosts of 2"}},
+		"run-paths":      {rollouttest.Play{Do: someFail, Plan: plan(t, 60, func(r *rollout.Request) { r.Paths = []string{"wmf-config/", "it's a file"} })}, false, []string{"3 hosts FAILED"}},
+		"run-forced":     {rollouttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { r.Force = "the front page is down anyway" })}, false, []string{"done: 61"}},
+		"run-no-proxy":   {rollouttest.Play{Plan: withoutProxies(t)}, false, []string{"done: 13"}},
+		"run-quarantine": {rollouttest.Play{Do: stuckCanary(nil)}, false, []string{"HALTED: the gate says fail", "kept out  mw1018.eqiad.wmnet is in quarantine: it cannot be rolled back"}},
+		"run-mixed": {rollouttest.Play{Do: stuckCanary(rollouttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are"))}, false,
 			[]string{"1 host IN THE POOLS WITH A MIXED TREE", "MIXED     mw1018.eqiad.wmnet: it cannot be rolled back"}},
-		"run-mixed-died":           {reporttest.Play{Do: stuckCanary(nil), Events: 16}, false, []string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
-		"run-mixed-running":        {reporttest.Play{Do: stuckCanary(nil), Events: 16}, true, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"}},
-		"run-no-quarantine":        {reporttest.Play{Do: stuckCanary(nil), Plan: plan(t, 60, func(r *rollout.Request) { r.Pools = false })}, false, []string{"HALTED: the gate says fail"}},
-		"run-gate-unguarded":       {reporttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { *r = unguarded() })}, false, []string{"HALTED: the gate says fail"}},
-		"run-undoing":              {reporttest.Play{Do: badGate, Events: 13}, true, []string{"RUNNING, stopping: the gate says fail"}},
-		"run-undo-died":            {reporttest.Play{Do: badGate, Events: 13}, false, []string{"DIED, stopping: the gate says fail"}},
-		"run-source":               {reporttest.Play{Do: changedSource}, false, []string{"HALTED: no source with the run's tree is left"}},
-		"run-kept":                 {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })}, false, []string{"done: 61 hosts of 61"}},
-		"run-master":               {reporttest.Play{Do: badMaster}, false, []string{"1 host FAILED"}},
-		"run-masters":              {reporttest.Play{Plan: masters(t)}, false, []string{"done: 1 host of 1 synced"}},
-		"run-masters-undo":         {reporttest.Play{Plan: mastersUndo(t)}, false, []string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}},
-		"run-rollback":             {reporttest.Play{Plan: rollback(t, 60)}, false, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}},
-		"run-rollback-run":         {reporttest.Play{Plan: rollback(t, 60), Events: 43}, true, []string{"RUNNING, stage 4 of 5: batch 2 of 3"}},
-		"run-rollback-died":        {reporttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
-		"run-rollback-failed":      {reporttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
-		"run-rollback-down":        {reporttest.Play{Plan: rollback(t, 60, absent...)}, false, []string{"done, but 2 hosts were DOWN", "2 down when the run was planned (not tried; they have what was to be taken back)"}},
-		"run-rollback-down-failed": {reporttest.Play{Plan: rollback(t, 60, absent[0]), Do: someStay}, false, []string{"done, but 2 hosts FAILED and 1 was DOWN"}},
-		"run-rollback-gate":        {reporttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
-		"run-down": {reporttest.Play{Plan: plan(t, 60, func(r *rollout.Request) {
+		"run-mixed-died":           {rollouttest.Play{Do: stuckCanary(nil), Events: 16}, false, []string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
+		"run-mixed-running":        {rollouttest.Play{Do: stuckCanary(nil), Events: 16}, true, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"}},
+		"run-no-quarantine":        {rollouttest.Play{Do: stuckCanary(nil), Plan: plan(t, 60, func(r *rollout.Request) { r.Pools = false })}, false, []string{"HALTED: the gate says fail"}},
+		"run-gate-unguarded":       {rollouttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { *r = unguarded() })}, false, []string{"HALTED: the gate says fail"}},
+		"run-undoing":              {rollouttest.Play{Do: badGate, Events: 13}, true, []string{"RUNNING, stopping: the gate says fail"}},
+		"run-undo-died":            {rollouttest.Play{Do: badGate, Events: 13}, false, []string{"DIED, stopping: the gate says fail"}},
+		"run-source":               {rollouttest.Play{Do: changedSource}, false, []string{"HALTED: no source with the run's tree is left"}},
+		"run-kept":                 {rollouttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })}, false, []string{"done: 61 hosts of 61"}},
+		"run-master":               {rollouttest.Play{Do: badMaster}, false, []string{"1 host FAILED"}},
+		"run-masters":              {rollouttest.Play{Plan: masters(t)}, false, []string{"done: 1 host of 1 synced"}},
+		"run-masters-undo":         {rollouttest.Play{Plan: mastersUndo(t)}, false, []string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}},
+		"run-rollback":             {rollouttest.Play{Plan: rollback(t, 60)}, false, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}},
+		"run-rollback-run":         {rollouttest.Play{Plan: rollback(t, 60), Events: 43}, true, []string{"RUNNING, stage 4 of 5: batch 2 of 3"}},
+		"run-rollback-died":        {rollouttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
+		"run-rollback-failed":      {rollouttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
+		"run-rollback-down":        {rollouttest.Play{Plan: rollback(t, 60, absent...)}, false, []string{"done, but 2 hosts were DOWN", "2 down when the run was planned (not tried; they have what was to be taken back)"}},
+		"run-rollback-down-failed": {rollouttest.Play{Plan: rollback(t, 60, absent[0]), Do: someStay}, false, []string{"done, but 2 hosts FAILED and 1 was DOWN"}},
+		"run-rollback-gate":        {rollouttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
+		"run-down": {rollouttest.Play{Plan: plan(t, 60, func(r *rollout.Request) {
 			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: connect to host mw1030.eqiad.wmnet: no route to host"}
 		})}, false, []string{"done, but 1 host was DOWN (at most 3 may)"}},
-		"run-down-failed": {reporttest.Play{Do: stuckPool, Plan: plan(t, 60, func(r *rollout.Request) {
+		"run-down-failed": {rollouttest.Play{Do: stuckPool, Plan: plan(t, 60, func(r *rollout.Request) {
 			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: no route to host", "tin.eqiad.wmnet": "ssh: no route to host"}
 		})}, false, []string{"done, but 1 host FAILED and 2 were DOWN (at most 3 may); 1 host LEFT OUT OF ITS POOLS"}},
-		"run-cast":          {reporttest.Play{Plan: made(t, reporttest.Cast), Do: reporttest.Outcast}, false, []string{"done, but 2 hosts FAILED, 4 were DOWN (at most 9 may) and 1 host STILL IN QUARANTINE; 1 host IN THE POOLS WITH AN OLD TREE"}},
-		"run-cast-running":  {reporttest.Play{Plan: made(t, reporttest.Cast), Do: reporttest.Outcast, Events: 60}, true, []string{"RUNNING", "old       mw1031"}},
-		"run-release":       {reporttest.Play{Plan: quarantined(t), Do: stuckRelease}, false, []string{"done, but 1 host STILL IN QUARANTINE"}},
-		"run-hooks":         {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks}, false, []string{"done, but 3 hosts FAILED"}},
-		"run-hooks-running": {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks, Events: 190}, true, []string{"RUNNING"}},
-		"run-hooks-died":    {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks, Events: 190}, false, []string{"DIED"}},
-		"run-hook-pre":      {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: failing("hook/pre")}, false, []string{"HALTED: what comes before the run failed: ", "; no tree was touched"}},
-		"run-hook-post":     {reporttest.Play{Plan: made(t, reporttest.Hooked), Do: failing("hook/post")}, false, []string{"done, but its post hooks FAILED"}},
-		"run-beginning":     {reporttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
+		"run-cast":          {rollouttest.Play{Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast}, false, []string{"done, but 2 hosts FAILED, 4 were DOWN (at most 9 may) and 1 host STILL IN QUARANTINE; 1 host IN THE POOLS WITH AN OLD TREE"}},
+		"run-cast-running":  {rollouttest.Play{Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast, Events: 60}, true, []string{"RUNNING", "old       mw1031"}},
+		"run-release":       {rollouttest.Play{Plan: quarantined(t), Do: stuckRelease}, false, []string{"done, but 1 host STILL IN QUARANTINE"}},
+		"run-hooks":         {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks}, false, []string{"done, but 3 hosts FAILED"}},
+		"run-hooks-running": {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, true, []string{"RUNNING"}},
+		"run-hooks-died":    {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, false, []string{"DIED"}},
+		"run-hook-pre":      {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/pre")}, false, []string{"HALTED: what comes before the run failed: ", "; no tree was touched"}},
+		"run-hook-post":     {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/post")}, false, []string{"done, but its post hooks FAILED"}},
+		"run-beginning":     {rollouttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -485,16 +485,16 @@ func TestRun(t *testing.T) {
 
 // unguarded asks for a run of which nothing is known, as older journals have them.
 func unguarded() rollout.Request {
-	r := reporttest.Request()
+	r := rollouttest.Request()
 	r.Tree, r.Delta, r.MaxDelete = nil, nil, -1
 	return r
 }
 
 func withoutProxies(t *testing.T) *rollout.Plan {
 	t.Helper()
-	f := reporttest.Fleet(12)
+	f := rollouttest.Fleet(12)
 	f.Proxies = nil
-	p, err := rollout.NewPlan(f, inventory.Settings{Batches: reporttest.Settings().Batches}, unguarded())
+	p, err := rollout.NewPlan(f, inventory.Settings{Batches: rollouttest.Settings().Batches}, unguarded())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -507,11 +507,11 @@ func TestLarge(t *testing.T) {
 	p.Limits.MaxFailures = 10_000
 	fails := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.Kind == rollout.StepSync && !strings.HasPrefix(step.Host, "mw") && !strings.HasSuffix(step.Host, ".wmnet") {
-			return 0, reporttest.Fail(rollout.Permanent, strings.Repeat(fmt.Sprintf("reason %d of many ", len(step.Host)*7), 30)+step.Host[:3])
+			return 0, rollouttest.Fail(rollout.Permanent, strings.Repeat(fmt.Sprintf("reason %d of many ", len(step.Host)*7), 30)+step.Host[:3])
 		}
 		return 0, nil
 	}
-	r := report.RunReport{State: played(t, reporttest.Play{Plan: p, Do: fails}), Journal: journal, Log: log}
+	r := report.RunReport{State: played(t, rollouttest.Play{Plan: p, Do: fails}), Journal: journal, Log: log}
 	var b bytes.Buffer
 	report.Run(&b, r)
 	golden(t, "run-large", b.Bytes())
@@ -523,11 +523,11 @@ func TestLarge(t *testing.T) {
 // TestLargeCast holds that hundreds of hosts that are down and cannot be taken out of their pools, or are, each for a reason of
 // its own, and hooks that fail on as many, still fit a screen.
 func TestLargeCast(t *testing.T) {
-	f := reporttest.Fleet(5)
+	f := rollouttest.Fleet(5)
 	for i := range 9_995 {
 		f.Hosts = append(f.Hosts, inventory.Host{Name: fmt.Sprintf("%c%d-%d.example.org", 'a'+i%26, i, i*7)})
 	}
-	settings, r := reporttest.Settings(), reporttest.Request()
+	settings, r := rollouttest.Settings(), rollouttest.Request()
 	settings.Batches.MaxFailures = inventory.Amount{Count: 2000}
 	r.Quarantine, r.Down, r.OnFailure = inventory.QuarantineAll, map[string]string{}, map[string]bool{}
 	for i, h := range f.Hosts[len(f.Hosts)-1200:] {
@@ -542,13 +542,13 @@ func TestLargeCast(t *testing.T) {
 	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		switch {
 		case step.Kind == rollout.StepQuarantine && step.Host[0]%2 == 0:
-			return 0, reporttest.Fail(rollout.Permanent, "eqiad/appserver: its own reason, "+step.Host[:5])
+			return 0, rollouttest.Fail(rollout.Permanent, "eqiad/appserver: its own reason, "+step.Host[:5])
 		case r.OnFailure[step.Host] && step.Kind != rollout.StepQuarantine:
-			return 0, reporttest.Fail(rollout.Permanent, "its own reason, "+step.Host[:5])
+			return 0, rollouttest.Fail(rollout.Permanent, "its own reason, "+step.Host[:5])
 		}
 		return 0, nil
 	}
-	run := report.RunReport{State: played(t, reporttest.Play{Plan: p, Do: do}), Journal: journal, Log: log}
+	run := report.RunReport{State: played(t, rollouttest.Play{Plan: p, Do: do}), Journal: journal, Log: log}
 	var b bytes.Buffer
 	report.Plan(&b, p)
 	if lines(b.Bytes()) > 50 || b.Len() > 16<<10 {
@@ -567,14 +567,14 @@ func TestLargeCast(t *testing.T) {
 }
 
 func TestRunHosts(t *testing.T) {
-	for name, play := range map[string]reporttest.Play{
+	for name, play := range map[string]rollouttest.Play{
 		"hosts":       {Plan: plan(t, 24, nil), Do: stuckPool},
 		"hosts-died":  {Plan: plan(t, 24, nil), Events: 75},
-		"hosts-mixed": {Plan: plan(t, 24, nil), Do: stuckCanary(reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
+		"hosts-mixed": {Plan: plan(t, 24, nil), Do: stuckCanary(rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
 		"hosts-kept":  {Plan: plan(t, 24, nil), Do: stuckCanary(nil)},
 		"hosts-undo":  {Plan: rollback(t, 24), Do: someStay},
-		"hosts-cast":  {Plan: made(t, reporttest.Cast), Do: reporttest.Outcast},
-		"hosts-hooks": {Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks, Events: 190},
+		"hosts-cast":  {Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast},
+		"hosts-hooks": {Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -602,12 +602,12 @@ func TestStatusOfNone(t *testing.T) {
 func TestHistory(t *testing.T) {
 	p := plan(t, 60, nil)
 	var runs []report.RunReport
-	for _, play := range []reporttest.Play{{Events: 115}, {Do: someFail}, {Do: manyFail}, {Do: badGate}, {Do: stuckPool}, {Events: 115}, {}} {
+	for _, play := range []rollouttest.Play{{Events: 115}, {Do: someFail}, {Do: manyFail}, {Do: badGate}, {Do: stuckPool}, {Events: 115}, {}} {
 		play.Plan = p
 		runs = append(runs, report.RunReport{State: played(t, play)})
 	}
-	for _, play := range []reporttest.Play{
-		{Plan: p, Do: stuckCanary(nil)}, {Plan: p, Do: stuckCanary(reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
+	for _, play := range []rollouttest.Play{
+		{Plan: p, Do: stuckCanary(nil)}, {Plan: p, Do: stuckCanary(rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
 		{Plan: rollback(t, 60)}, {Plan: rollback(t, 60), Do: someStay}, {Plan: masters(t)},
 	} {
 		runs = append(runs, report.RunReport{State: played(t, play)})
@@ -670,17 +670,17 @@ func TestHostile(t *testing.T) {
 	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		switch {
 		case step.Kind == rollout.StepRepool, step.Kind == rollout.StepRollback && strings.HasPrefix(step.Host, "mw1018"):
-			return 0, reporttest.Fail(rollout.Permanent, evil)
+			return 0, rollouttest.Fail(rollout.Permanent, evil)
 		case step.Kind == rollout.StepQuarantine && strings.HasPrefix(step.Host, "mw1018"):
-			return 0, reporttest.Fail(rollout.Capacity, evil)
+			return 0, rollouttest.Fail(rollout.Capacity, evil)
 		case step.Kind == rollout.StepCheck:
 			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
 		case step.Kind == rollout.StepHook, step.Kind == rollout.StepPost && strings.HasPrefix(step.Host, "mw1017"):
 			return 0, &rollout.Event{Kind: rollout.StepDone, Detail: evil}
 		case step.Kind == rollout.StepPost, step.Kind == rollout.StepOnFailure:
-			return 0, reporttest.Fail(rollout.Permanent, evil)
+			return 0, rollouttest.Fail(rollout.Permanent, evil)
 		case strings.HasPrefix(step.Host, "mw1035"):
-			return 0, reporttest.Fail(rollout.Permanent, evil)
+			return 0, rollouttest.Fail(rollout.Permanent, evil)
 		}
 		return 0, nil
 	}
@@ -692,7 +692,7 @@ func TestHostile(t *testing.T) {
 	for _, p := range []*rollout.Plan{p, undo, bad} {
 		for _, events := range []int{0, 10, 16, 30, 45, 60} {
 			for _, alive := range []bool{true, false} {
-				r := report.RunReport{State: played(t, reporttest.Play{Plan: p, Do: do, Events: events}), Alive: alive, Journal: evil, Log: evil, Command: evil}
+				r := report.RunReport{State: played(t, rollouttest.Play{Plan: p, Do: do, Events: events}), Alive: alive, Journal: evil, Log: evil, Command: evil}
 				report.Run(&b, r)
 				report.RunHosts(&b, r)
 				report.Status(&b, &r)

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
 // holds is what a host holds, as the events tell it.
@@ -91,7 +91,7 @@ func unfold(s string) []string {
 	return names
 }
 
-func (l *ledger) observe(e rollout.Event, _ *rollout.State) {
+func (l *ledger) observe(e rollout.Event) {
 	kind, _, _ := strings.Cut(string(e.Step), "/")
 	var end holds
 	switch rollout.StepKind(kind) {
@@ -173,7 +173,7 @@ func (l *ledger) judged() bool {
 func TestTruth(t *testing.T) {
 	said := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		play, err := reporttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
+		play, err := rollouttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,11 @@ func TestTruth(t *testing.T) {
 			play.Events = rapid.IntRange(1, 80).Draw(t, "dies at")
 		}
 		l := newLedger(play.Plan)
-		play.Observe = l.observe
+		play.Observe = func(turn []rollout.Event, _ *rollout.Snapshot) {
+			for _, e := range turn {
+				l.observe(e)
+			}
+		}
 		s, err := play.Run()
 		if err != nil {
 			t.Fatal(err)

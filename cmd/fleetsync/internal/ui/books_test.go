@@ -7,8 +7,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
 // TestBooks holds, over runs in which anything goes wrong, which are aborted, and which die and are resumed, that
@@ -23,12 +23,12 @@ import (
 func TestBooks(t *testing.T) {
 	undone, again, hooked := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		play, err := reporttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
+		play, err := rollouttest.Draw(func(sides int, label string) int { return rapid.IntRange(0, sides-1).Draw(t, label) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		s, resumed, level := newStory(play.Plan), 0, 0
-		play.Observe = func(e rollout.Event, state *rollout.State) {
+		play.Observe = each(func(e rollout.Event, state view) {
 			if e.Kind == rollout.RunResumed { // by another process, which has seen nothing of the first
 				resumed++
 				again++
@@ -47,20 +47,20 @@ func TestBooks(t *testing.T) {
 				return
 			}
 			synced, back, flights, undos, failed, posts, laments := 0, 0, 0, 0, 0, 0, 0
-			for _, h := range state.Report() {
+			for h := range state.Hosts.All() {
 				switch h.Standing {
 				case rollout.Synced, rollout.Partial:
 					synced++
 				case rollout.RolledBack:
 					back++
-				case rollout.Syncing:
+				case rollout.Syncing, rollout.InHooks:
 					flights++
 				case rollout.Failed:
 					failed++
-				case rollout.Untouched, rollout.Waiting, rollout.Down:
+				case rollout.Untouched, rollout.Waiting, rollout.Down, rollout.Unknowable:
 				}
 			}
-			for _, r := range state.Running() {
+			for _, r := range state.Running {
 				if r.Step == rollout.StepID(string(rollout.StepRollback)+"/"+r.Host) {
 					undos++
 				}
@@ -92,7 +92,7 @@ func TestBooks(t *testing.T) {
 			for _, c := range s.stages {
 				failed -= c.failed // what was stopped has failed too, in the end
 			}
-			if failed < 0 || failed > 0 && state.Stopping() == "" && state.Finished() == nil {
+			if failed < 0 || failed > 0 && state.Stopping == "" && state.Standing == rollout.RunOngoing {
 				t.Fatalf("after event %d (%s %s): %d more have failed than in the run", e.Seq, e.Kind, e.Step, -failed)
 			}
 			for i, c := range s.stages {
@@ -101,7 +101,7 @@ func TestBooks(t *testing.T) {
 				}
 			}
 			undone += back
-		}
+		})
 		if _, err := play.Run(); err != nil {
 			t.Fatal(err)
 		}
@@ -116,22 +116,22 @@ func TestBooks(t *testing.T) {
 //
 // Planted faults that it saw: failures counted by the process alone.
 func TestHooksResumed(t *testing.T) {
-	plan, err := reporttest.Hooked()
+	plan, err := rollouttest.Hooked()
 	if err != nil {
 		t.Fatal(err)
 	}
 	const host = "mw1017.eqiad.wmnet"
 	s, failures := newStory(plan), 0
-	play := reporttest.Play{
+	play := rollouttest.Play{
 		Plan:    plan,
 		Resumed: 11, // the hooks have failed once
 		Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.Kind == rollout.StepPost && step.Host == host {
-				return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+				return 0, rollouttest.Fail(rollout.Transient, "ssh: connection refused")
 			}
 			return 0, nil
 		},
-		Observe: func(e rollout.Event, state *rollout.State) {
+		Observe: each(func(e rollout.Event, state view) {
 			if e.Kind == rollout.RunResumed {
 				if failures == 0 {
 					t.Fatalf("resumed at event %d, before anything failed", e.Seq)
@@ -151,7 +151,7 @@ func TestHooksResumed(t *testing.T) {
 			if len(s.told) == 0 || !strings.Contains(s.told[0].text, want) {
 				t.Errorf("failure %d: %v is told, and it is %s", failures, s.told, want)
 			}
-		},
+		}),
 	}
 	if _, err := play.Run(); err != nil {
 		t.Fatal(err)

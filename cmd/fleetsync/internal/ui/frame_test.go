@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -28,15 +28,15 @@ var colours = regexp.MustCompile(`\x1b\[[0-9;]+m`)
 // bar, transfers without regard to the rows left.
 func TestFrame(t *testing.T) {
 	t.Setenv("LC_ALL", "C.UTF-8")
-	fleet := reporttest.Fleet(100)
+	fleet := rollouttest.Fleet(100)
 	for i := range fleet.Hosts {
 		if i%7 == 6 {
 			fleet.Hosts[i].Name = "日本語の非常に長い名前の" + fleet.Hosts[i].Name
 		}
 	}
-	settings := reporttest.Settings()
+	settings := rollouttest.Settings()
 	settings.Batches.MaxFailures = inventory.Amount{Count: 300}
-	r := reporttest.Request()
+	r := rollouttest.Request()
 	r.Hooks = []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure}
 	r.Post, r.OnFailure, r.Quarantined = map[string]bool{}, map[string]bool{}, map[string]string{}
 	for i, h := range fleet.Hosts {
@@ -53,7 +53,7 @@ func TestFrame(t *testing.T) {
 	calls := 0
 	do := func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if calls++; calls%4 == 0 && step.Kind == rollout.StepSync {
-			return time.Duration(calls%5) * time.Second, reporttest.Fail(rollout.Transient, "rsync exit 12")
+			return time.Duration(calls%5) * time.Second, rollouttest.Fail(rollout.Transient, "rsync exit 12")
 		}
 		return time.Duration(calls%5) * time.Second, nil
 	}
@@ -61,7 +61,7 @@ func TestFrame(t *testing.T) {
 	u.closed = true // nothing is to be drawn but here
 	pen := newPen()
 	frames, every := 0, int64(13)
-	observe := func(e rollout.Event, s *rollout.State) {
+	observe := func(e rollout.Event, s view) {
 		u.story.observe(e, s)
 		u.Progress(e.Host, transport.Progress{Bytes: 1 << 40, Percent: 300})
 		if e.Seq%every != 0 {
@@ -87,7 +87,7 @@ func TestFrame(t *testing.T) {
 			}
 		}
 	}
-	if _, err := (&reporttest.Play{Plan: p, Do: do, Observe: observe}).Run(); err != nil {
+	if _, err := (&rollouttest.Play{Plan: p, Do: do, Observe: each(observe)}).Run(); err != nil {
 		t.Fatal(err)
 	}
 	every = 1
@@ -99,11 +99,11 @@ func TestFrame(t *testing.T) {
 			case step.Kind == rollout.StepCheck:
 				return time.Second, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "bad"}
 			case step.Kind == rollout.StepRollback && (stuck || step.Attempt == 1):
-				return time.Second, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+				return time.Second, rollouttest.Fail(rollout.Transient, "ssh: connection refused")
 			}
 			return time.Second, nil
 		}
-		if _, err := (&reporttest.Play{Plan: p, Do: undo, Observe: observe}).Run(); err != nil {
+		if _, err := (&rollouttest.Play{Plan: p, Do: undo, Observe: each(observe)}).Run(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,12 +114,12 @@ func TestFrame(t *testing.T) {
 func TestFrames(t *testing.T) {
 	t.Setenv("LC_ALL", "C.UTF-8")
 	t.Setenv("NO_COLOR", "1")
-	r := reporttest.Request()
+	r := rollouttest.Request()
 	r.Hooks = []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure}
 	r.Post, r.OnFailure, r.Quarantine = map[string]bool{}, map[string]bool{}, inventory.QuarantineAll
 	r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: connection timed out", "mw1031.eqiad.wmnet": "ssh: connection timed out"}
 	r.Quarantined = map[string]string{"mw1040.eqiad.wmnet": "20160131-100000-2222"}
-	fleet, settings := reporttest.Fleet(60), reporttest.Settings()
+	fleet, settings := rollouttest.Fleet(60), rollouttest.Settings()
 	for _, h := range fleet.Hosts {
 		r.Post[h.Name], r.OnFailure[h.Name] = true, true
 	}
@@ -133,7 +133,7 @@ func TestFrames(t *testing.T) {
 	s := u.story
 	shown := map[string]bool{}
 	var b strings.Builder
-	observe := func(e rollout.Event, state *rollout.State) {
+	observe := func(e rollout.Event, state view) {
 		s.observe(e, state)
 		if e.Seq != state.Seq {
 			return
@@ -168,11 +168,11 @@ func TestFrames(t *testing.T) {
 			took += time.Duration(step.Host[len("mw101")]%4) * time.Second
 		}
 		if step.ID == "sync/mw1037.eqiad.wmnet" {
-			return took, reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+			return took, rollouttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
 		}
 		return took, nil
 	}
-	if _, err := (&reporttest.Play{Plan: p, Do: do, Observe: observe}).Run(); err != nil {
+	if _, err := (&rollouttest.Play{Plan: p, Do: do, Observe: each(observe)}).Run(); err != nil {
 		t.Fatal(err)
 	}
 	const path = "testdata/frames.golden"

@@ -97,7 +97,7 @@ func (s *story) untouched() bool {
 }
 
 // post folds what is done on a host that has the tree: it counts as synced after that.
-func (s *story) post(e rollout.Event, state *rollout.State) {
+func (s *story) post(e rollout.Event, state view) {
 	if !s.hosted(e, rollout.StepPost, e.Kind == rollout.StepFailed && givenUp(e.Host, state)) {
 		return
 	}
@@ -113,9 +113,9 @@ func (s *story) post(e rollout.Event, state *rollout.State) {
 
 // givenUp says whether a host has failed for good whose post hooks have failed: of what failed before the run was resumed only the
 // state knows. The state may be ahead, and a canary in flight again because it is rolled back.
-func givenUp(host string, state *rollout.State) bool {
+func givenUp(host string, state view) bool {
 	h, _ := state.Host(host)
-	return h.Standing == rollout.Failed || slices.ContainsFunc(state.Running(), func(r rollout.Running) bool {
+	return h.Standing == rollout.Failed || slices.ContainsFunc(state.Running, func(r *rollout.Flight) bool {
 		return r.Step == rollout.StepID(string(rollout.StepRollback)+"/"+host)
 	})
 }

@@ -13,27 +13,31 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
 // paced plays a run in the time of a synctest bubble, so that frames are drawn while it goes on, and
 // reports progress of its transfers from many goroutines.
-func paced(t *testing.T, u *ui.UI, play reporttest.Play, paint func()) {
+func paced(t *testing.T, u *ui.UI, play rollouttest.Play, paint func()) {
 	t.Helper()
 	var transfers sync.WaitGroup
-	last := reporttest.Began
-	play.Observe = func(e rollout.Event, s *rollout.State) {
+	last := rollouttest.Began
+	play.Observe = func(turn []rollout.Event, s *rollout.Snapshot) {
+		e := turn[0]
 		if d := e.At.Sub(last); d > 0 {
 			<-time.After(d) // of the bubble's time
 			last = e.At
 			synctest.Wait()
 			paint()
 		}
-		u.Observe(e, s)
-		if e.Kind == rollout.StepStarted && strings.HasPrefix(string(e.Step), "sync/") {
+		u.Observe(turn, s)
+		for _, e := range turn {
+			if e.Kind != rollout.StepStarted || e.StepKind != rollout.StepSync {
+				continue
+			}
 			transfers.Go(func() {
 				for i := range 20 {
 					u.Progress(e.Host, transport.Progress{Bytes: int64(i) * 7_000_000, Percent: 5 * i})
@@ -56,11 +60,11 @@ var escapes = regexp.MustCompile(`\x1b\[[0-9]+A\x1b\[J|\x1b\[[0-9;]+m`)
 // Planted faults that it saw: Close that does not end mpb's goroutines, or does not drop the bar.
 func TestBars(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	for name, play := range map[string]reporttest.Play{
+	for name, play := range map[string]rollouttest.Play{
 		"well":     {Plan: plan(t, 60, nil)},
 		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
 		"died":     {Plan: plan(t, 120, nil), Do: troubled, Events: 175},
-		"abort": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
+		"abort": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{
 			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
 		}},
 	} {
@@ -176,11 +180,11 @@ func TestStuckTerminal(t *testing.T) {
 	for _, terminal := range []bool{true, false} {
 		t.Run(fmt.Sprint(terminal), func(t *testing.T) {
 			s := stuck{make(chan struct{})}
-			play := reporttest.Play{Plan: plan(t, 5000, nil), Do: troubled}
+			play := rollouttest.Play{Plan: plan(t, 5000, nil), Do: troubled}
 			u := ui.New(s, terminal, play.Plan)
-			play.Observe = func(e rollout.Event, s *rollout.State) {
-				u.Observe(e, s)
-				u.Progress(e.Host, transport.Progress{Bytes: 1})
+			play.Observe = func(turn []rollout.Event, s *rollout.Snapshot) {
+				u.Observe(turn, s)
+				u.Progress(turn[0].Host, transport.Progress{Bytes: 1})
 			}
 			state, err := play.Run()
 			if err != nil || state.Finished() == nil {
@@ -195,7 +199,7 @@ func TestStuckTerminal(t *testing.T) {
 // TestDumb holds that a terminal which cannot move its cursor gets plain lines.
 func TestDumb(t *testing.T) {
 	t.Setenv("TERM", "dumb")
-	play := reporttest.Play{Plan: plan(t, 60, nil)}
+	play := rollouttest.Play{Plan: plan(t, 60, nil)}
 	var b locked
 	u := ui.New(&b, true, play.Plan)
 	play.Observe = u.Observe
@@ -213,7 +217,7 @@ func TestNoColour(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	t.Setenv("NO_COLOR", "1")
 	synctest.Test(t, func(t *testing.T) {
-		play := reporttest.Play{Plan: plan(t, 60, nil), Do: troubled}
+		play := rollouttest.Play{Plan: plan(t, 60, nil), Do: troubled}
 		var b locked
 		u := ui.New(&b, true, play.Plan)
 		paced(t, u, play, func() {})
@@ -246,7 +250,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	play := reporttest.Play{Plan: plan(t, 60, nil)}
+	play := rollouttest.Play{Plan: plan(t, 60, nil)}
 	u := ui.New(file, true, play.Plan)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
@@ -256,5 +260,5 @@ func TestFile(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Error(err)
 	}
-	u.Observe(rollout.Event{}, nil) // after Close nothing is looked at
+	u.Observe(nil, nil) // after Close nothing is looked at
 }

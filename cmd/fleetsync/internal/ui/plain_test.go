@@ -15,10 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/reporttest"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
 var update = flag.Bool("update", false, "write testdata/*.golden anew")
@@ -42,11 +42,11 @@ func golden(t *testing.T, name string, got []byte) {
 
 func plan(t testing.TB, hosts int, change func(*rollout.Request)) *rollout.Plan {
 	t.Helper()
-	r := reporttest.Request()
+	r := rollouttest.Request()
 	if change != nil {
 		change(&r)
 	}
-	p, err := rollout.NewPlan(reporttest.Fleet(hosts), reporttest.Settings(), r)
+	p, err := rollout.NewPlan(rollouttest.Fleet(hosts), rollouttest.Settings(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func plan(t testing.TB, hosts int, change func(*rollout.Request)) *rollout.Plan 
 // rollback is the plan of a run that takes another back, but for hosts that are down.
 func rollback(t testing.TB, hosts int, down ...string) *rollout.Plan {
 	t.Helper()
-	f, r := reporttest.Fleet(hosts), reporttest.Rollback()
+	f, r := rollouttest.Fleet(hosts), rollouttest.Rollback()
 	for _, h := range f.Hosts[len(f.Masters):] {
 		r.Selection = append(r.Selection, h.Name)
 	}
@@ -64,7 +64,7 @@ func rollback(t testing.TB, hosts int, down ...string) *rollout.Plan {
 	for _, name := range down {
 		r.Down[name] = "ssh: connect to host " + name + ": connection timed out"
 	}
-	p, err := rollout.NewRollback(f, reporttest.Settings(), r)
+	p, err := rollout.NewRollback(f, rollouttest.Settings(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func made(t testing.TB, plan func() (*rollout.Plan, error)) *rollout.Plan {
 }
 
 // shown plays a run and returns what the plain form says of it.
-func shown(t testing.TB, play reporttest.Play) string {
+func shown(t testing.TB, play rollouttest.Play) string {
 	t.Helper()
 	var b bytes.Buffer
 	u := ui.New(&b, false, play.Plan)
@@ -104,34 +104,34 @@ func slow(step rollout.Step) time.Duration {
 func troubled(step rollout.Step) (time.Duration, *rollout.Event) {
 	switch step.ID {
 	case "sync/mw1030.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Permanent, "rsync exit 11: mkdir /srv/mediawiki: not a directory")
+		return 0, rollouttest.Fail(rollout.Permanent, "rsync exit 11: mkdir /srv/mediawiki: not a directory")
 	case "sync/mw1040.eqiad.wmnet":
 		if step.Attempt < 3 {
-			e := reporttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
+			e := rollouttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
 			e.Blame = true
 			return 0, e
 		}
 	case "sync/mw1041.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
+		return 0, rollouttest.Fail(rollout.Transient, "rsync exit 12: connection reset")
 	case "sync/mw1042.eqiad.wmnet":
 		if step.Attempt < 2 {
-			return 0, reporttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
+			return 0, rollouttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
 		}
 	case "sync/mw1043.eqiad.wmnet":
 		return 0, &rollout.Event{Kind: rollout.StepDone, Detail: "some files vanished before they could be transferred", Stats: &rollout.Stats{Bytes: 1}}
 	case "check/version":
 		if step.Attempt == 2 {
-			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+			return 0, rollouttest.Fail(rollout.Transient, "ssh: connection refused")
 		}
 	case "depool/mw1020.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are")
+		return 0, rollouttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are")
 	case "repool/mw1019.eqiad.wmnet":
 		if step.Attempt == 1 {
-			return 0, reporttest.Fail(rollout.Transient, "conf1001: connection refused")
+			return 0, rollouttest.Fail(rollout.Transient, "conf1001: connection refused")
 		}
 		return 0, &rollout.Event{Kind: rollout.StepDone, Detail: "eqiad/appserver/nginx/mw1019 was deleted by somebody else"}
 	case "repool/mw1021.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized")
+		return 0, rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized")
 	}
 	return slow(step), nil
 }
@@ -144,11 +144,11 @@ func undone(quarantined bool) func(rollout.Step) (time.Duration, *rollout.Event)
 		case step.ID == "check/front-page":
 			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
 		case step.ID == "rollback/mw1017.eqiad.wmnet" && step.Attempt == 1:
-			return 0, reporttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
+			return 0, rollouttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
 		case step.ID == "rollback/mw1018.eqiad.wmnet":
-			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+			return 0, rollouttest.Fail(rollout.Transient, "ssh: connection refused")
 		case step.Kind == rollout.StepQuarantine && (step.Attempt == 1 || !quarantined):
-			return 0, reporttest.Fail(rollout.Transient, "conf1001: connection refused")
+			return 0, rollouttest.Fail(rollout.Transient, "conf1001: connection refused")
 		}
 		return 0, nil
 	}
@@ -158,7 +158,7 @@ func undone(quarantined bool) func(rollout.Step) (time.Duration, *rollout.Event)
 func looked(class rollout.Class, said string) func(rollout.Step) (time.Duration, *rollout.Event) {
 	return func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.Kind == rollout.StepRecheck && step.Attempt > 2 {
-			return 0, reporttest.Fail(class, said)
+			return 0, rollouttest.Fail(class, said)
 		}
 		return slow(step), nil
 	}
@@ -168,10 +168,10 @@ func looked(class rollout.Class, said string) func(rollout.Step) (time.Duration,
 func stay(step rollout.Step) (time.Duration, *rollout.Event) {
 	switch step.ID {
 	case "rollback/mw1030.eqiad.wmnet":
-		return 0, reporttest.Fail(rollout.Permanent, "it has kept nothing of run 20160202-190601-9f3c")
+		return 0, rollouttest.Fail(rollout.Permanent, "it has kept nothing of run 20160202-190601-9f3c")
 	case "rollback/mw1040.eqiad.wmnet":
 		if step.Attempt < 3 {
-			return 0, reporttest.Fail(rollout.Transient, "ssh: connection refused")
+			return 0, rollouttest.Fail(rollout.Transient, "ssh: connection refused")
 		}
 	case "rollback/mw1041.eqiad.wmnet":
 		return 20 * time.Second, &rollout.Event{Kind: rollout.StepDone}
@@ -180,7 +180,7 @@ func stay(step rollout.Step) (time.Duration, *rollout.Event) {
 }
 
 func TestPlain(t *testing.T) {
-	tests := map[string]reporttest.Play{
+	tests := map[string]rollouttest.Play{
 		"well":     {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
 		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
 		"gate": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
@@ -191,11 +191,11 @@ func TestPlain(t *testing.T) {
 		}},
 		"budget": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.Kind == rollout.StepSync && step.Host > "mw1035" && step.Host < "mw1080" {
-				return slow(step), reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+				return slow(step), rollouttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
 			}
 			return slow(step), nil
 		}},
-		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []reporttest.Happening{
+		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []rollouttest.Happening{
 			{After: 131 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
 			{After: 133 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
 		}},
@@ -205,7 +205,7 @@ func TestPlain(t *testing.T) {
 			}
 			return 0, nil
 		}},
-		"world": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
+		"world": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{
 			{After: 54 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes"}},
 			{After: 55 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: "conf1001 has not answered for 30s"}},
 		}},
@@ -213,16 +213,16 @@ func TestPlain(t *testing.T) {
 		"mixed":      {Plan: plan(t, 60, nil), Do: undone(false)},
 		"bad-canary": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "sync/mw1018.eqiad.wmnet" {
-				return 5 * time.Second, reporttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
+				return 5 * time.Second, rollouttest.Fail(rollout.Permanent, "rsync exit 11: no space left on device")
 			}
 			return 0, nil
 		}},
-		"stop-undo": {Plan: plan(t, 60, nil), Do: undone(true), World: []reporttest.Happening{
+		"stop-undo": {Plan: plan(t, 60, nil), Do: undone(true), World: []rollouttest.Happening{
 			{After: 7 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
 		}},
 		"changed":  {Plan: plan(t, 60, nil), Do: looked(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")},
 		"unlooked": {Plan: plan(t, 60, nil), Do: looked(rollout.Transient, "ssh: connection refused")},
-		"told": {Plan: plan(t, 60, nil), World: []reporttest.Happening{
+		"told": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{
 			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.SourceChanged, Host: "mira.codfw.wmnet", Detail: "somebody writes there"}},
 		}},
 		"rollback":      {Plan: rollback(t, 60), Do: stay},
@@ -233,23 +233,23 @@ func TestPlain(t *testing.T) {
 			}
 			return 0, nil
 		}},
-		"down": {Plan: made(t, reporttest.Cast), Do: reporttest.Outcast},
-		"silent": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return 8 * slow(step), nil }, World: []reporttest.Happening{
+		"down": {Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast},
+		"silent": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return 8 * slow(step), nil }, World: []rollouttest.Happening{
 			{After: 205 * time.Second, Event: rollout.Event{Kind: rollout.SourceSilent, Host: "mw1019.eqiad.wmnet", Error: "no answer for 15s: connection timed out"}},
 		}},
-		"hooks":     {Plan: made(t, reporttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
-		"hooks-bad": {Plan: made(t, reporttest.Hooked), Do: reporttest.BadHooks},
-		"hooks-stop": {Plan: made(t, reporttest.Hooked), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []reporttest.Happening{
+		"hooks":     {Plan: made(t, rollouttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
+		"hooks-bad": {Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks},
+		"hooks-stop": {Plan: made(t, rollouttest.Hooked), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []rollouttest.Happening{
 			{After: 13 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
 		}},
-		"hook-pre": {Plan: made(t, reporttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+		"hook-pre": {Plan: made(t, rollouttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "hook/pre" {
-				return 0, reporttest.Fail(rollout.Permanent, `"announce" exited with 1: no route to host`)
+				return 0, rollouttest.Fail(rollout.Permanent, `"announce" exited with 1: no route to host`)
 			}
 			return 0, nil
 		}},
 		"canary": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })},
-		"terminated": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }), World: []reporttest.Happening{
+		"terminated": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }), World: []rollouttest.Happening{
 			{After: time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "terminated"}},
 		}},
 	}
@@ -270,15 +270,15 @@ func TestBounded(t *testing.T) {
 	}
 	p := plan(t, 10_000, nil)
 	p.Limits.MaxFailures = 10_000
-	well := shown(t, reporttest.Play{Plan: p})
+	well := shown(t, rollouttest.Play{Plan: p})
 	if n := strings.Count(well, "\n"); n > 120 {
 		t.Errorf("%d lines for a run in which nothing happened", n)
 	}
 	calls := 0
-	bad := shown(t, reporttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+	bad := shown(t, rollouttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.Kind == rollout.StepSync && step.Host > "mw2" {
 			calls++
-			return 0, reporttest.Fail([]rollout.Class{rollout.Transient, rollout.Permanent}[calls%2], fmt.Sprintf("%d %s", calls, strings.Repeat("reason ", 2000)))
+			return 0, rollouttest.Fail([]rollout.Class{rollout.Transient, rollout.Permanent}[calls%2], fmt.Sprintf("%d %s", calls, strings.Repeat("reason ", 2000)))
 		}
 		return 0, nil
 	}})
@@ -295,9 +295,9 @@ func TestBounded(t *testing.T) {
 const evil = "\x1b[2J\x1b]0;owned\x07\u202e\u009b31m\r\n\x00\xff\u2028evil"
 
 // hostile is a run in which everybody says what would harm a terminal.
-func hostile(t *testing.T) reporttest.Play {
+func hostile(t *testing.T) rollouttest.Play {
 	t.Helper()
-	p := made(t, reporttest.Hooked)
+	p := made(t, rollouttest.Hooked)
 	p.Force, p.QuarantineAll = evil, true
 	p.Run, p.Fleet, p.Mode = evil, evil, inventory.Mode(evil)
 	for i := range p.Stages {
@@ -325,18 +325,18 @@ func hostile(t *testing.T) reporttest.Play {
 	}
 	p.Gate.Checks[0] += evil
 	calls := 0
-	return reporttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+	return rollouttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 		calls++
 		switch {
 		case step.Kind == rollout.StepCheck:
 			return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: evil}
 		case calls%3 == 0:
-			return 0, reporttest.Fail(rollout.Transient, evil+fmt.Sprint(calls))
+			return 0, rollouttest.Fail(rollout.Transient, evil+fmt.Sprint(calls))
 		case calls%7 == 0:
-			return 0, reporttest.Fail(rollout.Permanent, evil+fmt.Sprint(calls))
+			return 0, rollouttest.Fail(rollout.Permanent, evil+fmt.Sprint(calls))
 		}
 		return 0, nil
-	}, World: []reporttest.Happening{
+	}, World: []rollouttest.Happening{
 		{After: 100 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: evil}},
 		{After: 101 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: evil}},
 	}}
@@ -359,12 +359,12 @@ func TestHostile(t *testing.T) {
 					break
 				}
 				if step.Attempt == 1 || strings.HasPrefix(step.Host, "mw1017") {
-					return 0, reporttest.Fail(class, evil)
+					return 0, rollouttest.Fail(class, evil)
 				}
 				return 0, &rollout.Event{Kind: rollout.StepDone, Detail: evil}
 			case rollout.StepRecheck:
 				if step.Attempt > 1 || class == rollout.Changed {
-					return 0, reporttest.Fail(class, evil)
+					return 0, rollouttest.Fail(class, evil)
 				}
 			case rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool:
 			}
@@ -389,7 +389,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("input/output er
 
 func TestBrokenWriter(t *testing.T) {
 	for _, terminal := range []bool{true, false} {
-		play := reporttest.Play{Plan: plan(t, 60, nil), Do: troubled}
+		play := rollouttest.Play{Plan: plan(t, 60, nil), Do: troubled}
 		u := ui.New(broken{}, terminal, play.Plan)
 		play.Observe = u.Observe
 		s, err := play.Run()
@@ -403,7 +403,7 @@ func TestBrokenWriter(t *testing.T) {
 func TestResumed(t *testing.T) {
 	p := plan(t, 60, nil)
 	var events []rollout.Event
-	s, err := (&reporttest.Play{Plan: p, Do: troubled, Events: 140, Observe: func(e rollout.Event, _ *rollout.State) { events = append(events, e) }}).Run()
+	s, err := (&rollouttest.Play{Plan: p, Do: troubled, Events: 140, Observe: func(turn []rollout.Event, _ *rollout.Snapshot) { events = append(events, turn...) }}).Run()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,10 +412,10 @@ func TestResumed(t *testing.T) {
 	now := s.At.Add(time.Hour)
 	next := func(e rollout.Event) {
 		e.Seq, e.At, e.Run = s.Seq+1, now, p.Run
-		if err := s.Apply(e); err != nil {
+		if err := s.Apply(&e); err != nil {
 			t.Fatal(err)
 		}
-		u.Observe(e, s)
+		u.Observe([]rollout.Event{e}, s.Snapshot())
 	}
 	next(rollout.Event{Kind: rollout.RunResumed})
 	for s.Finished() == nil {
@@ -453,18 +453,18 @@ func BenchmarkObserve(b *testing.B) {
 		b.Run(fmt.Sprint(hosts), func(b *testing.B) {
 			p := plan(b, hosts, nil)
 			type seen struct {
-				e rollout.Event
-				s rollout.State
+				turn []rollout.Event
+				now  *rollout.Snapshot
 			}
 			var events []seen
-			s, err := (&reporttest.Play{Plan: p, Observe: func(e rollout.Event, s *rollout.State) { events = append(events, seen{e, *s}) }}).Run()
+			s, err := (&rollouttest.Play{Plan: p, Observe: func(turn []rollout.Event, now *rollout.Snapshot) { events = append(events, seen{turn, now}) }}).Run()
 			if err != nil || s.Finished() == nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {
 				u := ui.New(&bytes.Buffer{}, false, p)
 				for i := range events {
-					u.Observe(events[i].e, &events[i].s)
+					u.Observe(events[i].turn, events[i].now)
 				}
 				u.Close()
 			}

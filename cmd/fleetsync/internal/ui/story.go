@@ -128,7 +128,7 @@ func reason(s string) string { return text.Short(s, maxReason) }
 
 // observe folds an event into the books. The state may be ahead of it: all events of a turn are
 // applied before the first of them is shown.
-func (s *story) observe(e rollout.Event, state *rollout.State) {
+func (s *story) observe(e rollout.Event, state view) {
 	s.at = e.At
 	switch e.Kind {
 	case rollout.RunStarted:
@@ -178,7 +178,7 @@ func detail(e rollout.Event) string {
 }
 
 // resumed takes over where the journal ends. It looks at the whole fleet, once.
-func (s *story) resumed(e rollout.Event, state *rollout.State) {
+func (s *story) resumed(e rollout.Event, state view) {
 	s.began, s.synced, s.bytes, s.place = e.At, 0, 0, -1
 	s.undoing, s.back = 0, 0
 	clear(s.has)
@@ -190,14 +190,14 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 	clear(s.failed)
 	s.hooks.resumed()
 	moved := map[string]bool{} // hosts that a sync or a rollback is about, which the events still to come tell
-	for _, r := range state.Running() {
+	for _, r := range state.Running {
 		switch kind, _, _ := strings.Cut(string(r.Step), "/"); rollout.StepKind(kind) {
 		case rollout.StepSync, rollout.StepRollback:
 			moved[r.Host] = true
 		default:
 		}
 	}
-	for _, h := range state.Report() {
+	for h := range state.Hosts.All() {
 		stage := &s.stages[s.stageOf[h.Host]]
 		switch h.Standing {
 		case rollout.Synced, rollout.Partial:
@@ -229,17 +229,17 @@ func (s *story) resumed(e rollout.Event, state *rollout.State) {
 		case rollout.Untouched, rollout.Waiting, rollout.Down:
 		}
 	}
-	s.held, s.quarantined = state.Held(), nil
-	for _, n := range state.Outcome().Quarantined {
+	s.held, s.quarantined = state.Held, nil
+	for _, n := range state.Outcome.Quarantined {
 		s.quarantined = append(s.quarantined, n.Host)
 	}
-	verdict, _ := state.Gate()
+	verdict := state.Gate.Verdict
 	s.gated = verdict != ""
 	s.tell(note, "run %s goes on: %d of %s %s", name(s.plan.Run), s.did(), text.Hosts(len(s.stageOf)), s.verb())
 }
 
 // step folds the beginning or the end of a step.
-func (s *story) step(e rollout.Event, state *rollout.State) {
+func (s *story) step(e rollout.Event, state view) {
 	kind, about, _ := strings.Cut(string(e.Step), "/")
 	switch rollout.StepKind(kind) {
 	case rollout.StepSync:
@@ -248,7 +248,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 		s.undo(e)
 	case rollout.StepQuarantine:
 		s.quarantine(e)
-		s.held = state.Held() // one that served stays out for its tree now
+		s.held = state.Held // one that served stays out for its tree now
 	case rollout.StepRelease:
 		s.release(e)
 	case rollout.StepRecheck:
@@ -257,7 +257,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 		s.check(e, about)
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
 		s.pool(e, rollout.StepKind(kind))
-		s.held = state.Held()
+		s.held = state.Held
 	case rollout.StepHook:
 		s.hook(e, about)
 	case rollout.StepPost:
@@ -267,7 +267,7 @@ func (s *story) step(e rollout.Event, state *rollout.State) {
 	}
 }
 
-func (s *story) sync(e rollout.Event, state *rollout.State) {
+func (s *story) sync(e rollout.Event, state view) {
 	stage := &s.stages[s.stageOf[e.Host]]
 	if e.Kind == rollout.StepStarted {
 		s.notFailed(e.Host, stage)
@@ -316,7 +316,7 @@ func (s *story) got(host string, stage *chapter) {
 }
 
 // fate says whether a sync that failed will be tried again, and how a person is told.
-func (s *story) fate(e rollout.Event, h rollout.HostReport, state *rollout.State) (again bool, how string) {
+func (s *story) fate(e rollout.Event, h rollout.HostReport, state view) (again bool, how string) {
 	switch e.Class {
 	case rollout.Busy:
 		how = "busy"
@@ -326,7 +326,7 @@ func (s *story) fate(e rollout.Event, h rollout.HostReport, state *rollout.State
 		how = fmt.Sprintf("attempt %d", e.Attempt)
 	}
 	// The state may be ahead, and the host in flight again because it is rolled back.
-	return h.Standing != rollout.Failed && state.Stopping() == "", how
+	return h.Standing != rollout.Failed && state.Stopping == "", how
 }
 
 // tellFailure tells of a sync that failed, as long as there are not too many.

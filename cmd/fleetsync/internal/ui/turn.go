@@ -13,7 +13,7 @@ import (
 const reportEvery = 10 * time.Second
 
 // turn tells what a turn of the loop changed in the run as a whole.
-func (s *story) turn(state *rollout.State) {
+func (s *story) turn(state view) {
 	s.gate(state)
 	_, place, _ := state.Stage()
 	if s.place < 0 {
@@ -23,11 +23,11 @@ func (s *story) turn(state *rollout.State) {
 	for s.place < place {
 		s.end()
 		s.place++
-		if state.Stopping() == "" || s.place < len(s.plan.Stages) && s.plan.Stages[s.place].Kind == rollout.StageRepool {
+		if state.Stopping == "" || s.place < len(s.plan.Stages) && s.plan.Stages[s.place].Kind == rollout.StageRepool {
 			s.begin() // else nothing of it will start
 		}
 	}
-	if why := state.Stopping(); why != "" && s.stopping == "" {
+	if why := state.Stopping; why != "" && s.stopping == "" {
 		s.stop(why)
 	}
 	if s.ended > 0 {
@@ -50,8 +50,8 @@ func (s *story) turn(state *rollout.State) {
 }
 
 // gate tells the verdict, once.
-func (s *story) gate(state *rollout.State) {
-	verdict, why := state.Gate()
+func (s *story) gate(state view) {
+	verdict, why := state.Gate.Verdict, state.Gate.Why
 	if s.gated || verdict == "" {
 		return
 	}

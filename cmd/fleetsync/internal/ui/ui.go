@@ -49,14 +49,16 @@ func sizeless(w io.Writer) bool {
 // maxPending bounds the messages that wait for a terminal which does not take them.
 const maxPending = 2000
 
-// Observe takes note of an event. It is for the goroutine of the run, and does not keep s.
-func (u *UI) Observe(e rollout.Event, s *rollout.State) {
+// Observe takes note of what happened in a turn. It is for the goroutine of the run.
+func (u *UI) Observe(turn []rollout.Event, now *rollout.Snapshot) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
 		return
 	}
-	u.story.observe(e, s)
+	for _, e := range turn {
+		u.story.observe(e, view{now})
+	}
 	for _, m := range u.story.told {
 		if u.live && m.plain {
 			continue

@@ -1,6 +1,6 @@
-// Package reporttest plays runs in virtual time, for the tests of what shows them. Decisions and
+// Package rollouttest plays runs in virtual time, for the tests of what shows them. Decisions and
 // states are those of package rollout; the effects are scripted, and nothing waits.
-package reporttest
+package rollouttest
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ type Play struct {
 	Plan    *rollout.Plan
 	Do      func(step rollout.Step) (took time.Duration, end *rollout.Event) // nil, or a nil end: all goes well
 	World   []Happening                                                      // in order
-	Observe func(e rollout.Event, s *rollout.State)                          // may be nil
+	Observe func(turn []rollout.Event, now *rollout.Snapshot)                // may be nil
 	Events  int                                                              // after which the run dies, at the end of a turn; 0: never
 	Resumed int                                                              // events after which it dies and is resumed, an hour later; 0: never
 }
@@ -94,8 +94,9 @@ func (p *Play) turn(s *rollout.State, now time.Time, happened []rollout.Event) (
 	var all []rollout.Event
 	apply := func(e rollout.Event) error {
 		e.Seq, e.At, e.Run = s.Seq+1, now, p.Plan.Run
+		err := s.Apply(&e)
 		all = append(all, e)
-		return s.Apply(e)
+		return err
 	}
 	for _, e := range happened {
 		if err := apply(e); err != nil {
@@ -114,10 +115,8 @@ func (p *Play) turn(s *rollout.State, now time.Time, happened []rollout.Event) (
 			return d, err
 		}
 	}
-	if p.Observe != nil {
-		for _, e := range all {
-			p.Observe(e, s)
-		}
+	if p.Observe != nil && len(all) > 0 {
+		p.Observe(all, s.Snapshot())
 	}
 	return d, nil
 }
