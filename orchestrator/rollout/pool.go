@@ -8,7 +8,16 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 )
 
-// poolStatus is where a pooled proxy stands.
+// poolStatus is where the pool objects of a proxy stand. What moves them:
+//
+//	idle ──observe──▶ observing ──done──▶ observed ──depool──▶ depooling ──done──▶ out ──repool──▶ restoring ──done──▶ back
+//	  ▲                   │                                        │               │                   │
+//	  └──────failed───────┴────────────────failed──────────────────┘               │                   └─failed: idle,
+//	  └──────────somebody put it back, and the policy says: take it out again──────┘                     or stuck if given up
+//
+// An observe or a depool that is given up leaves it idle or observed and refused: the proxy does not serve. From the moment a depool
+// starts until a repool is done it is held, whatever its status: something of it may be out, and is to be put back. A run that is
+// resumed begins with idle again. A quarantine of a proxy that is held ends in back: the end of the run does not put it back.
 type poolStatus string
 
 const (

@@ -8,7 +8,14 @@ import (
 )
 
 // quarantine is what a run knows of a host that has no good tree and is, or is to be, out of its pools for that: now because
-// of this run, or since an earlier one. A host that gets a good tree after all is put back.
+// of this run, or since an earlier one. A host that gets a good tree after all is put back. What moves it:
+//
+//	none ──the host fails for good, or was down──▶ wanted ──quarantine done──▶ out ──it has a good tree, release done──▶ none
+//	                                                 │ └──nothing of it is in a pool──▶ none
+//	                                                 ├──its pools cannot spare it while proxies are out──▶ later ──they are back──▶ wanted
+//	                                                 └──failed: wanted again, or given up and named
+//
+// A host that is out and fails again is taken out once more (again), because somebody may have put it back meanwhile.
 type quarantine struct {
 	out      bool // of its pools, as far as is known
 	again    bool // whether it still is has to be seen to

@@ -5,7 +5,19 @@ import (
 	"time"
 )
 
-// syncStatus is where a host stands.
+// syncStatus is where a host stands. What moves it, from its stage on:
+//
+//	waiting ──sync starts──▶ syncing ──done, no post hooks──────▶ synced
+//	   ▲                        │ └────done, post hooks to run──▶ ending ──they are done──▶ synced
+//	   │                        │                                   └────they have failed──▶ failed
+//	   └───failed, tried again──┤
+//	                            └──failed, given up──▶ failed
+//
+//	synced, ending, failed, waiting ──a rollback starts──▶ syncing ──done──▶ rolledBack
+//	                                                          └─failed: waiting if it is tried again, else failed
+//
+// A host that was not there when the run was planned is down from the beginning to the end. A run that is resumed puts what was in
+// flight back to waiting; one that is opened again after its end does so with what had failed and with canaries that were rolled back.
 type syncStatus string
 
 const (
