@@ -13,22 +13,17 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
-// sim runs a plan in virtual time: it is the loop and the hands of a run, without goroutines. What
-// happens to each step, and how long it takes, is drawn when it starts; the books watch.
+// sim is a simulated run: what happens to each step, and how long it takes, is drawn when it starts; the books watch.
 type sim struct {
+	*rollouttest.Sim
 	t       *rapid.T
-	plan    *rollout.Plan
-	state   *rollout.State
-	now     time.Time
-	journal []rollout.Event
-	flights []*flight       // in the order started
-	agenda  []rollout.Event // what the world does, by time
+	ends    map[*rollouttest.Flight]*ending // of the steps in flight
 	pools   pools
 	luck    luck
 	books   *books
-	turns   int
 	foldAt  int // the turn at which the state is compared with a fresh fold
 	crashAt int // the turn at which the machine that runs it dies; -1: never
 	again   int // times that it is still to be resumed after its end
@@ -36,13 +31,6 @@ type sim struct {
 	pure     bool // nobody else writes pool objects, and no machine dies: what is marked is out
 	last     *rollout.Snapshot
 	lastText string // its JSON when it was taken
-}
-
-// flight is a step in the air.
-type flight struct {
-	step rollout.Step
-	end  time.Time
-	does ending
 }
 
 // ending is how a step is going to end.
@@ -74,8 +62,13 @@ const (
 )
 
 func newSim(t *rapid.T, plan *rollout.Plan) *sim {
-	s := &sim{t: t, plan: plan, now: epoch, pools: pools{}, foldAt: upTo(t, 60, "fold at"), crashAt: -1}
-	s.state = s.newState(plan)
+	engine, err := rollouttest.NewSim(plan)
+	if err != nil {
+		t.Fatalf("a plan that NewPlan made: %v", err)
+	}
+	engine.Now = epoch
+	s := &sim{Sim: engine, t: t, ends: map[*rollouttest.Flight]*ending{}, pools: pools{}, foldAt: upTo(t, 60, "fold at"), crashAt: -1}
+	s.Begin, s.Stop, s.Arrive, s.Decided, s.Happened = s.fly, s.stop, s.arrive, s.decided, s.happened
 	s.books = newBooks(t, plan)
 	s.drawLuck()
 	s.drawAgenda()
@@ -87,7 +80,7 @@ func newSim(t *rapid.T, plan *rollout.Plan) *sim {
 	if dice(t, 25, "crash") {
 		s.crashAt = pick(t, 60, "crash at")
 	}
-	s.pure = s.luck.edits == 0 && s.crashAt < 0 && s.luck.alarm == 0 && !slices.ContainsFunc(s.agenda, func(e rollout.Event) bool { return e.Kind == rollout.PoolChanged })
+	s.pure = s.luck.edits == 0 && s.crashAt < 0 && s.luck.alarm == 0 && !slices.ContainsFunc(s.Agenda, func(e rollout.Event) bool { return e.Kind == rollout.PoolChanged })
 	if dice(t, 15, "resumed after its end") {
 		s.again = 1 + upTo(t, 2, "and after that")
 	}
@@ -102,16 +95,16 @@ func (s *sim) drawLuck() {
 	}
 	s.luck.stuck = map[string]bool{}
 	s.luck.hook = percent[pick(s.t, 5, "bad hooks")]
-	if s.plan.Tree != nil || s.plan.Undoes != "" {
+	if s.Plan.Tree != nil || s.Plan.Undoes != "" {
 		s.luck.look, s.luck.undo = []int{0, 0, 1, 3, 30}[pick(s.t, 5, "bad looks")], percent[pick(s.t, 5, "bad rollbacks")]
 		s.luck.quarantine = []int{0, 15, 50}[pick(s.t, 3, "bad quarantines")]
 		if dice(s.t, 20, "alarm") {
 			s.luck.alarm = 8
 		}
 		for dice(s.t, 25, "stuck") {
-			s.luck.stuck[s.plan.Hosts[pick(s.t, len(s.plan.Hosts), "stuck")].Name] = true
+			s.luck.stuck[s.Plan.Hosts[pick(s.t, len(s.Plan.Hosts), "stuck")].Name] = true
 		}
-		for _, stage := range s.plan.Stages[:1] {
+		for _, stage := range s.Plan.Stages[:1] {
 			for _, name := range stage.Hosts {
 				if s.luck.undo > 1 && dice(s.t, 30, "stuck canary") {
 					s.luck.stuck[name] = true
@@ -124,7 +117,7 @@ func (s *sim) drawLuck() {
 	}
 	if dice(s.t, 30, "bad hosts") {
 		for range 1 + upTo(s.t, 3, "bad hosts") {
-			h := s.plan.Hosts[upTo(s.t, len(s.plan.Hosts)-1, "bad host")]
+			h := s.Plan.Hosts[upTo(s.t, len(s.Plan.Hosts)-1, "bad host")]
 			s.luck.bad[h.Name] = true
 		}
 	}
@@ -137,7 +130,7 @@ func (s *sim) drawLuck() {
 
 func (s *sim) sources() []string {
 	var names []string
-	for _, h := range s.plan.Hosts {
+	for _, h := range s.Plan.Hosts {
 		if h.Slots > 0 {
 			names = append(names, h.Name)
 		}
@@ -173,9 +166,9 @@ func (s *sim) drawAgenda() {
 		default:
 			e.Kind, e.Error = rollout.LockLost, "the store is away"
 		}
-		s.agenda = append(s.agenda, e)
+		s.Agenda = append(s.Agenda, e)
 	}
-	slices.SortStableFunc(s.agenda, func(a, b rollout.Event) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(s.Agenda, func(a, b rollout.Event) int { return a.At.Compare(b.At) })
 }
 
 func (s *sim) newState(p *rollout.Plan) *rollout.State {
@@ -188,7 +181,7 @@ func (s *sim) newState(p *rollout.Plan) *rollout.State {
 
 // run takes the run to its end.
 func (s *sim) run() {
-	s.happen(rollout.Event{Kind: rollout.RunStarted, Plan: s.plan})
+	s.happen(rollout.Event{Kind: rollout.RunStarted, Plan: s.Plan})
 	for {
 		d := s.turn()
 		switch {
@@ -197,7 +190,7 @@ func (s *sim) run() {
 			s.restart()
 		case d.Done:
 			return
-		case s.turns == s.crashAt || s.alarmed():
+		case s.Turns == s.crashAt || s.alarmed():
 			s.crash()
 		default:
 			s.elapse(d.Wake)
@@ -208,10 +201,11 @@ func (s *sim) run() {
 // alarmed says whether the machine dies while a step of those is in flight that put things right. If it does
 // not, somebody may abort the run just then, or the lock be lost.
 func (s *sim) alarmed() bool {
-	mends := func(f *flight) bool {
-		return f.step.Kind == rollout.StepRecheck || f.step.Kind == rollout.StepRollback || f.step.Kind == rollout.StepQuarantine || f.step.Kind == rollout.StepRelease
+	mends := func(f *rollouttest.Flight) bool {
+		k := f.Step.Kind
+		return k == rollout.StepRecheck || k == rollout.StepRollback || k == rollout.StepQuarantine || k == rollout.StepRelease
 	}
-	if s.luck.alarm == 0 || !slices.ContainsFunc(s.flights, mends) || !dice(s.t, s.luck.alarm, "alarm") {
+	if s.luck.alarm == 0 || !slices.ContainsFunc(s.Flights, mends) || !dice(s.t, s.luck.alarm, "alarm") {
 		return false
 	}
 	switch pick(s.t, 6, "alarm") {
@@ -228,84 +222,57 @@ func (s *sim) alarmed() bool {
 	return false
 }
 
-// turn decides and starts, as the loop does.
+// turn decides and starts, as the loop does, and sees that what was decided can be.
 func (s *sim) turn() rollout.Decision {
-	s.turns++
-	d := rollout.Next(s.state, s.now)
-	if twice := rollout.Next(s.state, s.now); !reflect.DeepEqual(d, twice) {
-		s.t.Fatalf("P9 purity: Next gives two answers to one question:\n%+v\n%+v", d, twice)
-	}
-	if s.turns == s.foldAt {
-		s.compare(d)
-	}
-	s.books.decided(d, s.now)
-	for _, step := range d.Start {
-		s.happen(rollout.Event{Kind: rollout.StepStarted, Step: step.ID, Host: step.Host, Source: step.Source, Attempt: step.Attempt})
-		s.flights = append(s.flights, s.fly(step))
-	}
-	for _, id := range d.Stop {
-		s.stop(id)
+	d, err := s.Turn()
+	if err != nil {
+		s.t.Fatalf("P9: %v", err)
 	}
 	if d.Done {
-		if len(d.Start)+len(s.flights) > 0 || !d.Wake.IsZero() {
-			s.t.Fatalf("P9: done with steps in flight or a time to wake: %+v", d)
-		}
-		outcome := s.state.Outcome()
-		s.happen(rollout.Event{Kind: rollout.RunFinished, Outcome: &outcome})
-		if !rollout.Next(s.state, s.now).Done || s.state.Finished() == nil {
-			s.t.Fatalf("P9: a run that is finished is not done")
-		}
-		s.books.finished(outcome, s.state.Report())
-		s.pools.finished(s.t, s.books)
-		if dice(s.t, 30, "fold at the end") {
-			s.compare(rollout.Next(s.state, s.now))
-		}
+		s.finished()
 	}
-	if len(d.Start)+len(s.flights) == 0 && !d.Done && d.Wake.IsZero() {
+	if len(s.Flights) == 0 && !d.Done && d.Wake.IsZero() {
 		s.t.Fatalf("P9 stall: nothing in flight, nothing to start, not done, and no time to wake")
 	}
-	if !d.Wake.IsZero() && !d.Wake.After(s.now) {
+	if !d.Wake.IsZero() && !d.Wake.After(s.Now) {
 		s.t.Fatalf("P9: to be woken at %v, which is over", d.Wake)
 	}
-	if s.turns > mostTurns || s.now.Sub(epoch) > mostTime {
-		s.t.Fatalf("P9: no end after %d turns and %v", s.turns, s.now.Sub(epoch))
+	if s.Turns > mostTurns || s.Now.Sub(epoch) > mostTime {
+		s.t.Fatalf("P9: no end after %d turns and %v", s.Turns, s.Now.Sub(epoch))
 	}
 	return d
 }
 
+// decided sees that a decision has no side effects, and holds it against the books.
+func (s *sim) decided(d rollout.Decision) {
+	if twice := rollout.Next(s.State, s.Now); !reflect.DeepEqual(d, twice) {
+		s.t.Fatalf("P9 purity: Next gives two answers to one question:\n%+v\n%+v", d, twice)
+	}
+	if s.Turns == s.foldAt {
+		s.compare(d)
+	}
+	s.books.decided(d, s.Now)
+	if d.Done && (len(d.Start)+len(s.Flights) > 0 || !d.Wake.IsZero()) {
+		s.t.Fatalf("P9: done with steps in flight or a time to wake: %+v", d)
+	}
+}
+
+// finished holds the end of the run against the books.
+func (s *sim) finished() {
+	if !rollout.Next(s.State, s.Now).Done || s.State.Finished() == nil {
+		s.t.Fatalf("P9: a run that is finished is not done")
+	}
+	s.books.finished(*s.State.Finished(), s.State.Report())
+	s.pools.finished(s.t, s.books)
+	if dice(s.t, 30, "fold at the end") {
+		s.compare(rollout.Next(s.State, s.Now))
+	}
+}
+
 // elapse goes on to the next moment at which anything happens, and lets it happen.
 func (s *sim) elapse(wake time.Time) {
-	next := wake
-	for _, f := range s.flights {
-		if next.IsZero() || f.end.Before(next) {
-			next = f.end
-		}
-	}
-	if len(s.agenda) > 0 && s.agenda[0].At.Before(next) {
-		next = s.agenda[0].At
-	}
-	if next.After(s.now) {
-		s.now = next
-	}
-	var landed []*flight
-	s.flights = slices.DeleteFunc(s.flights, func(f *flight) bool {
-		if f.end.After(s.now) {
-			return false
-		}
-		landed = append(landed, f)
-		return true
-	})
-	for _, f := range landed {
-		s.happen(s.land(f))
-	}
-	for len(s.agenda) > 0 && !s.agenda[0].At.After(s.now) {
-		e := s.agenda[0]
-		s.agenda = s.agenda[1:]
-		if e.Kind != rollout.PoolChanged || e.Objects != nil {
-			s.happen(e)
-			continue
-		}
-		s.edit(e)
+	if err := s.Elapse(wake); err != nil {
+		s.t.Fatalf("P9: %v", err)
 	}
 	if len(s.pools) > 0 && !s.pure && dice(s.t, 1, "edited unseen") {
 		if hosts := s.pools.hosts(); len(hosts) > 0 {
@@ -318,34 +285,45 @@ func (s *sim) elapse(wake time.Time) {
 	}
 }
 
+// arrive lets somebody edit pool objects when the time for that has come; it becomes known later.
+func (s *sim) arrive(e rollout.Event) bool {
+	if e.Kind != rollout.PoolChanged || e.Objects != nil {
+		return true
+	}
+	s.edit(e)
+	return false
+}
+
 // edit lets somebody else edit an object now, which becomes known later, when it may be over.
 func (s *sim) edit(e rollout.Event) {
 	e.Objects = s.pools.edit(e.Host, e.Edit)
 	e.Detail = fmt.Sprintf("%s was set %s by somebody else", e.Host, e.Edit)
-	e.At = s.now.Add(seconds(upTo(s.t, 5, "becomes known after")))
-	at, _ := slices.BinarySearchFunc(s.agenda, e, func(a, b rollout.Event) int { return cmp.Or(a.At.Compare(b.At), -1) })
-	s.agenda = slices.Insert(s.agenda, at, e)
+	e.At = s.Now.Add(seconds(upTo(s.t, 5, "becomes known after")))
+	at, _ := slices.BinarySearchFunc(s.Agenda, e, func(a, b rollout.Event) int { return cmp.Or(a.At.Compare(b.At), -1) })
+	s.Agenda = slices.Insert(s.Agenda, at, e)
 }
 
 // happen makes an event part of the run.
 func (s *sim) happen(e rollout.Event) {
-	e.Seq, e.At, e.Run = s.state.Seq+1, s.now, s.plan.Run
-	if err := s.state.Apply(&e); err != nil {
+	if err := s.Happen(e); err != nil {
 		s.t.Fatalf("P9: %v", err)
 	}
-	s.journal = append(s.journal, e)
+}
+
+// happened holds an event, and what is shown after it, against the books.
+func (s *sim) happened(e rollout.Event) {
 	s.books.happened(e)
 	s.snap()
 }
 
 // snap takes a snapshot now and then, and holds it against the books; the one from before must not have changed.
 func (s *sim) snap() {
-	now := s.state.Snapshot()
+	now := s.State.Snapshot()
 	s.books.snapshot(now)
 	if s.pure && now.Seq%7 == 0 {
 		s.pools.outAsSaid(s.t, s.books, now)
 	}
-	if s.turns == s.foldAt && s.last == nil {
+	if s.Turns == s.foldAt && s.last == nil {
 		text, err := json.Marshal(now)
 		if err != nil {
 			s.t.Fatal(err)
@@ -355,59 +333,70 @@ func (s *sim) snap() {
 }
 
 // fly draws how a step will end, and when.
-func (s *sim) fly(step rollout.Step) *flight {
-	f := &flight{step: step, end: s.now.Add(seconds(upTo(s.t, s.luck.slow, "takes")))}
+func (s *sim) fly(step rollout.Step) *rollouttest.Flight {
+	f := &rollouttest.Flight{End: s.Now.Add(seconds(upTo(s.t, s.luck.slow, "takes")))}
+	does := s.draw(step)
+	s.ends[f] = &does
+	f.Land = func() rollout.Event {
+		delete(s.ends, f)
+		return s.land(step, does)
+	}
+	return f
+}
+
+// draw draws how a step will end.
+func (s *sim) draw(step rollout.Step) (does ending) {
 	switch step.Kind {
 	case rollout.StepSync:
-		f.does = s.syncEnding(step)
+		does = s.syncEnding(step)
 	case rollout.StepCheck:
-		f.does.verdict = rollout.Pass
+		does.verdict = rollout.Pass
 		if dice(s.t, s.luck.check, "check") {
 			switch pick(s.t, 6, "verdict") {
 			case 0, 1:
-				f.does.verdict = rollout.Fail
+				does.verdict = rollout.Fail
 			case 2, 3:
-				f.does.verdict = rollout.Unknown
+				does.verdict = rollout.Unknown
 			case 4:
-				f.does.class = rollout.Transient
+				does.class = rollout.Transient
 			default:
-				f.does.verdict = ""
+				does.verdict = ""
 			}
 		}
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool:
 		if dice(s.t, s.luck.pool, "pool") {
-			f.does.partly = dice(s.t, 30, "partly")
-			f.does.class = []rollout.Class{
+			does.partly = dice(s.t, 30, "partly")
+			does.class = []rollout.Class{
 				rollout.Transient, rollout.Transient, rollout.Unhealthy, rollout.Conflict, rollout.Capacity, rollout.Permanent,
 			}[pick(s.t, 6, "class")]
 		}
 	case rollout.StepRecheck:
 		if s.luck.stuck[step.Host] || dice(s.t, s.luck.look, "look") {
-			f.does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Changed, rollout.Permanent}[pick(s.t, 4, "class")]
+			does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Changed, rollout.Permanent}[pick(s.t, 4, "class")]
 		}
 	case rollout.StepRollback:
 		if s.luck.stuck[step.Host] || dice(s.t, s.luck.undo, "rollback") {
-			f.does.class = []rollout.Class{
+			does.class = []rollout.Class{
 				rollout.Transient, rollout.Transient, rollout.Transient, rollout.Busy, rollout.Permanent, rollout.Unhealthy,
 			}[pick(s.t, 6, "class")]
 		}
 	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		if dice(s.t, 5, "ignored") {
-			f.does.detail = "it failed, which is ignored"
+			does.detail = "it failed, which is ignored"
 		}
 		if dice(s.t, s.luck.hook, "hook") {
-			f.does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Permanent}[pick(s.t, 3, "class")]
+			does.class = []rollout.Class{rollout.Transient, rollout.Transient, rollout.Permanent}[pick(s.t, 3, "class")]
 		}
 	case rollout.StepQuarantine, rollout.StepRelease:
-		if f.does.detail = ""; dice(s.t, 30, "out already") {
-			f.does.detail = "it was out already"
-			f.does.partly = s.pools[step.Host] == nil
+		if does.detail = ""; dice(s.t, 30, "out already") {
+			does.detail = "it was out already"
+			does.partly = s.pools[step.Host] == nil
 		}
 		if dice(s.t, s.luck.quarantine, "quarantine") {
-			f.does.class = []rollout.Class{rollout.Transient, rollout.Conflict, rollout.Capacity, rollout.Permanent}[pick(s.t, 4, "class")]
+			does.class = []rollout.Class{rollout.Transient, rollout.Conflict, rollout.Capacity, rollout.Permanent}[pick(s.t, 4, "class")]
 		}
 	}
-	return f
+	return does
 }
 
 func (s *sim) syncEnding(step rollout.Step) ending {
@@ -438,69 +427,73 @@ func (s *sim) syncEnding(step rollout.Step) ending {
 }
 
 // stop ends a step soon, unless it ends by itself before.
-func (s *sim) stop(id rollout.StepID) {
-	for _, f := range s.flights {
-		if f.step.ID != id || f.does.class == rollout.Stopped {
-			continue
-		}
-		if soon := s.now.Add(seconds(upTo(s.t, 2, "stops after"))); soon.Before(f.end) {
-			f.end, f.does = soon, ending{class: rollout.Stopped}
-		}
+func (s *sim) stop(f *rollouttest.Flight) {
+	does := s.ends[f]
+	if does == nil || does.class == rollout.Stopped {
 		return
+	}
+	if soon := s.Now.Add(seconds(upTo(s.t, 2, "stops after"))); soon.Before(f.End) {
+		stopped := ending{class: rollout.Stopped}
+		f.End, s.ends[f] = soon, &stopped
+		f.Land = func() rollout.Event {
+			delete(s.ends, f)
+			return s.land(f.Step, stopped)
+		}
 	}
 }
 
 // land returns the event that a step ends with, after its effect.
-func (s *sim) land(f *flight) rollout.Event {
-	e := rollout.Event{Kind: rollout.StepDone, Step: f.step.ID, Host: f.step.Host, Source: f.step.Source, Attempt: f.step.Attempt}
-	class := f.does.class
-	switch f.step.Kind {
+func (s *sim) land(step rollout.Step, does ending) rollout.Event {
+	e := rollout.Event{Kind: rollout.StepDone}
+	class := does.class
+	switch step.Kind {
 	case rollout.StepSync:
-		e.Stats = &rollout.Stats{Bytes: int64(100 + s.turns)}
+		e.Stats = &rollout.Stats{Bytes: int64(100 + s.Turns)}
 	case rollout.StepCheck:
-		e.Verdict = f.does.verdict
+		e.Verdict = does.verdict
 	case rollout.StepObserve:
 		if class == "" {
-			e.Objects = s.pools.observe(f.step.Host)
+			e.Objects = s.pools.observe(step.Host)
 		}
 	case rollout.StepDepool:
-		e.Objects, class = s.pools.depool(f.step, class, f.does.partly)
+		e.Objects, class = s.pools.depool(step, class, does.partly)
 	case rollout.StepRepool:
-		e.Detail, e.Objects = s.pools.repool(f.step, class, f.does.partly)
+		e.Detail, e.Objects = s.pools.repool(step, class, does.partly)
 	case rollout.StepQuarantine, rollout.StepRelease:
-		e.Detail = f.does.detail
-		s.pools.cast(f.step, class)
-		if f.step.Kind == rollout.StepQuarantine && class == "" && !f.does.partly {
-			e.Objects = []rollout.Object{{Key: "dc/cluster/service0/" + f.step.Host, Held: true}}
+		e.Detail = does.detail
+		s.pools.cast(step, class)
+		if step.Kind == rollout.StepQuarantine && class == "" && !does.partly {
+			e.Objects = []rollout.Object{{Key: "dc/cluster/service0/" + step.Host, Held: true}}
 		}
 	case rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
-		e.Detail = f.does.detail
+		e.Detail = does.detail
 	case rollout.StepRecheck, rollout.StepRollback:
 	}
 	if class != "" {
-		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats, e.Detail = rollout.StepFailed, class, f.does.blame, "", nil, ""
-		e.Error = fmt.Sprintf("%s: %s", f.step.ID, class)
+		e.Kind, e.Class, e.Blame, e.Verdict, e.Stats, e.Detail = rollout.StepFailed, class, does.blame, "", nil, ""
+		e.Error = fmt.Sprintf("%s: %s", step.ID, class)
 	}
 	return e
 }
 
 // crash loses all that is not in the journal. What was in flight may have had its effect.
 func (s *sim) crash() {
-	for _, f := range s.flights {
+	for _, f := range s.Flights {
 		if dice(s.t, 50, "had its effect") {
-			s.land(f)
+			s.Land(f)
 		}
 	}
-	s.flights = nil
-	s.now = s.now.Add(seconds(upTo(s.t, 60, "dead")))
+	s.Flights = nil
+	clear(s.ends)
+	s.Now = s.Now.Add(seconds(upTo(s.t, 60, "dead")))
 	s.restart()
 }
 
 // restart goes on from the journal.
 func (s *sim) restart() {
-	s.state = s.fold()
+	s.State = s.fold()
 	e := rollout.Event{Kind: rollout.RunResumed}
-	if s.plan.Tree != nil && dice(s.t, 5, "changed meanwhile") {
+	if s.Plan.Tree != nil && dice(s.t, 5, "changed meanwhile") {
 		e.Error = "the source has changed"
 	}
 	s.happen(e)
@@ -508,7 +501,7 @@ func (s *sim) restart() {
 
 // fold returns the state that the journal leads to, as it would be read back from disk.
 func (s *sim) fold() *rollout.State {
-	lines, err := json.Marshal(s.journal)
+	lines, err := json.Marshal(s.Journal)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -529,17 +522,17 @@ func (s *sim) fold() *rollout.State {
 // JSON has changed what will be decided.
 func (s *sim) compare(d rollout.Decision) {
 	again := s.fold()
-	if fresh := rollout.Next(again, s.now); !reflect.DeepEqual(d, fresh) {
+	if fresh := rollout.Next(again, s.Now); !reflect.DeepEqual(d, fresh) {
 		s.t.Fatalf("P9 purity: a fresh fold decides otherwise:\nlive  %+v\nfresh %+v", d, fresh)
 	}
-	if live, fresh := s.state.Outcome(), again.Outcome(); !reflect.DeepEqual(live, fresh) {
+	if live, fresh := s.State.Outcome(), again.Outcome(); !reflect.DeepEqual(live, fresh) {
 		s.t.Fatalf("P9 purity: a fresh fold comes to another outcome:\nlive  %+v\nfresh %+v", live, fresh)
 	}
-	if live, fresh := s.state.Report(), again.Report(); !reflect.DeepEqual(live, fresh) {
+	if live, fresh := s.State.Report(), again.Report(); !reflect.DeepEqual(live, fresh) {
 		s.t.Fatalf("P9 purity: a fresh fold reports otherwise:\nlive  %+v\nfresh %+v", live, fresh)
 	}
-	s.books.report(s.state.Report())
-	live, err := json.Marshal(s.state.Snapshot())
+	s.books.report(s.State.Report())
+	live, err := json.Marshal(s.State.Snapshot())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -562,14 +555,14 @@ func (s *sim) compare(d rollout.Decision) {
 func (s *sim) story() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "limits %+v\ngate %+v\norigin %s, force %q, tree %v, quarantine %v, undoes %q\n",
-		s.plan.Limits, s.plan.Gate, s.plan.Origin, s.plan.Force, s.plan.Tree != nil, s.plan.Quarantine, s.plan.Undoes)
-	for _, h := range s.plan.Hosts {
+		s.Plan.Limits, s.Plan.Gate, s.Plan.Origin, s.Plan.Force, s.Plan.Tree != nil, s.Plan.Quarantine, s.Plan.Undoes)
+	for _, h := range s.Plan.Hosts {
 		fmt.Fprintf(&b, "%+v\n", h)
 	}
-	for _, stage := range s.plan.Stages {
+	for _, stage := range s.Plan.Stages {
 		fmt.Fprintf(&b, "%s (%s): %v\n", stage.Name, stage.Kind, stage.Hosts)
 	}
-	for _, e := range s.journal {
+	for _, e := range s.Journal {
 		fmt.Fprintf(&b, "%4d %6.0fs %-14s %s %s %s %s %s\n", e.Seq, e.At.Sub(epoch).Seconds(), e.Kind, e.Step, e.Source, e.Class, e.Verdict, e.Detail)
 	}
 	return b.String()

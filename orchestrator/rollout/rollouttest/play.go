@@ -30,99 +30,39 @@ type Happening struct {
 	Event rollout.Event
 }
 
-// ending is a step in flight.
-type ending struct {
-	at    time.Time
-	event rollout.Event
-}
-
 // Run plays and returns the last state, or an error if the plan is not one.
 func (p *Play) Run() (*rollout.State, error) {
-	s, err := rollout.NewState(p.Plan)
+	s, err := NewSim(p.Plan)
 	if err != nil {
 		return nil, err
 	}
-	now := Began
-	happened := []rollout.Event{{Kind: rollout.RunStarted, Plan: p.Plan}}
-	var flights []ending
-	world, resumed := p.World, false
-	for {
-		decision, err := p.turn(s, now, happened)
-		if err != nil || s.Finished() != nil || p.Events > 0 && s.Seq >= int64(p.Events) {
-			return s, err
-		}
-		if p.Resumed > 0 && s.Seq >= int64(p.Resumed) && !resumed {
-			now, resumed, flights = now.Add(time.Hour), true, nil
-			happened = []rollout.Event{{Kind: rollout.RunResumed}}
-			continue
-		}
-		for _, step := range decision.Start {
-			flights = append(flights, p.start(step, now, s.Held()))
-		}
-		for i := range flights {
-			if e := &flights[i]; slices.Contains(decision.Stop, e.event.Step) && e.event.Class != rollout.Stopped {
-				e.at, e.event.Kind, e.event.Class, e.event.Error = now, rollout.StepFailed, rollout.Stopped, "stopped"
-				e.event.Stats = nil
-			}
-		}
-		slices.SortStableFunc(flights, func(a, b ending) int { return a.at.Compare(b.at) })
-		next := decision.Wake
-		if len(flights) > 0 && (next.IsZero() || flights[0].at.Before(next)) {
-			next = flights[0].at
-		}
-		if len(world) > 0 && (next.IsZero() || Began.Add(world[0].After).Before(next)) {
-			next = Began.Add(world[0].After)
-		}
-		if next.IsZero() {
-			return s, fmt.Errorf("after event %d nothing will ever happen", s.Seq)
-		}
-		happened = nil
-		if next.After(now) {
-			now = next
-		}
-		for len(flights) > 0 && !flights[0].at.After(now) {
-			happened, flights = append(happened, flights[0].event), flights[1:]
-		}
-		for len(world) > 0 && !Began.Add(world[0].After).After(now) {
-			happened, world = append(happened, world[0].Event), world[1:]
+	s.Begin, s.Observe = func(step rollout.Step) *Flight { return p.begin(step, s.Now, s.State.Held()) }, p.Observe
+	for _, h := range p.World {
+		e := h.Event
+		e.At = Began.Add(h.After)
+		s.Agenda = append(s.Agenda, e)
+	}
+	resumed := false
+	err = s.Happen(rollout.Event{Kind: rollout.RunStarted, Plan: p.Plan})
+	for err == nil {
+		var d rollout.Decision
+		d, err = s.Turn()
+		switch {
+		case err != nil || s.State.Finished() != nil || p.Events > 0 && s.State.Seq >= int64(p.Events):
+			return s.State, err
+		case p.Resumed > 0 && s.State.Seq >= int64(p.Resumed) && !resumed:
+			resumed = true
+			s.Now, s.Flights = s.Now.Add(time.Hour), nil
+			err = s.Happen(rollout.Event{Kind: rollout.RunResumed})
+		default:
+			err = s.Elapse(d.Wake)
 		}
 	}
+	return s.State, err
 }
 
-// turn is a turn of the loop, as orchestrator.Run has it.
-func (p *Play) turn(s *rollout.State, now time.Time, happened []rollout.Event) (rollout.Decision, error) {
-	var all []rollout.Event
-	apply := func(e rollout.Event) error {
-		e.Seq, e.At, e.Run = s.Seq+1, now, p.Plan.Run
-		err := s.Apply(&e)
-		all = append(all, e)
-		return err
-	}
-	for _, e := range happened {
-		if err := apply(e); err != nil {
-			return rollout.Decision{}, err
-		}
-	}
-	d := rollout.Next(s, now)
-	for _, step := range d.Start {
-		if err := apply(rollout.Event{Kind: rollout.StepStarted, Step: step.ID, Host: step.Host, Source: step.Source, Attempt: step.Attempt}); err != nil {
-			return d, err
-		}
-	}
-	if d.Done && s.Finished() == nil {
-		o := s.Outcome()
-		if err := apply(rollout.Event{Kind: rollout.RunFinished, Outcome: &o}); err != nil {
-			return d, err
-		}
-	}
-	if p.Observe != nil && len(all) > 0 {
-		p.Observe(all, s.Snapshot())
-	}
-	return d, nil
-}
-
-// start begins a step; held are the hosts that are out of their pools because of the run.
-func (p *Play) start(step rollout.Step, now time.Time, held []string) ending {
+// begin begins a step; held are the hosts that are out of their pools because of the run.
+func (p *Play) begin(step rollout.Step, now time.Time, held []string) *Flight {
 	took, end := 2*time.Second, (*rollout.Event)(nil)
 	if p.Do != nil {
 		d, e := p.Do(step)
@@ -150,9 +90,7 @@ func (p *Play) start(step rollout.Step, now time.Time, held []string) ending {
 			rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		}
 	}
-	e := *end
-	e.Step, e.Host, e.Source, e.Attempt = step.ID, step.Host, step.Source, step.Attempt
-	return ending{at: now.Add(took), event: e}
+	return &Flight{End: now.Add(took), Land: func() rollout.Event { return *end }}
 }
 
 // Fail returns the end of a step that failed.
