@@ -117,6 +117,9 @@ var tally = map[string]int{}
 //
 // Hosts that will not get the tree: not seen to where a run stops before it has come to their stage again.
 //
+// P12, what is shown: a step that was given up after its attempts and is said to be tried again; a proxy called out once its depool
+// has started; a host counted twice; a snapshot that changes after it was handed out; reports that stay as they were when the run stops.
+//
 // Locality: ignored; racks of the same name in two datacenters; nearness waited for.
 func TestPromises(t *testing.T) {
 	clear(tally)
