@@ -7,9 +7,9 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// Cast returns the plan of a run before which some hosts are not there, one of them in quarantine, as are others, and that takes
-// whoever has no good tree out of its pools.
-func Cast() (*rollout.Plan, error) {
+// QuarantineAll returns the plan of a run before which some hosts are not there, one of them in quarantine, as are others, and that
+// takes whoever has no good tree out of its pools.
+func QuarantineAll() (*rollout.Plan, error) {
 	r := Request()
 	r.Quarantine = inventory.QuarantineAll
 	r.Down = map[string]string{
@@ -24,9 +24,9 @@ func Cast() (*rollout.Plan, error) {
 	return rollout.NewPlan(Fleet(60), settings, r)
 }
 
-// Outcast is what becomes of the hosts of Cast: one cannot be synced, one that served cannot either, the pools can spare all but
-// one of those that are down, and one is in none.
-func Outcast(step rollout.Step) (time.Duration, *rollout.Event) {
+// BadQuarantines is what becomes of the hosts of QuarantineAll: one cannot be synced, one that served cannot either, the pools can
+// spare all but one of those that are down, and one is in none.
+func BadQuarantines(step rollout.Step) (time.Duration, *rollout.Event) {
 	switch step.ID {
 	case "sync/mw1020.eqiad.wmnet", "sync/mw1035.eqiad.wmnet":
 		return 0, Fail(rollout.Permanent, "rsync exit 11: no space left on device")

@@ -114,7 +114,7 @@ func Status(w io.Writer, r *RunReport) {
 	v := examine(*r)
 	p := text.NewPrinter(w)
 	v.headline(p)
-	v.cast(p)
+	v.pools(p)
 	v.where(p)
 	if v.phase == running {
 		v.inFlight(p)

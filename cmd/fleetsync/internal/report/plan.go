@@ -24,7 +24,7 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 	tree(p, plan)
 	delta(p, plan)
 	deletable(p, plan)
-	field(p, text.Plain, "hosts", cast(plan))
+	field(p, text.Plain, "hosts", roles(plan))
 	if len(plan.Paths) > 0 {
 		field(p, text.Plain, "paths", listed(plan.Paths)+" (the rest of the tree is left as it is)")
 	}
@@ -77,8 +77,8 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 
 const maxLeft = 8 // lines
 
-// cast counts the hosts by their parts, without the origin.
-func cast(plan *rollout.Plan) string {
+// roles counts the hosts by their roles, without the origin.
+func roles(plan *rollout.Plan) string {
 	total, parts := parts(plan, func(rollout.Host) bool { return true })
 	return text.Count(total) + ": " + strings.Join(parts, ", ")
 }

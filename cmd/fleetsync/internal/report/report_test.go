@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 			r.Delta.Confirmed = true
 		}),
 		"plan-unguarded": withoutProxies(t),
-		"plan-down":      made(t, rollouttest.Cast),
+		"plan-down":      made(t, rollouttest.QuarantineAll),
 		"plan-hooks":     made(t, rollouttest.Hooked),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -448,15 +448,15 @@ func TestRun(t *testing.T) {
 		"run-down-failed": {rollouttest.Play{Do: stuckPool, Plan: plan(t, 60, func(r *rollout.Request) {
 			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: no route to host", "tin.eqiad.wmnet": "ssh: no route to host"}
 		})}, false, []string{"done, but 1 host FAILED and 2 were DOWN (at most 3 may); 1 host LEFT OUT OF ITS POOLS"}},
-		"run-cast":          {rollouttest.Play{Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast}, false, []string{"done, but 2 hosts FAILED, 4 were DOWN (at most 9 may) and 1 host STILL IN QUARANTINE; 1 host IN THE POOLS WITH AN OLD TREE"}},
-		"run-cast-running":  {rollouttest.Play{Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast, Events: 60}, true, []string{"RUNNING", "old       mw1031"}},
-		"run-release":       {rollouttest.Play{Plan: quarantined(t), Do: stuckRelease}, false, []string{"done, but 1 host STILL IN QUARANTINE"}},
-		"run-hooks":         {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks}, false, []string{"done, but 3 hosts FAILED"}},
-		"run-hooks-running": {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, true, []string{"RUNNING"}},
-		"run-hooks-died":    {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, false, []string{"DIED"}},
-		"run-hook-pre":      {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/pre")}, false, []string{"HALTED: what comes before the run failed: ", "; no tree was touched"}},
-		"run-hook-post":     {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/post")}, false, []string{"done, but its post hooks FAILED"}},
-		"run-beginning":     {rollouttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
+		"run-quarantine-all":         {rollouttest.Play{Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines}, false, []string{"done, but 2 hosts FAILED, 4 were DOWN (at most 9 may) and 1 host STILL IN QUARANTINE; 1 host IN THE POOLS WITH AN OLD TREE"}},
+		"run-quarantine-all-running": {rollouttest.Play{Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines, Events: 60}, true, []string{"RUNNING", "old       mw1031"}},
+		"run-release":                {rollouttest.Play{Plan: quarantined(t), Do: stuckRelease}, false, []string{"done, but 1 host STILL IN QUARANTINE"}},
+		"run-hooks":                  {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks}, false, []string{"done, but 3 hosts FAILED"}},
+		"run-hooks-running":          {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, true, []string{"RUNNING"}},
+		"run-hooks-died":             {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, false, []string{"DIED"}},
+		"run-hook-pre":               {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/pre")}, false, []string{"HALTED: what comes before the run failed: ", "; no tree was touched"}},
+		"run-hook-post":              {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/post")}, false, []string{"done, but its post hooks FAILED"}},
+		"run-beginning":              {rollouttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -520,9 +520,9 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestLargeCast holds that hundreds of hosts that are down and cannot be taken out of their pools, or are, each for a reason of
+// TestLargeQuarantine holds that hundreds of hosts that are down and cannot be taken out of their pools, or are, each for a reason of
 // its own, and hooks that fail on as many, still fit a screen.
-func TestLargeCast(t *testing.T) {
+func TestLargeQuarantine(t *testing.T) {
 	f := rollouttest.Fleet(5)
 	for i := range 9_995 {
 		f.Hosts = append(f.Hosts, inventory.Host{Name: fmt.Sprintf("%c%d-%d.example.org", 'a'+i%26, i, i*7)})
@@ -568,13 +568,13 @@ func TestLargeCast(t *testing.T) {
 
 func TestRunHosts(t *testing.T) {
 	for name, play := range map[string]rollouttest.Play{
-		"hosts":       {Plan: plan(t, 24, nil), Do: stuckPool},
-		"hosts-died":  {Plan: plan(t, 24, nil), Events: 75},
-		"hosts-mixed": {Plan: plan(t, 24, nil), Do: stuckCanary(rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
-		"hosts-kept":  {Plan: plan(t, 24, nil), Do: stuckCanary(nil)},
-		"hosts-undo":  {Plan: rollback(t, 24), Do: someStay},
-		"hosts-cast":  {Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast},
-		"hosts-hooks": {Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190},
+		"hosts":                {Plan: plan(t, 24, nil), Do: stuckPool},
+		"hosts-died":           {Plan: plan(t, 24, nil), Events: 75},
+		"hosts-mixed":          {Plan: plan(t, 24, nil), Do: stuckCanary(rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
+		"hosts-kept":           {Plan: plan(t, 24, nil), Do: stuckCanary(nil)},
+		"hosts-undo":           {Plan: rollback(t, 24), Do: someStay},
+		"hosts-quarantine-all": {Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines},
+		"hosts-hooks":          {Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer

@@ -26,7 +26,7 @@ func Run(w io.Writer, r RunReport) {
 	v := examine(r)
 	p := text.NewPrinter(w)
 	v.headline(p)
-	v.cast(p)
+	v.pools(p)
 	v.named(p)
 	v.where(p)
 	v.left(p)

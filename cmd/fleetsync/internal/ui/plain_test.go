@@ -233,7 +233,7 @@ func TestPlain(t *testing.T) {
 			}
 			return 0, nil
 		}},
-		"down": {Plan: made(t, rollouttest.Cast), Do: rollouttest.Outcast},
+		"down": {Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines},
 		"silent": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return 8 * slow(step), nil }, World: []rollouttest.Happening{
 			{After: 205 * time.Second, Event: rollout.Event{Kind: rollout.SourceSilent, Host: "mw1019.eqiad.wmnet", Error: "no answer for 15s: connection timed out"}},
 		}},

@@ -8,8 +8,8 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// cast names the hosts without a good tree: first those that users may meet it on, then those that are out of their pools for it.
-func (v *view) cast(p *text.Printer) {
+// pools names the hosts without a good tree: first those that users may meet it on, then those that are out of their pools for it.
+func (v *view) pools(p *text.Printer) {
 	mixed, old := v.mixed()
 	colour, heads := text.Alarm, []string{"MIXED", "OLD"}
 	if v.phase == running {
