@@ -6,8 +6,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -43,7 +43,7 @@ func (a *app) start(ctx context.Context, stop func(), on *session.Session, plan 
 // drive carries out a run to its end: it wires it to signals, to the screen and to who reads events, and says what it came to.
 func (a *app) drive(ctx context.Context, on *session.Session, run *session.Run) error {
 	plan := run.State.Plan
-	screen, held := ui.New(a.stderr, a.terminal(), plan), &heldHosts{}
+	screen, held := live.New(a.stderr, a.terminal(), plan), &heldHosts{}
 	view := session.View{Observers: []orchestrator.Observer{held, screen}}
 	if screen.Live() {
 		view.Progress = screen.Progress

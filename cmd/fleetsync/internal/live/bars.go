@@ -1,4 +1,4 @@
-package ui
+package live
 
 import (
 	"io"
@@ -17,7 +17,7 @@ import (
 const refresh = 120 * time.Millisecond
 
 // bars prints messages above live bars. What it returns is for one goroutine.
-func (u *UI) bars() (tell func([]message), end func()) {
+func (u *Screen) bars() (tell func([]message), end func()) {
 	pen := newPen()
 	progress := mpb.New(mpb.WithOutput(u.w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(refresh))
 	// One bar is all of it: its filler is the first line of a frame and its extender the others, so
@@ -61,7 +61,7 @@ func (u *UI) bars() (tell func([]message), end func()) {
 }
 
 // rows returns how many lines a frame may have: one that fills the terminal would scroll it.
-func (u *UI) rows() int {
+func (u *Screen) rows() int {
 	const unknown = 24
 	height := unknown
 	if file, ok := u.w.(*os.File); ok {
@@ -73,7 +73,7 @@ func (u *UI) rows() int {
 }
 
 // frame returns the lines to be shown now, at least one, each at most width columns wide.
-func (u *UI) frame(pen *pen, width, rows int) []string {
+func (u *Screen) frame(pen *pen, width, rows int) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	f := frame{pen: pen, story: u.story, width: width - 1, now: time.Now()} // the last column would wrap on some

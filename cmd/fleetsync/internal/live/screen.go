@@ -1,4 +1,4 @@
-package ui
+package live
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// UI shows one run. It implements orchestrator.Observer. Make one with New, and Close it after the
+// Screen shows one run. It implements orchestrator.Observer. Make one with New, and Close it after the
 // run.
-type UI struct {
+type Screen struct {
 	w    io.Writer
 	live bool
 
@@ -29,10 +29,10 @@ type UI struct {
 	done chan struct{} // closed when the goroutine has ended; nil before it is started
 }
 
-// New returns a UI that shows a run of the plan on w: with live bars if w is a terminal, else with
+// New returns a Screen that shows a run of the plan on w: with live bars if w is a terminal, else with
 // plain lines. It writes nothing before the first event.
-func New(w io.Writer, terminal bool, p *rollout.Plan) *UI {
-	return &UI{w: w, live: terminal && !text.Dumb() && !sizeless(w), story: newStory(p), wake: make(chan struct{}, 1)}
+func New(w io.Writer, terminal bool, p *rollout.Plan) *Screen {
+	return &Screen{w: w, live: terminal && !text.Dumb() && !sizeless(w), story: newStory(p), wake: make(chan struct{}, 1)}
 }
 
 // sizeless says whether w is a terminal that does not know how wide it is, as one made by a program
@@ -50,7 +50,7 @@ func sizeless(w io.Writer) bool {
 const maxPending = 2000
 
 // Observe takes note of what happened in a turn. It is for the goroutine of the run.
-func (u *UI) Observe(turn []rollout.Event, now *rollout.Snapshot) {
+func (u *Screen) Observe(turn []rollout.Event, now *rollout.Snapshot) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
@@ -81,11 +81,11 @@ func (u *UI) Observe(turn []rollout.Event, now *rollout.Snapshot) {
 }
 
 // Live tells whether Progress is shown to anybody.
-func (u *UI) Live() bool { return u.live }
+func (u *Screen) Live() bool { return u.live }
 
 // Progress takes note of how far the transfer to a host has come. It may be called from many
 // goroutines at once and waits for nothing but the lock on the books.
-func (u *UI) Progress(host string, p transport.Progress) {
+func (u *Screen) Progress(host string, p transport.Progress) {
 	if !u.live {
 		return
 	}
@@ -96,7 +96,7 @@ func (u *UI) Progress(host string, p transport.Progress) {
 
 // Close prints what is still to be printed, ends the drawing and waits for that. It may be called
 // twice; events that come later are not shown.
-func (u *UI) Close() {
+func (u *Screen) Close() {
 	u.mu.Lock()
 	done := u.done
 	if !u.closed {
@@ -110,7 +110,7 @@ func (u *UI) Close() {
 }
 
 // show is the goroutine that owns the terminal.
-func (u *UI) show() {
+func (u *Screen) show() {
 	defer close(u.done)
 	tell, end := u.plain()
 	if u.live {
@@ -124,7 +124,7 @@ func (u *UI) show() {
 }
 
 // take returns what is to be printed.
-func (u *UI) take() []message {
+func (u *Screen) take() []message {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	messages := u.pending
@@ -139,7 +139,7 @@ func (u *UI) take() []message {
 }
 
 // plain prints messages as lines with the time, in UTC as everywhere in a run.
-func (u *UI) plain() (tell func([]message), end func()) {
+func (u *Screen) plain() (tell func([]message), end func()) {
 	return func(messages []message) {
 		for _, m := range messages {
 			_, _ = io.WriteString(u.w, m.at.UTC().Format("15:04:05Z ")+m.text+"\n") // nobody is left to be told

@@ -1,4 +1,4 @@
-package ui
+package live
 
 import "github.com/fleetsync/fleetsync/orchestrator/rollout"
 

@@ -1,6 +1,6 @@
-// Package ui shows a run while it goes on: as live bars on a terminal, as plain lines elsewhere.
+// Package live shows a run while it goes on: as live bars on a terminal, as plain lines elsewhere.
 //
-// The UI is an observer at the rim: it is shown each event after it is durable, keeps its own books
+// The Screen is an observer at the rim: it is shown each event after it is durable, keeps its own books
 // of what a person wants to see, and never talks back. It is for stderr; results go to stdout, and
 // are none of its business.
 //
@@ -16,4 +16,4 @@
 //   - However many hosts fail, the number of lines is bounded: the rest is counted. The plain form has
 //     no line for a host that was synced, and says nothing while nothing happens.
 //   - A terminal that cannot be written to any more ends nothing but the drawing.
-package ui
+package live

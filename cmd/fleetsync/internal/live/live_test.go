@@ -1,4 +1,4 @@
-package ui_test
+package live_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 	"github.com/fleetsync/fleetsync/transport"
@@ -21,7 +21,7 @@ import (
 
 // paced plays a run in the time of a synctest bubble, so that frames are drawn while it goes on, and
 // reports progress of its transfers from many goroutines.
-func paced(t *testing.T, u *ui.UI, play rollouttest.Play, paint func()) {
+func paced(t *testing.T, u *live.Screen, play rollouttest.Play, paint func()) {
 	t.Helper()
 	var transfers sync.WaitGroup
 	last := rollouttest.Began
@@ -71,7 +71,7 @@ func TestBars(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var b locked
-				u := ui.New(&b, true, play.Plan)
+				u := live.New(&b, true, play.Plan)
 				frames := 0
 				paced(t, u, play, func() { frames++ })
 				u.Close()
@@ -150,7 +150,7 @@ func TestBarsHostile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		play := hostile(t)
 		var b locked
-		u := ui.New(&b, true, play.Plan)
+		u := live.New(&b, true, play.Plan)
 		paced(t, u, play, func() {})
 		u.Close()
 		out := escapes.ReplaceAllString(b.String(), "")
@@ -181,7 +181,7 @@ func TestStuckTerminal(t *testing.T) {
 		t.Run(fmt.Sprint(terminal), func(t *testing.T) {
 			s := stuck{make(chan struct{})}
 			play := rollouttest.Play{Plan: plan(t, 5000, nil), Do: troubled}
-			u := ui.New(s, terminal, play.Plan)
+			u := live.New(s, terminal, play.Plan)
 			play.Observe = func(turn []rollout.Event, s *rollout.Snapshot) {
 				u.Observe(turn, s)
 				u.Progress(turn[0].Host, transport.Progress{Bytes: 1})
@@ -201,7 +201,7 @@ func TestDumb(t *testing.T) {
 	t.Setenv("TERM", "dumb")
 	play := rollouttest.Play{Plan: plan(t, 60, nil)}
 	var b locked
-	u := ui.New(&b, true, play.Plan)
+	u := live.New(&b, true, play.Plan)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestNoColour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		play := rollouttest.Play{Plan: plan(t, 60, nil), Do: troubled}
 		var b locked
-		u := ui.New(&b, true, play.Plan)
+		u := live.New(&b, true, play.Plan)
 		paced(t, u, play, func() {})
 		u.Close()
 		if out := b.String(); regexp.MustCompile(`\x1b\[[0-9;]*m`).MatchString(out) || !strings.Contains(out, "━") {
@@ -228,11 +228,11 @@ func TestNoColour(t *testing.T) {
 	})
 }
 
-// TestUnused holds that a UI of which nothing happens to be asked writes nothing and starts nothing.
+// TestUnused holds that a Screen of which nothing happens to be asked writes nothing and starts nothing.
 func TestUnused(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var b locked
-	u := ui.New(&b, true, plan(t, 60, nil))
+	u := live.New(&b, true, plan(t, 60, nil))
 	u.Progress("mw1017", transport.Progress{})
 	if after := runtime.NumGoroutine(); after > before {
 		t.Errorf("%d goroutines were started", after-before)
@@ -251,7 +251,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	play := rollouttest.Play{Plan: plan(t, 60, nil)}
-	u := ui.New(file, true, play.Plan)
+	u := live.New(file, true, play.Plan)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
 		t.Error(err)

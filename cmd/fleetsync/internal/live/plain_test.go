@@ -1,4 +1,4 @@
-package ui_test
+package live_test
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/ui"
+	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
@@ -84,7 +84,7 @@ func made(t testing.TB, plan func() (*rollout.Plan, error)) *rollout.Plan {
 func shown(t testing.TB, play rollouttest.Play) string {
 	t.Helper()
 	var b bytes.Buffer
-	u := ui.New(&b, false, play.Plan)
+	u := live.New(&b, false, play.Plan)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
 		t.Fatal(err)
@@ -390,7 +390,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("input/output er
 func TestBrokenWriter(t *testing.T) {
 	for _, terminal := range []bool{true, false} {
 		play := rollouttest.Play{Plan: plan(t, 60, nil), Do: troubled}
-		u := ui.New(broken{}, terminal, play.Plan)
+		u := live.New(broken{}, terminal, play.Plan)
 		play.Observe = u.Observe
 		s, err := play.Run()
 		if err != nil || s.Finished() == nil {
@@ -408,7 +408,7 @@ func TestResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	u := ui.New(&b, false, p)
+	u := live.New(&b, false, p)
 	now := s.At.Add(time.Hour)
 	next := func(e rollout.Event) {
 		e.Seq, e.At, e.Run = s.Seq+1, now, p.Run
@@ -462,7 +462,7 @@ func BenchmarkObserve(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				u := ui.New(&bytes.Buffer{}, false, p)
+				u := live.New(&bytes.Buffer{}, false, p)
 				for i := range events {
 					u.Observe(events[i].turn, events[i].now)
 				}
