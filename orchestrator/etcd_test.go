@@ -16,6 +16,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/pooling"
+	etcdv2 "github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -103,17 +104,17 @@ func (e *etcd) connect(t *testing.T) *process {
 		p.faults.ServeHTTP(w, r)
 	})}
 	p.served.Go(func() { _ = p.server.Serve(l) }) // ends with ErrServerClosed
-	config := pooling.Config{Endpoints: []string{"http://etcd"}, Prefix: poolsPrefix}
-	var err error
-	if p.pools, err = pooling.NewClient(config); err != nil {
+	store, err := etcdv2.New(etcdv2.Config{Endpoints: []string{"http://etcd"}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	config.Prefix = ""
-	if p.shared, err = pooling.NewShared(pooling.SharedConfig{Config: config, Fleet: "test"}); err != nil {
+	if p.pools, err = pooling.NewClient(store, pooling.Config{Prefix: poolsPrefix}); err != nil {
 		t.Fatal(err)
 	}
-	transportOf(reflect.ValueOf(p.pools)).DialContext = l.dial
-	transportOf(reflect.ValueOf(p.shared).Elem().FieldByName("client")).DialContext = l.dial
+	if p.shared, err = pooling.NewShared(store, pooling.SharedConfig{Fleet: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	transportOf(reflect.ValueOf(store)).DialContext = l.dial
 	return p
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/balancer"
+	etcdv2 "github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -92,13 +93,16 @@ func newBench(t *testing.T) *workbench {
 		w.put(keyOf(p.Host, "nginx"), `{"pooled": "yes", "weight": 1}`)
 	}
 	w.before = w.pools()
-	config := pooling.Config{Endpoints: []string{api.URL}, Timeout: 5 * time.Second}
-	if w.shared, err = pooling.NewShared(pooling.SharedConfig{Config: config, Fleet: "test"}); err != nil {
+	const timeout = 5 * time.Second
+	store, err := etcdv2.New(etcdv2.Config{Endpoints: []string{api.URL}, Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.shared, err = pooling.NewShared(store, pooling.SharedConfig{Fleet: "test", Timeout: timeout}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.shared.Close)
-	config.Prefix = strings.TrimSuffix(poolKeys, "/")
-	if w.client, err = pooling.NewClient(config); err != nil {
+	if w.client, err = pooling.NewClient(store, pooling.Config{Prefix: poolKeys, Timeout: timeout}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.client.Close)

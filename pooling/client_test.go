@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -41,12 +42,23 @@ func serve(t testing.TB) *poolingtest.Server {
 	return s
 }
 
-func dial(t testing.TB, c pooling.Config) *pooling.Client {
+func store(t testing.TB, c etcd.Config) pooling.Store {
 	t.Helper()
-	if c.Prefix == "" {
-		c.Prefix = prefix
+	s, err := etcd.New(c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	client, err := pooling.NewClient(c)
+	return s
+}
+
+func dial(t testing.TB, c etcd.Config) *pooling.Client {
+	t.Helper()
+	return dialSelect(t, c, pooling.Selection{})
+}
+
+func dialSelect(t testing.TB, c etcd.Config, selection pooling.Selection) *pooling.Client {
+	t.Helper()
+	client, err := pooling.NewClient(store(t, c), pooling.Config{Prefix: prefix, Timeout: c.Timeout, Select: selection})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +155,7 @@ func outcomes(restored []pooling.Restored) (all []pooling.Outcome) {
 
 func TestPoolsAndObserve(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		if _, err := c.Pools(t.Context()); !errors.Is(err, pooling.ErrNotFound) {
 			t.Errorf("nothing there: %v", err)
 		}
@@ -171,7 +183,7 @@ func TestPoolsAndObserve(t *testing.T) {
 		if objects := observe(t, c, "mw"); objects != nil {
 			t.Errorf("a prefix of a name: %v", objects)
 		}
-		narrow := dial(t, pooling.Config{Endpoints: []string{a.url}, Select: pooling.Selection{Datacenters: []string{"eqiad", "esams"}, Services: []string{"nginx"}}})
+		narrow := dialSelect(t, etcd.Config{Endpoints: []string{a.url}}, pooling.Selection{Datacenters: []string{"eqiad", "esams"}, Services: []string{"nginx"}})
 		if diff := cmp.Diff([]string{"eqiad/api/nginx/mw1", "eqiad/appserver/nginx/mw1"}, keys(observe(t, narrow, "mw1"))); diff != "" {
 			t.Error(diff)
 		}
@@ -189,42 +201,38 @@ func TestPoolsAndObserve(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	ok := []string{"https://conf1:4001"}
 	for _, c := range []struct {
 		config pooling.Config
 		want   string
 	}{
-		{pooling.Config{Prefix: prefix}, "no endpoints"},
-		{pooling.Config{Prefix: prefix, Endpoints: []string{"conf1:4001"}}, "want a base URL"},
-		{pooling.Config{Prefix: prefix, Endpoints: []string{"ftp://conf1"}}, "want a base URL"},
-		{pooling.Config{Prefix: prefix, Endpoints: []string{"http://"}}, "want a base URL"},
-		{pooling.Config{Prefix: prefix, Endpoints: []string{"http://conf1/?x=y"}}, "want a base URL"},
-		{pooling.Config{Prefix: prefix, Endpoints: []string{"http://[secret"}}, "not a URL"},
-		{pooling.Config{Prefix: prefix, Endpoints: []string{"https://root:secret@conf1"}}, "settings of their own"},
-		{pooling.Config{Prefix: "", Endpoints: ok}, "prefix"},
-		{pooling.Config{Prefix: "/", Endpoints: ok}, "prefix"},
-		{pooling.Config{Prefix: "/conftool/../pools", Endpoints: ok}, "prefix"},
-		{pooling.Config{Prefix: "/conftool//pools", Endpoints: ok}, "prefix"},
-		{pooling.Config{Prefix: prefix, Endpoints: ok, Timeout: -1}, "timeout"},
-		{pooling.Config{Prefix: prefix, Endpoints: ok, CAFile: "/nowhere"}, "CA file"},
-		{pooling.Config{Prefix: prefix, Endpoints: ok, CAFile: "doc.go"}, "no PEM certificate"},
-		{pooling.Config{Prefix: prefix, Endpoints: ok, CertFile: "doc.go"}, "both"},
-		{pooling.Config{Prefix: prefix, Endpoints: ok, CertFile: "doc.go", KeyFile: "doc.go"}, "client certificate"},
+		{pooling.Config{Prefix: ""}, "prefix"},
+		{pooling.Config{Prefix: "/"}, "prefix"},
+		{pooling.Config{Prefix: "/conftool/../pools"}, "prefix"},
+		{pooling.Config{Prefix: "/conftool//pools"}, "prefix"},
+		{pooling.Config{Prefix: prefix, Timeout: -1}, "timeout"},
 	} {
-		_, err := pooling.NewClient(c.config)
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+		if _, err := pooling.NewClient(nil, c.config); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want %q", c.config, err, c.want)
+		}
+		if c.config.Prefix == "" {
+			continue // the default
+		}
+		if _, err := pooling.NewShared(nil, pooling.SharedConfig{Fleet: fleet, Prefix: c.config.Prefix, Timeout: c.config.Timeout}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.config, err, c.want)
 		}
 	}
-	if _, err := pooling.NewClient(pooling.Config{Prefix: "conftool/v1/pools/", Endpoints: []string{"http://conf1/behind/a/path/"}}); err != nil {
+	if _, err := pooling.NewClient(nil, pooling.Config{Prefix: "conftool/v1/pools/"}); err != nil {
 		t.Error(err)
+	}
+	if _, err := pooling.NewShared(nil, pooling.SharedConfig{}); !errors.Is(err, pooling.ErrMalformed) {
+		t.Errorf("no name of a fleet: %v", err)
 	}
 }
 
 // TestKeys: whatever a key is, a request stays under the prefix or is not made.
 func TestKeys(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		a.put("eqiad/appserver/apache2/mw1", yes)
 		for _, host := range []string{"a b", "a?b=c", "a#b", "100%", "%2e%2e", "a%2Fb", "ü", "a&value=x", "a;b", "-rf", "$(x)"} {
 			o := "eqiad/odd/apache2/" + host
@@ -330,12 +338,12 @@ func TestFaults(t *testing.T) {
 					case hangs:
 						timeout = 100 * time.Millisecond // all of it is
 					}
-					c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+					c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 					objects, receipts := observe(t, c, "mw1"), observe(t, c, "mw2")
 					if _, err := c.Depool(t.Context(), "mine", receipts, half); err != nil {
 						t.Fatal(err)
 					}
-					c = dial(t, pooling.Config{Endpoints: []string{s.URL}, Timeout: timeout})
+					c = dial(t, etcd.Config{Endpoints: []string{s.URL}, Timeout: timeout})
 					var index uint64 = 4 // of the first put: there is a change after it
 					var left atomic.Int64
 					left.Store(times)
@@ -427,7 +435,7 @@ func TestFailover(t *testing.T) {
 	var hung atomic.Int64
 	hangs.Faults.Plan(func(*http.Request) poolingtest.Fault { hung.Add(1); return poolingtest.Hang })
 	put(t, good, "mw1", yes)
-	c := dial(t, pooling.Config{Endpoints: []string{dead.URL, hangs.URL, good.URL}, Timeout: 2 * time.Second})
+	c := dial(t, etcd.Config{Endpoints: []string{dead.URL, hangs.URL, good.URL}, Timeout: 2 * time.Second})
 	objects := observe(t, c, "mw1")
 	if _, err := c.Depool(t.Context(), "m", objects, pooling.Threshold{}); err != nil {
 		t.Error(err)
@@ -439,7 +447,7 @@ func TestFailover(t *testing.T) {
 		t.Errorf("asked the endpoint that hangs %d times; the one that answered last comes first", n)
 	}
 	// and a watch finds its way round too
-	c = dial(t, pooling.Config{Endpoints: []string{dead.URL, good.URL}, Timeout: 2 * time.Second})
+	c = dial(t, etcd.Config{Endpoints: []string{dead.URL, good.URL}, Timeout: 2 * time.Second})
 	if _, err := c.Wait(soon(t), 3); err != nil {
 		t.Error(err)
 	}
@@ -460,7 +468,7 @@ func TestRefusals(t *testing.T) {
 		{"root", "pw", false, nil, nil},
 	} {
 		s.Store.ReadOnly = c.readOnly
-		client := dial(t, pooling.Config{Endpoints: []string{s.URL}, User: c.user, Password: c.password})
+		client := dial(t, etcd.Config{Endpoints: []string{s.URL}, User: c.user, Password: c.password})
 		if _, err := client.Pools(t.Context()); !errors.Is(err, c.read) {
 			t.Errorf("%+v: read: %v", c, err)
 		}
@@ -484,7 +492,7 @@ func TestRedirect(t *testing.T) {
 		http.Redirect(w, r, thief.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
 	defer lure.Close()
-	c := dial(t, pooling.Config{Endpoints: []string{lure.URL}, User: "root", Password: "pw", Timeout: time.Second})
+	c := dial(t, etcd.Config{Endpoints: []string{lure.URL}, User: "root", Password: "pw", Timeout: time.Second})
 	_, err := c.Pools(t.Context())
 	if !errors.Is(err, pooling.ErrUnavailable) || !strings.Contains(err.Error(), "redirects to "+thief.URL) {
 		t.Error(err)
@@ -509,7 +517,7 @@ func TestBounds(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}, Timeout: 20 * time.Second})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}, Timeout: 20 * time.Second})
 	if _, err := c.Pools(t.Context()); !errors.Is(err, pooling.ErrMalformed) || len(err.Error()) > 1000 {
 		t.Error(err)
 	}
@@ -518,7 +526,7 @@ func TestBounds(t *testing.T) {
 func TestCanceled(t *testing.T) {
 	s := serve(t)
 	put(t, s, "mw1", yes)
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	why := errors.New("asked to stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	s.Faults.Plan(func(*http.Request) poolingtest.Fault { cancel(why); return poolingtest.Hang })

@@ -37,7 +37,7 @@ func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t 
 		}
 	}
 	parent := ctx
-	ctx, cancel := c.deadline(ctx)
+	ctx, cancel := deadline(ctx, c.timeout)
 	defer cancel()
 	take, ours, err := c.room(ctx, marker, take, t)
 	held = append(held, ours...)
@@ -154,7 +154,7 @@ func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) 
 		return Object{}, err
 	}
 	parent := ctx
-	ctx, cancel := c.deadline(ctx)
+	ctx, cancel := deadline(ctx, c.timeout)
 	defer cancel()
 	if f.Pooled == pooled && f.Marker == "" {
 		now, err := c.read(ctx, o.Key)
@@ -174,7 +174,7 @@ func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) 
 		return now, err
 	}
 	if err := c.kept(ctx, o.Pool(), t); err != nil {
-		ctx, cancel := c.deadline(context.WithoutCancel(parent))
+		ctx, cancel := deadline(context.WithoutCancel(parent), c.timeout)
 		defer cancel()
 		back, undoErr := c.swap(ctx, now, o.Value)
 		if undoErr != nil {

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -26,7 +27,7 @@ const (
 
 func TestDepool(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		a.put(mw1, yes)
 		a.put(mw1ssl, no)
 		a.put("eqiad/api/nginx/mw1", inactive)
@@ -79,7 +80,7 @@ func TestDepool(t *testing.T) {
 
 func TestDepoolConflict(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		for _, key := range []string{mw1, mw1ssl, mw2, "eqiad/appserver/nginx/mw2"} {
 			a.put(key, yes)
 		}
@@ -120,7 +121,7 @@ func TestDepoolConflict(t *testing.T) {
 // second is left as it is, and a call with a new observation takes it too.
 func TestConflictMidway(t *testing.T) {
 	s := serve(t)
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	for _, key := range []string{mw1, mw1ssl} {
 		if err := s.Store.Put(prefix+"/"+key, yes); err != nil {
 			t.Fatal(err)
@@ -177,7 +178,7 @@ func TestSomebodyQuicker(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t)
-			client := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+			client := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 			put(t, s, "mw1", odd)
 			put(t, s, "mw2", yes)
 			objects := observe(t, client, "mw1")
@@ -219,7 +220,7 @@ func operator(s *poolingtest.Server, _ context.CancelCauseFunc) poolingtest.Faul
 // undo of the second alone.
 func TestUndoAll(t *testing.T) {
 	s := serve(t)
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	before := map[string]string{}
 	for _, key := range []string{mw1, mw1ssl, mw2, "eqiad/appserver/nginx/mw2"} {
 		before[prefix+"/"+key] = yes
@@ -246,7 +247,7 @@ func TestUndoAll(t *testing.T) {
 // TestUndoFails: what could not be put back is returned and named.
 func TestUndoFails(t *testing.T) {
 	s := serve(t)
-	client := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	client := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	put(t, s, "mw1", yes)
 	put(t, s, "mw2", yes)
 	objects := observe(t, client, "mw1")
@@ -271,7 +272,7 @@ func TestUndoFails(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		a.put(mw1, yes)
 		a.put(mw2, yes)
 		one := func(host string) pooling.Object { t.Helper(); return observe(t, c, host)[0] }
@@ -304,7 +305,7 @@ func TestSet(t *testing.T) {
 // TestSetUndone: a change by hand is undone like any other if somebody else was quicker.
 func TestSetUndone(t *testing.T) {
 	s := serve(t)
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	put(t, s, "mw1", yes)
 	put(t, s, "mw2", yes)
 	o := observe(t, c, "mw1")[0]
@@ -373,7 +374,11 @@ func TestCapacityOfTwo(t *testing.T) {
 			rapid.SliceOfN(rapid.IntRange(0, hosts-1), 0, 4).Draw(t, "first"),
 			rapid.SliceOfN(rapid.IntRange(0, hosts-1), 0, 4).Draw(t, "second"),
 		} {
-			c, err := pooling.NewClient(pooling.Config{Endpoints: []string{s.URL}, Prefix: prefix})
+			store, err := etcd.New(etcd.Config{Endpoints: []string{s.URL}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := pooling.NewClient(store, pooling.Config{Prefix: prefix})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 )
 
 // TestFitWithDown: what fits may be out together with what is out or down already, and each host that is left would break
@@ -67,7 +68,7 @@ func TestFitWithDown(t *testing.T) {
 // Seen to fail with: Down ignored by the count.
 func TestDepoolWithDown(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		for i := range 4 {
 			a.put(fmt.Sprintf("eqiad/appserver/apache2/mw%d", i), yes)
 		}

@@ -1,10 +1,6 @@
 package pooling
 
-import (
-	"errors"
-	"fmt"
-	"net/http"
-)
+import "errors"
 
 // What can be wrong, for errors.Is. Errors of the API that are none of these are the API's own words.
 var (
@@ -30,35 +26,3 @@ var (
 	// the tree again and wait from there.
 	ErrIndexCleared = errors.New("changes are no longer known one by one: read the pools again")
 )
-
-// rejection is the body of an error of etcd's v2 API.
-type rejection struct {
-	Code    int    `json:"errorCode"`
-	Message string `json:"message"`
-	Cause   string `json:"cause"`
-}
-
-// err returns the error that r is under an HTTP status. The codes are those of etcd's
-// Documentation/v2/errorcode.md; the code decides where there is one, because 107 comes with 400 from
-// etcd 3.4 itself (measured, writing to the root) and with 403 from a read-only replica.
-func (r rejection) err(status int) error {
-	var kind error
-	switch {
-	case r.Code == 100:
-		kind = ErrNotFound
-	case r.Code == 101 || r.Code == 105: // compare failed; key already exists
-		kind = ErrConflict
-	case r.Code == 107:
-		kind = ErrReadOnly
-	case r.Code == 110 || r.Code == 0 && (status == http.StatusUnauthorized || status == http.StatusForbidden):
-		kind = ErrUnauthorized
-	case r.Code == 401:
-		kind = ErrIndexCleared
-	default:
-		kind = errors.New("refused by the API")
-	}
-	if r.Code == 0 {
-		return fmt.Errorf("%w (HTTP %d)", kind, status)
-	}
-	return fmt.Errorf("%w (HTTP %d, errorCode %d, %s: %s)", kind, status, r.Code, Clean(r.Message), Clean(r.Cause))
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -21,8 +22,8 @@ import (
 func TestInventoryRecord(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		ctx := t.Context()
-		tin, mira := share(t, pooling.Config{Endpoints: []string{a.url}}), share(t, pooling.Config{Endpoints: []string{a.url}})
-		other, err := pooling.NewShared(pooling.SharedConfig{Config: pooling.Config{Endpoints: []string{a.url}}, Fleet: "other"})
+		tin, mira := share(t, etcd.Config{Endpoints: []string{a.url}}), share(t, etcd.Config{Endpoints: []string{a.url}})
+		other, err := pooling.NewShared(store(t, etcd.Config{Endpoints: []string{a.url}}), pooling.SharedConfig{Fleet: "other"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +90,7 @@ func TestInventoryRecord(t *testing.T) {
 func TestInventoryRecordFaults(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	c := share(t, pooling.Config{Endpoints: []string{s.URL}, Timeout: 300 * time.Millisecond})
+	c := share(t, etcd.Config{Endpoints: []string{s.URL}, Timeout: 300 * time.Millisecond})
 	r := pooling.InventoryRecord{Digest: "sha256:1", Machine: "tin", Since: since}
 	if err := c.PutInventory(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -117,7 +118,7 @@ func TestInventoryRecordFaults(t *testing.T) {
 		}
 		return poolingtest.None
 	})
-	slow := share(t, pooling.Config{Endpoints: []string{s.URL}})
+	slow := share(t, etcd.Config{Endpoints: []string{s.URL}})
 	if err := slow.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "sha256:4", Since: since}); err != nil || !lost {
 		t.Errorf("a lost reply: %v", err)
 	}

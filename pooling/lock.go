@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -108,15 +105,11 @@ func (s *Shared) Acquire(ctx context.Context, h Holder, ttl time.Duration) (*Lea
 		return nil, err
 	}
 	l := &Lease{Holder: h, shared: s, value: string(text), ttl: ttl, began: s.clock()}
-	form := url.Values{"value": {l.value}, "prevExist": {"false"}}
-	if ttl > 0 {
-		form.Set("ttl", seconds(ttl))
-	}
 	parent := ctx
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
 	for range tries {
-		_, err = s.client.call(ctx, http.MethodPut, s.lock(), form)
+		err = s.store.Create(ctx, s.lock(), l.value, ttl)
 		if err == nil {
 			return l, nil
 		}
@@ -149,7 +142,7 @@ func (s *Shared) Acquire(ctx context.Context, h Holder, ttl time.Duration) (*Lea
 func (l *Lease) Refresh(ctx context.Context) error {
 	s := l.shared
 	began := s.clock()
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
 	l.mu.Lock()
 	over := l.over
@@ -159,11 +152,8 @@ func (l *Lease) Refresh(ctx context.Context) error {
 	}
 	var err error
 	if l.ttl > 0 {
-		// The value is unique, so that comparing it is comparing the acquisition, and doing so twice does no harm. With
-		// refresh etcd keeps the value and tells no watcher.
-		_, err = s.client.call(ctx, http.MethodPut, s.lock(), url.Values{
-			"prevExist": {"true"}, "prevValue": {l.value}, "refresh": {"true"}, "ttl": {seconds(l.ttl)},
-		})
+		// The value is unique, so that comparing it is comparing the acquisition, and doing so twice does no harm.
+		err = s.store.Refresh(ctx, s.lock(), l.value, l.ttl)
 	} else {
 		var value string
 		if _, value, err = s.held(ctx); err == nil && value != l.value || errors.Is(err, ErrMalformed) {
@@ -228,7 +218,7 @@ func (l *Lease) left() (left time.Duration, over bool) {
 func (l *Lease) Release(ctx context.Context) error {
 	l.end()
 	s := l.shared
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
 	err := s.unlock(ctx, l.value)
 	if err != nil && !errors.Is(err, ErrConflict) {
@@ -240,7 +230,7 @@ func (l *Lease) Release(ctx context.Context) error {
 // Holder returns who holds the lock, and how long it lasts unless it is refreshed: 0 is for ever. The error is ErrNotFound
 // if nobody does.
 func (s *Shared) Holder(ctx context.Context) (h Holder, ttl time.Duration, err error) {
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
 	held, _, err := s.held(ctx)
 	return held.Holder, held.TTL, err
@@ -253,7 +243,7 @@ func (s *Shared) Break(ctx context.Context, h Holder) error {
 	if h.ID == "" {
 		return errors.New("cannot break a lock of which the ID is not known")
 	}
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
 	held, value, err := s.held(ctx)
 	if err == nil && held.Holder.ID != h.ID {
@@ -283,41 +273,28 @@ func (s *Shared) lock() string { return s.dir + "/lock" }
 
 // held reads the lock and returns it decoded and as it is.
 func (s *Shared) held(ctx context.Context) (held HeldError, value string, err error) {
-	a, err := s.client.call(ctx, http.MethodGet, s.lock(), url.Values{"quorum": {"true"}})
-	if errors.Is(err, ErrNotFound) {
+	e, err := s.store.Get(ctx, s.lock())
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return held, "", fmt.Errorf("fleet %s is not locked: %w", Clean(s.fleet), err)
-	}
-	if err != nil {
+	case err != nil && !errors.Is(err, ErrMalformed):
 		return held, "", fmt.Errorf("cannot read the lock of fleet %s: %w", Clean(s.fleet), err)
 	}
-	if a.Node.Value != nil {
-		value = *a.Node.Value
-	}
-	held = HeldError{Fleet: s.fleet, TTL: time.Duration(a.Node.TTL) * time.Second}
-	if a.Node.Expiration != "" {
-		// A key whose time is up stays until the leader says so, half a second later or, after an etcd that was
-		// away, as late as that is back. Until then its ttl is 0 (measured, etcd 3.4.23).
-		held.TTL = max(held.TTL, time.Second)
-	}
-	if json.Unmarshal([]byte(value), &held.Holder) != nil || held.Holder.ID == "" {
-		return HeldError{}, value, fmt.Errorf("%s: %w: not a lock of ours; look at it and delete it by hand", Clean(s.lock()), ErrMalformed)
+	held = HeldError{Fleet: s.fleet, TTL: e.TTL}
+	if err != nil || json.Unmarshal([]byte(e.Value), &held.Holder) != nil || held.Holder.ID == "" {
+		return HeldError{}, e.Value, fmt.Errorf("%s: %w: not a lock of ours; look at it and delete it by hand", Clean(s.lock()), ErrMalformed)
 	}
 	held.Holder = held.Holder.clean()
-	return held, value, nil
+	return held, e.Value, nil
 }
 
 // unlock deletes the lock of that value, and is content if there is none. The error is ErrConflict if there is another.
 func (s *Shared) unlock(ctx context.Context, value string) error {
-	_, err := s.client.call(ctx, http.MethodDelete, s.lock(), url.Values{"prevValue": {value}})
+	err := s.store.DeleteValue(ctx, s.lock(), value)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err
-}
-
-// seconds returns a time to live as etcd takes it, rounded up.
-func seconds(ttl time.Duration) string {
-	return strconv.FormatInt(int64((ttl+time.Second-1)/time.Second), 10)
 }
 
 func randomID() string { return rand.Text() }

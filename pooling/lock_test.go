@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -32,9 +33,9 @@ const (
 
 var alice = pooling.Holder{Owner: "alice", Host: "tin", Run: "r1", Reason: "a full run", Inventory: "sha256:1"}
 
-func share(t testing.TB, c pooling.Config) *pooling.Shared {
+func share(t testing.TB, c etcd.Config) *pooling.Shared {
 	t.Helper()
-	s, err := pooling.NewShared(pooling.SharedConfig{Config: c, Fleet: fleet})
+	s, err := pooling.NewShared(store(t, c), pooling.SharedConfig{Fleet: fleet, Timeout: c.Timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func gone(t testing.TB, base string) {
 func TestLock(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		ctx := t.Context()
-		tin, mira := share(t, pooling.Config{Endpoints: []string{a.url}}), share(t, pooling.Config{Endpoints: []string{a.url}})
+		tin, mira := share(t, etcd.Config{Endpoints: []string{a.url}}), share(t, etcd.Config{Endpoints: []string{a.url}})
 		if _, _, err := tin.Holder(ctx); !errors.Is(err, pooling.ErrNotFound) {
 			t.Errorf("free: %v", err)
 		}
@@ -248,7 +249,7 @@ func TestLock(t *testing.T) {
 // TestLockHostile: what somebody else put there harms no terminal, and is not overwritten.
 func TestLockHostile(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		s := share(t, pooling.Config{Endpoints: []string{a.url}})
+		s := share(t, etcd.Config{Endpoints: []string{a.url}})
 		for _, value := range []string{
 			"", "x", "{}", `{"id":""}`, `{"id":5}`, `[]`, "\x1b[31m", `{"owner":"\u001b[31malice\n","id":"1\u202e"}`, `{"id":"1","since":"yesterday"}`,
 		} {
@@ -288,7 +289,7 @@ func TestLockHostile(t *testing.T) {
 func TestLockExpires(t *testing.T) {
 	t.Parallel()
 	base := poolingtest.StartEtcd(t)
-	s := share(t, pooling.Config{Endpoints: []string{base}})
+	s := share(t, etcd.Config{Endpoints: []string{base}})
 	began := time.Now()
 	l := acquire(t, s, alice, time.Second)
 	gone(t, base)
@@ -326,7 +327,7 @@ func TestLockExpires(t *testing.T) {
 //
 // Seen to fail with: the ttl alone.
 func TestLockOver(t *testing.T) {
-	s := share(t, pooling.Config{Endpoints: []string{frontend(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := share(t, etcd.Config{Endpoints: []string{frontend(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"action":"get","node":{"key":"`+lockKey+`","value":"{\"id\":\"1\"}","expiration":"2026-01-02T03:04:05Z","modifiedIndex":4,"createdIndex":4}}`)
 	}))}})
 	_, ttl, err := s.Holder(t.Context())
@@ -340,7 +341,7 @@ func TestLockOver(t *testing.T) {
 // Seen to fail with: the end of a call taken for its start; a lease as long as the lock; a failed Refresh that counts.
 func TestValid(t *testing.T) {
 	server := serve(t)
-	s := share(t, pooling.Config{Endpoints: []string{server.URL}, Timeout: 200 * time.Millisecond})
+	s := share(t, etcd.Config{Endpoints: []string{server.URL}, Timeout: 200 * time.Millisecond})
 	var now atomic.Int64
 	s.SetClock(func() time.Duration { return time.Duration(now.Load()) })
 	pass := func(d time.Duration) { now.Add(int64(d)) }
@@ -444,7 +445,7 @@ func TestLockFaults(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%t", fault, op.name, times == 1), func(t *testing.T) {
 					t.Parallel()
 					server := serve(t)
-					w := world{s: share(t, pooling.Config{Endpoints: []string{server.URL}})}
+					w := world{s: share(t, etcd.Config{Endpoints: []string{server.URL}})}
 					if op.held {
 						w.l = acquire(t, w.s, alice, time.Minute)
 					}
@@ -452,7 +453,7 @@ func TestLockFaults(t *testing.T) {
 					if times > 1 {
 						timeout = 100 * time.Millisecond
 					}
-					w.s.SetTimeout(timeout)
+					w.s.SetStore(store(t, etcd.Config{Endpoints: []string{server.URL}, Timeout: timeout}), timeout)
 					var spoil atomic.Int64
 					spoil.Store(times)
 					server.Faults.Plan(func(r *http.Request) poolingtest.Fault {
@@ -498,8 +499,8 @@ func TestLockFaults(t *testing.T) {
 func TestLockRefused(t *testing.T) {
 	server := serve(t)
 	server.Store.User, server.Store.Password = "root", "pw"
-	open := share(t, pooling.Config{Endpoints: []string{server.URL}})
-	known := share(t, pooling.Config{Endpoints: []string{server.URL}, User: "root", Password: "pw"})
+	open := share(t, etcd.Config{Endpoints: []string{server.URL}})
+	known := share(t, etcd.Config{Endpoints: []string{server.URL}, User: "root", Password: "pw"})
 	l := acquire(t, known, alice, time.Minute)
 	if err := open.Writable(t.Context()); !errors.Is(err, pooling.ErrUnauthorized) {
 		t.Error(err)
@@ -521,7 +522,7 @@ func TestLockRefused(t *testing.T) {
 // Seen to fail with: no undo after a cancelled context.
 func TestAcquireCanceled(t *testing.T) {
 	server := serve(t)
-	s := share(t, pooling.Config{Endpoints: []string{server.URL}})
+	s := share(t, etcd.Config{Endpoints: []string{server.URL}})
 	why := errors.New("asked to stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	server.Faults.Plan(func(r *http.Request) poolingtest.Fault {
@@ -565,7 +566,7 @@ func TestLockRace(t *testing.T) {
 			var got atomic.Int64
 			ready.Add(2)
 			for range 2 {
-				s := share(t, pooling.Config{Endpoints: []string{front}})
+				s := share(t, etcd.Config{Endpoints: []string{front}})
 				all.Go(func() {
 					ready.Done()
 					ready.Wait()
@@ -609,7 +610,7 @@ func TestLockRace(t *testing.T) {
 func TestStopped(t *testing.T) {
 	const child = "FLEETSYNC_TEST_LEASE"
 	if base := os.Getenv(child); base != "" {
-		s := share(t, pooling.Config{Endpoints: []string{base}})
+		s := share(t, etcd.Config{Endpoints: []string{base}})
 		l := acquire(t, s, alice, 2*time.Second)
 		fmt.Println("valid", l.Valid())
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {

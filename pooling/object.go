@@ -3,7 +3,6 @@ package pooling
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -101,15 +100,6 @@ func (o Object) writable() error {
 // an escaped ".." climbs as well as a plain one (etcd 3.4, measured).
 func Plain(s string) bool {
 	return s != "" && s != "." && s != ".." && !strings.ContainsRune(s, '/') && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-// escape returns a path of plain parts as it stands in a URL.
-func escape(path string) string {
-	parts := strings.Split(path, "/")
-	for i, p := range parts {
-		parts[i] = url.PathEscape(p)
-	}
-	return strings.Join(parts, "/")
 }
 
 // Selection narrows the pools that a Client sees. An empty list is any.

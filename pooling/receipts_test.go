@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -70,7 +71,7 @@ func TestQuarantineReceipts(t *testing.T) {
 func TestReceipts(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		ctx := t.Context()
-		tin, mira := share(t, pooling.Config{Endpoints: []string{a.url}}), share(t, pooling.Config{Endpoints: []string{a.url}})
+		tin, mira := share(t, etcd.Config{Endpoints: []string{a.url}}), share(t, etcd.Config{Endpoints: []string{a.url}})
 		if all, err := mira.Receipts(ctx); err != nil || all != nil {
 			t.Errorf("none: %v, %v", all, err)
 		}
@@ -114,7 +115,7 @@ func TestReceipts(t *testing.T) {
 		if diff := cmp.Diff(want, all); !errors.Is(err, pooling.ErrMalformed) || diff != "" {
 			t.Errorf("%v: %s", err, diff)
 		}
-		for _, name := range []string{"receipts/x:", "mw2:", "mw3:", "mw4:", "mw5:", "mw6:", "mw7:", "mw8:", "mw9:", "mw11:"} {
+		for _, name := range []string{"receipts/x:", "mw2:", "mw3:", "mw4:", "mw5:", "mw6:", "mw7:", "mw8:", "mw9/below/it:", "mw11:"} {
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("%s is not named", name)
 			}
@@ -172,7 +173,7 @@ func TestReceipts(t *testing.T) {
 func TestRuns(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		ctx := t.Context()
-		s := share(t, pooling.Config{Endpoints: []string{a.url}})
+		s := share(t, etcd.Config{Endpoints: []string{a.url}})
 		if all, err := s.Runs(ctx); err != nil || all != nil {
 			t.Errorf("none: %v, %v", all, err)
 		}
@@ -220,7 +221,7 @@ func TestNamesStayBelow(t *testing.T) {
 		ctx := t.Context()
 		var want []string
 		for _, f := range []string{fleet, "..", "a/b", "_f", "x,y"} {
-			s, err := pooling.NewShared(pooling.SharedConfig{Config: pooling.Config{Endpoints: []string{a.url}}, Fleet: f})
+			s, err := pooling.NewShared(store(t, etcd.Config{Endpoints: []string{a.url}}), pooling.SharedConfig{Fleet: f})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -291,9 +292,9 @@ func TestLateWrites(t *testing.T) {
 				kept.Store(r.Clone(t.Context()))
 				return poolingtest.DropRequest
 			})
-			s := share(t, pooling.Config{Endpoints: []string{server.URL}, Timeout: time.Second})
+			s := share(t, etcd.Config{Endpoints: []string{server.URL}, Timeout: time.Second})
 			free := frontend(t, server.Store) // without faults
-			now := share(t, pooling.Config{Endpoints: []string{free}})
+			now := share(t, etcd.Config{Endpoints: []string{free}})
 			old, r := receiptOf("r1", "mw1"), receiptOf("r1", "mw1")
 			old.Owner = "bob"
 			if err := now.PutReceipt(t.Context(), old); err != nil {

@@ -40,7 +40,7 @@ func (c *Client) Restore(ctx context.Context, marker string, receipts []Object) 
 	if err := checkMarker(marker); err != nil {
 		return nil, err
 	}
-	ctx, cancel := c.deadline(ctx)
+	ctx, cancel := deadline(ctx, c.timeout)
 	defer cancel()
 	var all []Restored
 	var errs []error

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -20,7 +21,7 @@ func TestRestore(t *testing.T) {
 	const before = `{ "x": [1.0, 12345678901234567890],"weight":10 ,"pooled": "yes"}`
 	const taken = `{ "x": [1.0, 12345678901234567890],"weight":10 ,"pooled": "no", "fleetsync": "run-1"}`
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		for i, test := range []struct {
 			name    string
 			do      func(key string) // while it is held
@@ -81,7 +82,7 @@ func TestRestore(t *testing.T) {
 // TestRestoreMany: one receipt that cannot be put back keeps no other from it.
 func TestRestoreMany(t *testing.T) {
 	s := serve(t)
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	var receipts []pooling.Object
 	for _, host := range []string{"mw1", "mw2", "mw3"} {
 		put(t, s, host, yes)
@@ -116,7 +117,7 @@ func TestRestoreMany(t *testing.T) {
 // Seen to fail with: an object that is unchanged not written.
 func TestRestoreLateDepool(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
 		a.put(mw1, yes)
 		a.put(mw2, no)
 		receipts := append(observe(t, c, "mw1"), observe(t, c, "mw2")...)
@@ -149,7 +150,7 @@ func TestRestoreRace(t *testing.T) {
 		{"as we would have it", func(int) string { return yes }, pooling.Back, yes},
 	} {
 		s := serve(t)
-		client := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+		client := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 		put(t, s, "mw1", yes)
 		receipts := observe(t, client, "mw1")
 		if _, err := client.Depool(t.Context(), "run-1", receipts, pooling.Threshold{}); err != nil {
@@ -176,7 +177,7 @@ func TestRestoreRace(t *testing.T) {
 // TestRestoreWithoutReceipt: a receipt that was taken while the object was held says enough.
 func TestRestoreWithoutReceipt(t *testing.T) {
 	s := serve(t)
-	c := dial(t, pooling.Config{Endpoints: []string{s.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
 	const before = `{"weight": 1.50, "pooled": "yes"	}`
 	put(t, s, "mw1", before)
 	if _, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw1"), pooling.Threshold{}); err != nil {

@@ -6,10 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,14 +14,14 @@ import (
 // DefaultSharedPrefix is what the shared store is below where SharedConfig does not say.
 const DefaultSharedPrefix = "/fleetsync/v1"
 
-// SharedConfig says where a fleet's shared store is. Of Config, Prefix is that of all fleets' stores
-// (empty: DefaultSharedPrefix) and Select means nothing.
+// SharedConfig says where in a store the fleet's part is.
 type SharedConfig struct {
-	Config
-	Fleet string
+	Fleet   string
+	Prefix  string        // of all fleets' parts; empty is DefaultSharedPrefix
+	Timeout time.Duration // of one operation, however many calls of the store it takes; 0 is DefaultTimeout
 }
 
-// Shared is what all masters of a fleet share, in an etcd v2: the lock, the receipts, and a list of the runs that have
+// Shared is what all masters of a fleet share, in a store: the lock, the receipts, and a list of the runs that have
 // not ended. It is safe for concurrent use. Below PREFIX/FLEET the keys are
 //
 //	lock               the Holder, with a time to live
@@ -38,38 +34,43 @@ type SharedConfig struct {
 // Every write is conditional, on absence or on what was read, because a request of which the reply was lost, or that
 // a stopped etcd finds in its socket when it goes on, has its effect late.
 type Shared struct {
-	client *Client
-	fleet  string
-	dir    string               // "/fleetsync/v1/mediawiki"
-	clock  func() time.Duration // of leases
+	store   Store
+	timeout time.Duration
+	fleet   string
+	dir     string               // "/fleetsync/v1/mediawiki"
+	clock   func() time.Duration // of leases
 }
 
-// NewShared checks a configuration and reads its files; it connects to nothing.
-func NewShared(c SharedConfig) (*Shared, error) {
+// NewShared checks a configuration; it asks the store nothing. If there is no error, Close closes the store.
+func NewShared(store Store, c SharedConfig) (*Shared, error) {
 	if err := checkName("fleet", c.Fleet); err != nil {
 		return nil, err
 	}
-	c.Prefix = cmp.Or(c.Prefix, DefaultSharedPrefix)
-	client, err := NewClient(c.Config)
+	prefix, err := checkPrefix(cmp.Or(c.Prefix, DefaultSharedPrefix))
+	if err == nil {
+		err = checkTimeout(c.Timeout)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Shared{client: client, fleet: c.Fleet, dir: client.prefix + "/" + escapeName(c.Fleet), clock: sinceBoot}, nil
+	return &Shared{
+		store: store, timeout: cmp.Or(c.Timeout, DefaultTimeout), fleet: c.Fleet, dir: prefix + "/" + escapeName(c.Fleet), clock: sinceBoot,
+	}, nil
 }
 
-// Close closes idle connections. The store stays usable.
-func (s *Shared) Close() { s.client.Close() }
+// Close closes the store.
+func (s *Shared) Close() { s.store.Close() }
 
-// Writable proves that keys can be created and deleted beside the lock, by doing so. Its errors are those of
-// Client's reads and writes: ErrReadOnly, ErrUnauthorized, ErrUnavailable.
+// Writable proves that keys can be created and deleted beside the lock, by doing so. Its errors are those of the
+// store: ErrReadOnly, ErrUnauthorized, ErrUnavailable.
 func (s *Shared) Writable(ctx context.Context) error {
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
 	id := randomID()
 	probe := s.dir + "/probe-" + id
-	_, err := s.client.call(ctx, http.MethodPut, probe, url.Values{"value": {id}, "prevExist": {"false"}, "ttl": {"60"}})
+	err := s.store.Create(ctx, probe, id, time.Minute)
 	if err == nil || errors.Is(err, ErrConflict) { // nobody else has that name: the reply was lost
-		_, err = s.client.call(ctx, http.MethodDelete, probe, url.Values{"prevValue": {id}})
+		err = s.store.DeleteValue(ctx, probe, id)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("cannot write below %s: %w", Clean(s.dir), err)
@@ -86,25 +87,22 @@ func (s *Shared) put(ctx context.Context, name string, record any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
-	path, value := s.dir+"/"+name, string(text)
+	key, value := s.dir+"/"+name, string(text)
 	for range tries {
-		form := url.Values{"value": {value}}
-		var a answer
-		a, err = s.client.call(ctx, http.MethodGet, path, url.Values{"quorum": {"true"}})
+		var e Entry
+		e, err = s.store.Get(ctx, key)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			form.Set("prevExist", "false")
+			err = s.store.Create(ctx, key, value, 0)
 		case err != nil:
-			return fmt.Errorf("cannot read %s: %w", Clean(path), err)
-		case a.Node.Value != nil && *a.Node.Value == value:
+			return fmt.Errorf("cannot read %s: %w", Clean(key), err)
+		case e.Value == value:
 			return nil // put before, or just now by a write of which the reply was lost
 		default:
-			form.Set("prevExist", "true")
-			form.Set("prevIndex", strconv.FormatUint(a.Node.Index, 10))
+			_, err = s.store.Swap(ctx, key, value, e.Index)
 		}
-		_, err = s.client.call(ctx, http.MethodPut, path, form)
 		if err == nil {
 			return nil
 		}
@@ -112,64 +110,56 @@ func (s *Shared) put(ctx context.Context, name string, record any) error {
 			break
 		}
 	}
-	return fmt.Errorf("cannot write %s: %w", Clean(path), err)
+	return fmt.Errorf("cannot write %s: %w", Clean(key), err)
 }
 
 // drop deletes a record, if it is there.
 func (s *Shared) drop(ctx context.Context, name string) error {
-	ctx, cancel := s.client.deadline(ctx)
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
-	path := s.dir + "/" + name
+	key := s.dir + "/" + name
 	err := ErrConflict
 	for range tries {
 		if !errors.Is(err, ErrConflict) {
 			break
 		}
-		var a answer
-		a, err = s.client.call(ctx, http.MethodGet, path, url.Values{"quorum": {"true"}})
+		var e Entry
+		e, err = s.store.Get(ctx, key)
 		if err == nil {
-			_, err = s.client.call(ctx, http.MethodDelete, path, url.Values{"prevIndex": {strconv.FormatUint(a.Node.Index, 10)}})
+			err = s.store.Delete(ctx, key, e.Index)
 		}
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("cannot delete %s: %w", Clean(path), err)
+		return fmt.Errorf("cannot delete %s: %w", Clean(key), err)
 	}
 	return nil
 }
 
-// list reads all records of a directory, in the order of their names. check returns the name that a record belongs
+// list reads all records of a directory, in the order of their keys. check returns the name that a record belongs
 // under. The error joins what is wrong with records that are not in the list.
-func list[T any](ctx context.Context, s *Shared, dir string, check func(T) (name string, err error)) (records []T, err error) {
-	ctx, cancel := s.client.deadline(ctx)
+func list[T any](ctx context.Context, s *Shared, name string, check func(T) (name string, err error)) (records []T, err error) {
+	ctx, cancel := deadline(ctx, s.timeout)
 	defer cancel()
-	path := s.dir + "/" + dir
-	a, err := s.client.call(ctx, http.MethodGet, path, url.Values{"recursive": {"true"}, "quorum": {"true"}})
+	dir := s.dir + "/" + name
+	l, err := s.store.List(ctx, dir)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", Clean(path), err)
+		return nil, fmt.Errorf("cannot read %s: %w", Clean(dir), err)
 	}
-	slices.SortFunc(a.Node.Nodes, func(a, b node) int { return strings.Compare(a.Key, b.Key) })
 	var errs []error
-	for _, n := range a.Node.Nodes {
+	for _, e := range l.Entries {
 		var record T
-		err := fmt.Errorf("%w: a directory", ErrMalformed)
-		if n.Value != nil {
-			err = nil
-			if json.Unmarshal([]byte(*n.Value), &record) != nil {
-				err = fmt.Errorf("%w: not the JSON of such a record", ErrMalformed)
+		err := fmt.Errorf("%w: not the JSON of such a record", ErrMalformed)
+		if json.Unmarshal([]byte(e.Value), &record) == nil {
+			var name string
+			if name, err = check(record); err == nil && e.Key != dir+"/"+name {
+				err = fmt.Errorf("%w: it says that it is %s", ErrMalformed, Clean(name))
 			}
 		}
-		var name string
-		if err == nil {
-			name, err = check(record)
-		}
-		if err == nil && n.Key != path+"/"+name {
-			err = fmt.Errorf("%w: it says that it is %s", ErrMalformed, Clean(name))
-		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", Clean(n.Key), err))
+			errs = append(errs, fmt.Errorf("%s: %w", Clean(e.Key), err))
 			continue
 		}
 		records = append(records, record)

@@ -14,11 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 )
 
 func TestWait(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}, Select: pooling.Selection{Services: []string{"apache2"}}})
+		c := dialSelect(t, etcd.Config{Endpoints: []string{a.url}}, pooling.Selection{Services: []string{"apache2"}})
 		a.put(mw1, yes)
 		s, err := c.Pools(t.Context())
 		if err != nil {
@@ -74,7 +75,7 @@ func TestWait(t *testing.T) {
 func TestWaitLonger(t *testing.T) {
 	both(t, func(t *testing.T, a api) {
 		const timeout = 200 * time.Millisecond
-		c := dial(t, pooling.Config{Endpoints: []string{a.url}, Timeout: timeout})
+		c := dial(t, etcd.Config{Endpoints: []string{a.url}, Timeout: timeout})
 		a.put(mw1, yes)
 		index := a.get(mw1).Modified
 		type result struct {
@@ -123,7 +124,7 @@ func TestWaitAgain(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := dial(t, pooling.Config{Endpoints: []string{server.URL}})
+	c := dial(t, etcd.Config{Endpoints: []string{server.URL}})
 	change, err := c.Wait(soon(t), 7)
 	if err != nil || change.Object.Value != "x" {
 		t.Errorf("%+v, %v", change, err)

@@ -22,6 +22,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/balancer"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -141,31 +142,33 @@ func (s *setup) programs() error {
 	return transport.Missing(names...)
 }
 
-// pools returns a client of the fleet's pool API, or nil if the fleet has no pools.
+// pools returns a client of the fleet's pools, or nil if the fleet has none.
 func (s *setup) pools() (*pooling.Client, error) {
 	p := s.policy.Pooling
 	if p == nil {
 		return nil, nil
 	}
-	c := s.poolConfig()
-	c.Select = pooling.Selection{
-		Datacenters: p.Select["datacenter"], Clusters: p.Select["cluster"], Services: p.Select["service"],
+	store, err := etcd.New(s.etcdConfig())
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("pooling: %w", err), "")
 	}
-	client, err := pooling.NewClient(c)
+	client, err := pooling.NewClient(store, pooling.Config{Prefix: p.Prefix, Timeout: p.Timeout, Select: pooling.Selection{
+		Datacenters: p.Select["datacenter"], Clusters: p.Select["cluster"], Services: p.Select["service"],
+	}})
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("pooling: %w", err), "")
 	}
 	return client, nil
 }
 
-// poolConfig returns how to reach the pool API; the zero Config where there is none.
-func (s *setup) poolConfig() pooling.Config {
+// etcdConfig returns how to reach the pools; the zero Config where there are none.
+func (s *setup) etcdConfig() etcd.Config {
 	p := s.policy.Pooling
 	if p == nil {
-		return pooling.Config{}
+		return etcd.Config{}
 	}
-	return pooling.Config{
-		Endpoints: p.Endpoints, Prefix: p.Prefix, Timeout: p.Timeout,
+	return etcd.Config{
+		Endpoints: p.Endpoints, Timeout: p.Timeout,
 		User: p.User, Password: p.Password, CAFile: p.CAFile, CertFile: p.CertFile, KeyFile: p.KeyFile,
 	}
 }
@@ -193,20 +196,23 @@ func (s *setup) threshold() pooling.Threshold {
 	return t
 }
 
-// shared returns the store that the masters of the fleet share, or nil if the policy names none.
+// shared returns what the masters of the fleet share, or nil if the policy names no store for it.
 func (s *setup) shared() (*pooling.Shared, error) {
-	c := s.poolConfig()
+	c := s.etcdConfig()
 	if len(s.policy.Lock.Endpoints) > 0 {
 		c.Endpoints = s.policy.Lock.Endpoints
 	}
 	if len(c.Endpoints) == 0 {
 		return nil, nil
 	}
-	c.Prefix, c.Select = s.policy.Lock.Prefix, pooling.Selection{}
 	if c.Timeout == 0 || c.Timeout > s.policy.Lock.TTL/2 {
 		c.Timeout = s.policy.Lock.TTL / 2 // what takes longer comes too late for a lease
 	}
-	shared, err := pooling.NewShared(pooling.SharedConfig{Config: c, Fleet: s.fleet.Name})
+	store, err := etcd.New(c)
+	if err != nil {
+		return nil, fail(exitInvalid, fmt.Errorf("lock: %w", err), "")
+	}
+	shared, err := pooling.NewShared(store, pooling.SharedConfig{Fleet: s.fleet.Name, Prefix: s.policy.Lock.Prefix, Timeout: c.Timeout})
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("lock: %w", err), "")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -149,13 +150,16 @@ type master struct {
 
 func (w *world) master(machine string) *master {
 	w.t.Helper()
-	c := pooling.Config{Endpoints: []string{w.api.URL}, Timeout: 2 * time.Second}
-	shared, err := pooling.NewShared(pooling.SharedConfig{Config: c, Fleet: w.fleet.Name})
+	const timeout = 2 * time.Second
+	store, err := etcd.New(etcd.Config{Endpoints: []string{w.api.URL}, Timeout: timeout})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c.Prefix = strings.TrimSuffix(poolKeys, "/")
-	pools, err := pooling.NewClient(c)
+	shared, err := pooling.NewShared(store, pooling.SharedConfig{Fleet: w.fleet.Name, Timeout: timeout})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pools, err := pooling.NewClient(store, pooling.Config{Prefix: poolKeys, Timeout: timeout})
 	if err != nil {
 		w.t.Fatal(err)
 	}

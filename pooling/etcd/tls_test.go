@@ -1,4 +1,4 @@
-package pooling_test
+package etcd_test
 
 import (
 	"crypto/ecdsa"
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -54,7 +55,7 @@ func TestTLS(t *testing.T) {
 	clients.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 
 	store := &poolingtest.Store{User: "conftool", Password: "pw"}
-	if err := store.Put(prefix+"/"+mw1, yes); err != nil {
+	if err := store.Put("/x", "1"); err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewUnstartedServer(store)
@@ -66,17 +67,22 @@ func TestTLS(t *testing.T) {
 
 	for _, c := range []struct {
 		name   string
-		config pooling.Config
+		config etcd.Config
 		want   error
 	}{
-		{"all", pooling.Config{CAFile: caFile, CertFile: certFile, KeyFile: keyFile, User: "conftool", Password: "pw"}, nil},
-		{"no CA", pooling.Config{CertFile: certFile, KeyFile: keyFile, User: "conftool", Password: "pw"}, pooling.ErrUnavailable},
-		{"no certificate", pooling.Config{CAFile: caFile, User: "conftool", Password: "pw"}, pooling.ErrUnavailable},
-		{"no password", pooling.Config{CAFile: caFile, CertFile: certFile, KeyFile: keyFile}, pooling.ErrUnauthorized},
+		{"all", etcd.Config{CAFile: caFile, CertFile: certFile, KeyFile: keyFile, User: "conftool", Password: "pw"}, nil},
+		{"no CA", etcd.Config{CertFile: certFile, KeyFile: keyFile, User: "conftool", Password: "pw"}, pooling.ErrUnavailable},
+		{"no certificate", etcd.Config{CAFile: caFile, User: "conftool", Password: "pw"}, pooling.ErrUnavailable},
+		{"no password", etcd.Config{CAFile: caFile, CertFile: certFile, KeyFile: keyFile}, pooling.ErrUnauthorized},
 	} {
 		c.config.Endpoints = []string{s.URL}
 		c.config.Timeout = 5 * time.Second
-		if _, err := dial(t, c.config).Observe(t.Context(), "mw1"); !errors.Is(err, c.want) {
+		store, err := etcd.New(c.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		if _, err := store.Get(t.Context(), "/x"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
