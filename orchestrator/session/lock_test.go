@@ -63,23 +63,26 @@ func TestOpenWaits(t *testing.T) {
 	w := newWorld(t)
 	tin, mira := w.master("tin"), w.master("mira")
 	s := tin.open(session.Claim{Run: "r1", Reason: "sync"})
-	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	open := func() {
-		s, err := session.Open(ctx, mira.Config, session.Claim{Run: "r2", Wait: true})
+	open := func(ctx context.Context, c session.Config) {
+		s, err := session.Open(ctx, c, session.Claim{Run: "r2", Wait: true})
 		if err == nil {
 			s.Close(t.Context())
 		}
 		ended <- err
 	}
-	go open()
-	mira.await("waiting: fleet test is locked by alice on tin for run r1")
-	cancel()
-	if err := <-ended; !errors.Is(err, session.ErrInterrupted) {
-		t.Errorf("%v", err)
+	for m, waiting := range map[*master]string{
+		tin: "waiting: another run of this fleet is under way on this machine", mira: "waiting: fleet test is locked by alice on tin for run r1",
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		go open(ctx, m.Config)
+		m.await(waiting)
+		interrupt()
+		if err := <-ended; !errors.Is(err, session.ErrInterrupted) {
+			t.Errorf("on %s: %v", m.Machine, err)
+		}
 	}
-	ctx = t.Context()
-	go open()
+	go open(t.Context(), mira.Config)
 	mira.await("waiting: ")
 	s.Close(t.Context())
 	if err := <-ended; err != nil {
