@@ -12,7 +12,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// signals turns what a person or the system asks of the process into events of the run. The first
+// signals turns what the user or the system asks of the process into events of the run. The first
 // Ctrl-C ends it gently, the second ends running transfers; both put pools back. The third leaves.
 type signals struct {
 	caught     chan os.Signal
@@ -54,13 +54,20 @@ func (s *signals) watch(a *app, world chan<- rollout.Event, held *heldHosts) {
 			if level == 1 {
 				s.terminated.Store(caught == syscall.SIGTERM)
 			}
-			asked = append(asked, rollout.Event{Kind: rollout.AbortAsked, Level: level, Detail: signalNames[caught]})
+			why := signalCauses[caught]
+			asked = append(asked, rollout.Event{Kind: rollout.AbortAsked, Level: level, Cause: why.cause, Detail: why.text})
 		}
 	}
 }
 
-var signalNames = map[os.Signal]string{
-	os.Interrupt: "interrupted", syscall.SIGTERM: "terminated", syscall.SIGHUP: "the terminal went away",
+// signalCauses is what a signal asks for, as events tell it.
+var signalCauses = map[os.Signal]struct {
+	cause rollout.AbortCause
+	text  string
+}{
+	os.Interrupt:    {rollout.AbortInterrupt, "interrupted"},
+	syscall.SIGTERM: {rollout.AbortTerminate, "terminated"},
+	syscall.SIGHUP:  {rollout.AbortHangup, "the terminal went away"},
 }
 
 // leave ends the process at once and says what it leaves behind, if anybody takes it: a terminal that

@@ -122,16 +122,12 @@ type tellBack struct{ session *Session }
 // Observe implements orchestrator.Observer.
 func (t tellBack) Observe(turn []rollout.Event, _ *rollout.Snapshot) {
 	for _, e := range turn {
-		t.event(e)
+		switch {
+		case e.Kind != rollout.StepDone:
+		case e.StepKind == rollout.StepQuarantine:
+			t.session.sayBack(e.Host, orchestrator.StaysOut)
+		default:
+			t.session.sayBack(e.Host, e.Detail)
+		}
 	}
-}
-
-func (t tellBack) event(e rollout.Event) {
-	if e.Kind != rollout.StepDone {
-		return
-	}
-	if e.Step == rollout.StepID("quarantine/"+e.Host) {
-		e.Detail = orchestrator.StaysOut
-	}
-	t.session.sayBack(e.Host, e.Detail)
 }
