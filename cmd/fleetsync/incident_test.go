@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo/incident"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // The day that this program was written for, played act by act on a fleet with two masters: everything refuses; forced
@@ -38,7 +39,7 @@ func TestIncident20160202(t *testing.T) {
 		t.Fatal(err)
 	}
 	hosts := slices.DeleteFunc(w.everybody(t), func(name string) bool { return name == comaster })
-	good, act := map[string]tree{}, 0
+	good, act := map[string]testfleet.Snapshot{}, 0
 	err = r.Play(t.Context(), func(title string, _ int, failed error) error {
 		act++
 		if w.wantPools(t); t.Failed() {

@@ -77,7 +77,7 @@ func TestRealTree(t *testing.T) {
 	w.wantSynced(t, w.everybody(t)...)
 	w.wantPools(t)
 	wantSource := walk(t, o.Tree)
-	if names := changed(wantSource, walk(t, w.Source)); len(names) > 0 {
+	if names := wantSource.DifferSynced(walk(t, w.Source)); len(names) > 0 {
 		t.Errorf("the copy of the tree differs in %d files, such as %s", len(names), names[0])
 	}
 
@@ -138,7 +138,7 @@ func TestUnknownGate(t *testing.T) {
 }
 
 // wantRolledBack fails the test unless exactly these hosts were rolled back, and have what they had before.
-func (w *world) wantRolledBack(t *testing.T, before map[string]tree, b *books, hosts ...string) {
+func (w *world) wantRolledBack(t *testing.T, before map[string]testfleet.Snapshot, b *books, hosts ...string) {
 	t.Helper()
 	if got, want := slices.Sorted(maps.Keys(b.rolled)), slices.Sorted(slices.Values(hosts)); !slices.Equal(got, want) {
 		t.Errorf("rolled back are %s, want %s", got, want)
@@ -235,11 +235,11 @@ func TestPathSubset(t *testing.T) {
 	source := walk(t, w.Source)
 	for host, was := range before {
 		now := walk(t, w.tree(host))
-		if got := changed(was, now); !slices.Equal(got, want) {
+		if got := was.DifferSynced(now); !slices.Equal(got, want) {
 			t.Errorf("%s: changed is %s, want %s", host, got, want)
 		}
 		for _, name := range want {
-			if now.entries[name] != source.entries[name] {
+			if now[name].Synced != source[name].Synced {
 				t.Errorf("%s: %s is not as at the source", host, name)
 			}
 		}
@@ -332,7 +332,7 @@ func TestProxyDiesWhileItServes(t *testing.T) {
 	if err := syscall.Kill(daemon, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the daemon has ended", func() bool { return syscall.Kill(daemon, 0) != nil || zombie(daemon) })
+	eventually(t, "the daemon has ended", func() bool { return w.processes(t)[daemon] == "" })
 	release()
 	r := p.wait(t)
 	wantCode(t, r, exitDone)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
@@ -75,7 +76,7 @@ type scriptKey struct{}
 // scriptWorld is what a script has brought up.
 type scriptWorld struct {
 	*world
-	trees map[string]tree
+	trees map[string]testfleet.Snapshot
 	seen  map[string]bool // commands, and how they ended, that the race detector has watched
 }
 
@@ -126,17 +127,17 @@ func fleetCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("POOL_API", w.PoolAPI)
 }
 
-func (s *scriptWorld) walkAll() (map[string]tree, error) {
+func (s *scriptWorld) walkAll() (map[string]testfleet.Snapshot, error) {
 	hosts, err := os.ReadDir(filepath.Join(s.Dir, "hosts"))
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]tree{}
+	all := map[string]testfleet.Snapshot{}
 	for _, h := range hosts {
 		if h.Name() == origin {
 			continue
 		}
-		if all[h.Name()], err = readTree(s.tree(h.Name())); err != nil {
+		if all[h.Name()], err = testfleet.TakeSnapshot(s.tree(h.Name()), nil); err != nil {
 			return nil, err
 		}
 	}
@@ -258,17 +259,17 @@ func sameCommand(ts *testscript.TestScript, neg bool, args []string) {
 		now, err := s.walkAll()
 		ts.Check(err)
 		for host, was := range s.trees {
-			wrong := differences(was, now[host], true)
-			check(ts, len(wrong) == 0, "%s: %s", host, wrong)
+			paths := was.DifferTouched(now[host])
+			check(ts, len(paths) == 0, "%s: %s", host, testfleet.Tell(paths, was, now[host]))
 		}
 	case "source":
-		source, err := readTree(s.Source)
+		source, err := testfleet.TakeSnapshot(s.Source, nil)
 		ts.Check(err)
 		now, err := s.walkAll()
 		ts.Check(err)
 		for host, is := range now {
-			wrong := differences(source, is, false)
-			check(ts, len(wrong) == 0, "%s: %s", host, wrong)
+			paths := source.DifferSynced(is)
+			check(ts, len(paths) == 0, "%s: %s", host, testfleet.Tell(paths, source, is))
 		}
 	default:
 		ts.Fatalf("the same %q?", args[0])

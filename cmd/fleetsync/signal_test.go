@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
@@ -229,8 +228,12 @@ func (w *world) slow(t *testing.T, hosts ...string) {
 			continue
 		}
 		// rsync takes a file of this size and time for the same (rsync(1), quick check).
-		for name, e := range source.entries {
-			if !e.mode.IsRegular() {
+		for name := range source {
+			info, err := os.Lstat(filepath.Join(w.Source, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !info.Mode().IsRegular() {
 				continue
 			}
 			data, err := os.ReadFile(filepath.Join(w.Source, name))
@@ -239,7 +242,7 @@ func (w *world) slow(t *testing.T, hosts ...string) {
 			}
 			copied := filepath.Join(w.tree(host), name)
 			write(t, copied, string(data))
-			if err := os.Chtimes(copied, time.Unix(0, e.mtime), time.Unix(0, e.mtime)); err != nil {
+			if err := os.Chtimes(copied, info.ModTime(), info.ModTime()); err != nil {
 				t.Fatal(err)
 			}
 		}

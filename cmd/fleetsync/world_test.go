@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 	"github.com/fleetsync/fleetsync/transport"
@@ -205,9 +206,9 @@ func (w *world) wantSynced(t *testing.T, hosts ...string) {
 }
 
 // trees returns what every named host has.
-func (w *world) trees(t *testing.T, hosts ...string) map[string]tree {
+func (w *world) trees(t *testing.T, hosts ...string) map[string]testfleet.Snapshot {
 	t.Helper()
-	all := map[string]tree{}
+	all := map[string]testfleet.Snapshot{}
 	for _, host := range hosts {
 		all[host] = walk(t, w.tree(host))
 	}
@@ -215,7 +216,7 @@ func (w *world) trees(t *testing.T, hosts ...string) map[string]tree {
 }
 
 // wantUntouched fails the test unless the hosts have the very files that they had.
-func (w *world) wantUntouched(t *testing.T, before map[string]tree, hosts ...string) {
+func (w *world) wantUntouched(t *testing.T, before map[string]testfleet.Snapshot, hosts ...string) {
 	t.Helper()
 	for _, host := range hosts {
 		wantTree(t, host, before[host], walk(t, w.tree(host)), true)

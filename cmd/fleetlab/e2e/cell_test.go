@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -178,7 +179,7 @@ func (s *stand) mend(o *rollout.Outcome, etcd bool) {
 		s.fleetsync(s.T, 0, plain, "recover", "--yes")
 	}
 	again := []string{"sync", "--behind", "--yes", "--wait"}
-	if len(differences(s.tree(s.T, s.origin), s.tree(s.T, s.comaster), false)) > 0 {
+	if len(s.tree(s.T, s.origin).DifferSynced(s.tree(s.T, s.comaster))) > 0 {
 		again = []string{"sync", "--yes", "--wait"} // masters are never behind
 	}
 	s.fleetsync(s.T, 0, plain, again...)
@@ -199,7 +200,7 @@ func (s *stand) mend(o *rollout.Outcome, etcd bool) {
 }
 
 // judge holds what a run says to what is.
-func (s *stand) judge(code int, was tree, etcd bool) *rollout.Outcome {
+func (s *stand) judge(code int, was testfleet.Snapshot, etcd bool) *rollout.Outcome {
 	s.Helper()
 	is := s.tree(s.T, s.origin)
 	have := map[string]string{} // old, new or mixed
@@ -207,9 +208,9 @@ func (s *stand) judge(code int, was tree, etcd bool) *rollout.Outcome {
 		l := s.look(s.T, h)
 		have[h] = "mixed"
 		switch {
-		case len(differences(is, l.Tree, false)) == 0:
+		case len(is.DifferSynced(l.Tree)) == 0:
 			have[h] = "new"
-		case len(differences(was, l.Tree, false)) == 0:
+		case len(was.DifferSynced(l.Tree)) == 0:
 			have[h] = "old"
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -135,7 +136,7 @@ func (f *fleet) ask(t *testing.T, host, what, of string, answer any) {
 }
 
 // tree returns what a host has.
-func (f *fleet) tree(t *testing.T, host string) (w tree) {
+func (f *fleet) tree(t *testing.T, host string) (w testfleet.Snapshot) {
 	t.Helper()
 	f.ask(t, host, walkOf, f.place(host), &w)
 	return w
@@ -150,9 +151,9 @@ func (f *fleet) place(host string) string {
 }
 
 // trees returns what hosts have.
-func (f *fleet) trees(t *testing.T, hosts ...string) map[string]tree {
+func (f *fleet) trees(t *testing.T, hosts ...string) map[string]testfleet.Snapshot {
 	t.Helper()
-	all := map[string]tree{}
+	all := map[string]testfleet.Snapshot{}
 	for _, h := range hosts {
 		all[h] = f.tree(t, h)
 	}
@@ -472,7 +473,7 @@ func (f *fleet) wantTruth(t *testing.T, policy string, failed map[string]string)
 			t.Errorf("%s is said to be %s: %q, want synced", h.Host, h.Standing, h.Error)
 		}
 		// What is said and what is, whatever was expected.
-		if is := len(differences(want, f.tree(t, h.Host), false)) == 0; is != (h.Standing == rollout.Synced) {
+		if is := len(want.DifferSynced(f.tree(t, h.Host))) == 0; is != (h.Standing == rollout.Synced) {
 			t.Errorf("%s is said to be %s, and has the source's tree: %v", h.Host, h.Standing, is)
 		}
 	}

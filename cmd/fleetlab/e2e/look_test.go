@@ -12,11 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // look is what there is on a host.
 type look struct {
-	Tree  tree
+	Tree  testfleet.Snapshot
 	Left  []string // command lines of what runs, but for what is there since it was booted, and sessions that nobody uses
 	Twice string   // what watchRsync has seen
 }
@@ -34,7 +36,7 @@ func (f *fleet) look(t *testing.T, host string) (l look) {
 }
 
 func readLook(root string) (l look, err error) {
-	if l.Tree, err = readTree(root); err != nil {
+	if l.Tree, err = testfleet.TakeSnapshot(root, nil); err != nil {
 		return l, err
 	}
 	seen, err := os.ReadFile(twice)

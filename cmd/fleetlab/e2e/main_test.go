@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetlab/lab"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // What this test binary does when a test has a host run it.
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	}
 	switch {
 	case os.Getenv(walkOf) != "":
-		os.Exit(tell(readTree(os.Getenv(walkOf))))
+		os.Exit(tell(testfleet.TakeSnapshot(os.Getenv(walkOf), nil)))
 	case os.Getenv(lookAt) != "":
 		os.Exit(tell(readLook(os.Getenv(lookAt))))
 	case os.Getenv(getOf) != "":

@@ -25,6 +25,8 @@ type Entry struct {
 	// Undone is what an undo restores besides: the time of a folder, which whatever else is in it changes; that of a
 	// link, which rsync leaves within a second (measured, 3.5.0); which paths are one file.
 	Undone string
+	// File is which file of its disk it is: another one has been written anew.
+	File uint64
 }
 
 // TakeSnapshot reads a tree. One that does not exist is empty. What leaveOut says is not in it, nor what is below that; nil
@@ -54,7 +56,7 @@ func TakeSnapshot(root string, leaveOut func(path string, folder bool) bool) (Sn
 		}
 		stat := info.Sys().(*syscall.Stat_t) // Linux
 		time := fmt.Sprint(info.ModTime().UnixNano())
-		e := Entry{Synced: fmt.Sprintf("%v %d:%d", info.Mode(), stat.Uid, stat.Gid), Undone: time}
+		e := Entry{Synced: fmt.Sprintf("%v %d:%d", info.Mode(), stat.Uid, stat.Gid), Undone: time, File: stat.Ino}
 		switch {
 		case d.Type() == fs.ModeSymlink:
 			link, err := os.Readlink(name)
@@ -90,14 +92,19 @@ func sumOf(name string) ([]byte, error) {
 	return h.Sum(nil), err
 }
 
-// Differ returns the paths that are not the same in both, sorted.
+// Differ returns the paths that are not the same in both, sorted. They may be other files.
 func (s Snapshot) Differ(other Snapshot) []string {
-	return s.differ(other, func(e Entry) Entry { return e })
+	return s.differ(other, func(e Entry) Entry { return Entry{Synced: e.Synced, Undone: e.Undone} })
 }
 
 // DifferSynced returns the paths in which a sync has left a difference, sorted.
 func (s Snapshot) DifferSynced(other Snapshot) []string {
 	return s.differ(other, func(e Entry) Entry { return Entry{Synced: e.Synced} })
+}
+
+// DifferTouched returns the paths that a sync has changed or written anew, sorted.
+func (s Snapshot) DifferTouched(other Snapshot) []string {
+	return s.differ(other, func(e Entry) Entry { return Entry{Synced: e.Synced, File: e.File} })
 }
 
 func (s Snapshot) differ(other Snapshot, of func(Entry) Entry) []string {

@@ -43,7 +43,7 @@ func TestSnapshotSeesEveryDifference(t *testing.T) {
 		}
 		s, err := TakeSnapshot(dir, nil)
 		must(err)
-		s["l"] = Entry{Synced: s["l"].Synced} // the time of a link cannot be set so
+		s["l"] = Entry{Synced: s["l"].Synced, File: s["l"].File} // the time of a link cannot be set so
 		return s
 	}
 	want := made(func(string) {})
@@ -77,6 +77,10 @@ func TestSnapshotSeesEveryDifference(t *testing.T) {
 		} else if synced := len(want.DifferSynced(is)) == 0; synced != slices.Contains(undone, what) {
 			t.Errorf("a change of %s is one that a sync leaves: %v", what, synced)
 		}
+	}
+	same := snapshot(t, t.TempDir())
+	if len(same.DifferTouched(same)) > 0 || len(same.DifferTouched(snapshot(t, t.TempDir()))) == 0 {
+		t.Error("what was written anew is not told from what was not")
 	}
 	none, err := TakeSnapshot(filepath.Join(t.TempDir(), "none"), nil)
 	if err != nil || !maps.Equal(none, Snapshot{}) {

@@ -76,10 +76,10 @@ type round struct {
 	*world
 	random *rand.Rand
 	books  *tally
-	run    string                       // its name, once it is known
-	before map[string]map[string]string // what every host had
-	broken string                       // a host that cannot be synced, and is not healthy
-	stuck  bool                         // it is named as still out
+	run    string                        // its name, once it is known
+	before map[string]testfleet.Snapshot // what every host had
+	broken string                        // a host that cannot be synced, and is not healthy
+	stuck  bool                          // it is named as still out
 }
 
 func (r *round) chance(percent int) bool { return r.random.IntN(100) < percent }
@@ -143,7 +143,7 @@ func (r *round) begin(t *testing.T) {
 	if !eventually(5*time.Second, func() bool { return time.Now().Unix() > second }) {
 		t.Fatal("the clock stands still")
 	}
-	r.run, r.before = "", map[string]map[string]string{}
+	r.run, r.before = "", map[string]testfleet.Snapshot{}
 	for _, host := range r.hosts {
 		r.before[host] = snapshot(t, r.tree(host))
 	}
@@ -365,13 +365,14 @@ func (r *round) wantTrees(t *testing.T) {
 		switch is := standing[host]; is {
 		case rollout.Synced:
 			r.books.add("hosts synced")
-			if wrong := difference(want, has); wrong != "" {
-				r.fail(t, "%s is said to be synced: %s", host, wrong)
+			if paths := want.DifferSynced(has); len(paths) > 0 {
+				r.fail(t, "%s is said to be synced: %s", host, testfleet.Tell(paths, want, has))
 			}
 		case rollout.Untouched, "":
 			r.books.add("hosts untouched")
-			if wrong := difference(r.before[host], has); wrong != "" && host != r.broken {
-				r.fail(t, "%s is said to be untouched: %s", host, wrong)
+			was := r.before[host]
+			if paths := was.DifferSynced(has); len(paths) > 0 && host != r.broken {
+				r.fail(t, "%s is said to be untouched: %s", host, testfleet.Tell(paths, was, has))
 			}
 		default:
 			r.books.add("hosts reported as " + string(is))

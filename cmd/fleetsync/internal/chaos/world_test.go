@@ -1,21 +1,18 @@
 package chaos
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
+	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 )
 
 // world is a fleet that is up, a real etcd with its pools, and two masters to run it from.
@@ -190,75 +187,22 @@ func (w *world) spoil(t *testing.T, host string) (mend func()) {
 // transfers returns the processes that write some host's destination.
 func (w *world) transfers(t *testing.T) map[int]string {
 	t.Helper()
-	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	all, err := testfleet.Processes(w.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[int]string{}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil || !bytes.Contains(data, []byte(w.Dir+"/")) || !bytes.Contains(data, []byte("--delete-delay")) {
-			continue // it has ended, or is somebody else's
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		all[pid] = strings.ReplaceAll(string(bytes.TrimRight(data, "\x00")), "\x00", " ")
-	}
+	maps.DeleteFunc(all, func(_ int, line string) bool { return !strings.Contains(line, "--delete-delay") })
 	return all
 }
 
-// snapshot returns what is in a tree, for comparing it: of each path its type and mode, of files also
-// content and time. Times of folders and links are no part of a sync.
-func snapshot(t *testing.T, root string) map[string]string {
+// snapshot returns what is in a tree.
+func snapshot(t *testing.T, root string) testfleet.Snapshot {
 	t.Helper()
-	all := map[string]string{}
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		said := info.Mode().String()
-		switch {
-		case d.Type() == fs.ModeSymlink:
-			to, err := os.Readlink(name)
-			if err != nil {
-				return err
-			}
-			said += " " + to
-		case d.Type().IsRegular():
-			data, err := os.ReadFile(name)
-			if err != nil {
-				return err
-			}
-			said += fmt.Sprintf(" %x %d", sha256.Sum256(data), info.ModTime().UnixNano())
-		}
-		all[strings.TrimPrefix(name, root)] = said
-		return nil
-	})
+	s, err := testfleet.TakeSnapshot(root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
-}
-
-// difference names a path in which two trees differ; empty if in none.
-func difference(a, b map[string]string) string {
-	for _, path := range slices.Sorted(maps.Keys(a)) {
-		if a[path] != b[path] {
-			return fmt.Sprintf("%q: %q, want %q", path, b[path], a[path])
-		}
-	}
-	for _, path := range slices.Sorted(maps.Keys(b)) {
-		if _, ok := a[path]; !ok {
-			return fmt.Sprintf("%q should not be there", path)
-		}
-	}
-	return ""
+	return s
 }
 
 func read(t *testing.T, name string) string {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,21 +73,11 @@ func wantNothingRunning(t *testing.T, dir string) {
 // running returns the command lines of processes that name a directory.
 func running(t *testing.T, dir string) []string {
 	t.Helper()
-	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
-		t.Skip("this machine has no /proc to see processes in")
-	}
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	all, err := testfleet.Processes(dir)
 	if err != nil {
-		t.Fatal(err)
+		t.Skip(err)
 	}
-	var found []string
-	for _, file := range files {
-		// One that has ended meanwhile is not running.
-		if line, err := os.ReadFile(file); err == nil && strings.Contains(string(line), dir+"/") {
-			found = append(found, string(line[max(0, len(line)-200):])) // its end says which
-		}
-	}
-	return found
+	return slices.Collect(maps.Values(all))
 }
 
 func get(t *testing.T, url string) (int, string) {
