@@ -92,8 +92,8 @@ func TestByHand(t *testing.T) {
 }
 
 // TestRepoolAfterADeath: one service of a host was out before the run that died, and stays out when the host is put back by hand; what
-// the run took out is as it was, byte for byte, and its receipt is dropped, so that it keeps no other run from beginning. On another
-// master nothing but the marker tells what a run took out.
+// the run took out is as it was, byte for byte, and its receipt is dropped, so that it keeps no other run from beginning. What somebody
+// has decided meanwhile stays, where the journal tells what there was; on another master nothing but the marker does.
 //
 // Seen to fail with: every object set to yes; receipts that stay; receipts that are not asked for what an object was.
 func TestRepoolAfterADeath(t *testing.T) {
@@ -106,6 +106,8 @@ func TestRepoolAfterADeath(t *testing.T) {
 		m.die("r1", "p1", "p2")
 		if other {
 			m = w.master("mira")
+		} else {
+			w.edit("p2", "nginx", `"no"`, `"inactive"`)
 		}
 		if got, want := w.pooled("p1"), "nor1 no"; got != want {
 			t.Fatalf("p1 says %s, want %s", got, want)
@@ -113,6 +115,12 @@ func TestRepoolAfterADeath(t *testing.T) {
 		changed, err := m.Repool(t.Context(), []string{"p1", "p2"})
 		if err != nil || len(changed) != 4 {
 			t.Errorf("%v, %v", changed, err)
+		}
+		if !other {
+			if got, want := w.pooled("p2"), "yes inactive"; got != want {
+				t.Errorf("p2 says %s, want %s", got, want)
+			}
+			w.edit("p2", "nginx", `"inactive"`, `"yes"`)
 		}
 		w.wantPools()
 		w.wantShared("lock", "runs/r1")

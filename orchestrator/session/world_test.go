@@ -42,8 +42,8 @@ const (
 	fleetText = `fleet: test
 tree: {source: /srv/a, destination: /srv/b, module: m}
 hosts:
-  m1: {datacenter: a}
-  c1: {datacenter: a}
+  m1: {datacenter: a, address: 127.0.0.1, endpoint: "rsync://127.0.0.1:1"}
+  c1: {datacenter: a, connection: local}
   p[1-4]: {datacenter: a}
   h1: {datacenter: a}
 roles:
@@ -268,7 +268,7 @@ func (m *master) die(run string, hosts ...string) {
 func (m *master) begin(run string) []rollout.Event {
 	m.w.t.Helper()
 	plan, err := rollout.NewPlan(m.w.fleet, inventory.Settings{Batches: inventory.Batches{Parallel: 1, Attempts: 1}}, rollout.Request{
-		Run: run, Mode: inventory.ModeSync, Pools: true, Tree: &rollout.Tree{Digest: "digest", Fingerprint: "fingerprint"},
+		Run: run, Mode: inventory.ModeSync, Pools: true, Quarantine: inventory.QuarantineNone, Tree: &rollout.Tree{Digest: "digest", Fingerprint: "fingerprint"},
 	})
 	if err != nil {
 		m.w.t.Fatal(err)
