@@ -19,7 +19,11 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
+	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
 )
 
@@ -285,25 +289,26 @@ func (w *saga) play(what part, m *mortal, disturb func(effects int)) (outcome ro
 		return outcome
 	}
 	world := make(chan rollout.Event, 1)
-	watcher := &orchestrator.Watcher{Pools: p.pools, Run: "r1", World: world}
+	watcher := &monitor.Pools{API: p.pools, Run: "r1", World: world}
 	outside, leave := context.WithCancel(ctx)
 	var others sync.WaitGroup
 	others.Go(func() { watcher.Watch(outside) })
-	others.Go(func() { orchestrator.Keep(outside, lease, lockTTL, world) })
-	hands := &someTransfers{
-		Hands: &orchestrator.Hands{
-			Plan: w.plan, Fleet: w.fleet, Pools: p.pools, Threshold: w.limit, Receipts: p.shared, Lease: lease, Owner: "o", Machine: "m1",
+	others.Go(func() { monitor.KeepAlive(outside, lease, lockTTL, world) })
+	doer := &someTransfers{
+		Executor: &execute.Executor{
+			Plan: w.plan, Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: w.fleet}, Pools: p.pools, Receipts: p.shared},
+			Threshold: w.limit, Lease: lease, Owner: "o", Machine: "m1",
 		},
 		takes: func() time.Duration { return 4 * time.Second },
 		watch: w.serving,
 	}
 	if what != rescue {
-		outcome, err = w.drive(ctx, what, m, p, hands, watcher, world)
+		outcome, err = w.drive(ctx, what, m, p, doer, watcher, world)
 	}
 	leave()
 	others.Wait()
 	if err == nil && len(outcome.Out) == 0 {
-		w.settle(ctx, p, hands)
+		w.settle(ctx, p, doer)
 	}
 	_ = lease.Release(ctx) // it runs out
 	return outcome
@@ -326,7 +331,7 @@ func (w *saga) lock(ctx context.Context, p *process) (*pooling.Lease, error) {
 	}
 }
 
-func (w *saga) drive(ctx context.Context, what part, m *mortal, p *process, hands *someTransfers, watcher *orchestrator.Watcher, world chan rollout.Event) (rollout.Outcome, error) {
+func (w *saga) drive(ctx context.Context, what part, m *mortal, p *process, doer *someTransfers, watcher *monitor.Pools, world chan rollout.Event) (rollout.Outcome, error) {
 	state, err := rollout.NewState(w.plan)
 	if len(w.journal) > 0 {
 		state = (&memory{events: w.journal}).fold(w.t)
@@ -340,13 +345,14 @@ func (w *saga) drive(ctx context.Context, what part, m *mortal, p *process, hand
 	if what == abandon && state.Seq == 0 {
 		return rollout.Outcome{}, nil
 	}
-	run := orchestrator.Run{State: state, Journal: &mortalJournal{w, m}, Hands: spoiled{hands, w.bad}, Observers: []orchestrator.Observer{watcher}, World: world}
+	run := orchestrator.Run{State: state, Journal: &mortalJournal{w, m}, Hands: spoiled{doer, w.bad}, Observers: []orchestrator.Observer{watcher}, World: world}
 	if what == abandon {
 		outcasts, _, err := inQuarantine(ctx, p)
 		if err != nil {
 			return rollout.Outcome{}, err
 		}
-		run.Abandon(hands.Hands, w.journal, outcasts, "given up by recover")
+		run.Hands = doer.Executor
+		session.GiveUp(&run, w.journal, outcasts, "given up by recover")
 	}
 	outcome, err := run.Do(ctx)
 	if err != nil && !m.gone() {
@@ -397,7 +403,7 @@ func named(all []rollout.Named, host string) bool {
 	return slices.ContainsFunc(all, func(n rollout.Named) bool { return n.Host == host })
 }
 
-// spoiled does what hands do, but the syncs of some hosts fail for good.
+// spoiled does what someTransfers does, but the syncs of some hosts fail for good.
 type spoiled struct {
 	*someTransfers
 	bad []string
@@ -426,7 +432,7 @@ func inQuarantine(ctx context.Context, p *process) (outcasts []pooling.Quarantin
 
 // settle puts back what the receipts tell of: it is all that recover has where the journal is not,
 // and what is left of a run that observed hosts and did not take them out.
-func (w *saga) settle(ctx context.Context, p *process, hands *someTransfers) {
+func (w *saga) settle(ctx context.Context, p *process, doer *someTransfers) {
 	receipts, err := p.shared.Receipts(ctx)
 	if err != nil && ctx.Err() == nil {
 		w.complain("the receipts cannot be read: %v", err)
@@ -435,13 +441,8 @@ func (w *saga) settle(ctx context.Context, p *process, hands *someTransfers) {
 	if err != nil && ctx.Err() == nil {
 		w.complain("who is in quarantine cannot be read: %v", err)
 	}
-	for _, r := range orchestrator.Unsettled("r1", receipts, over) {
-		step := rollout.Step{Kind: rollout.StepRepool, Host: r.Host, Attempt: 1, Objects: orchestrator.Observed(r.Objects)}
-		h := hands.Hands
-		if r.Run != w.plan.Run {
-			h = &orchestrator.Hands{Plan: &rollout.Plan{Run: r.Run}, Pools: h.Pools, Receipts: h.Receipts, Lease: h.Lease}
-		}
-		if e := h.Do(ctx, step); e.Kind != rollout.StepDone && ctx.Err() == nil {
+	for _, r := range session.ToPutBack("r1", receipts, over) {
+		if e := doer.PutBack(ctx, r.Run, r.Host, r.Objects, false); e.Kind != rollout.StepDone && ctx.Err() == nil {
 			w.complain("%s is not put back: %s", r.Host, e.Error)
 		}
 	}
@@ -483,7 +484,7 @@ func (w *saga) over() {
 	}
 }
 
-// mortalJournal is the run's journal in the hands of a process.
+// mortalJournal is the run's journal as a process has it.
 type mortalJournal struct {
 	*saga
 	mortal *mortal

@@ -17,6 +17,9 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
+	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
@@ -39,17 +42,17 @@ func firstSeed(t *testing.T) uint64 {
 	return first
 }
 
-// someTransfers does what real hands do, except that transfers and checks are only waited for. Of a
+// someTransfers does what a real Executor does, except that transfers and checks are only waited for. Of a
 // source it looks every now and then whether users are on it.
 type someTransfers struct {
-	*orchestrator.Hands
+	*execute.Executor
 	takes func() time.Duration
 	watch func(source string, until time.Time)
 }
 
 func (d *someTransfers) Do(ctx context.Context, step rollout.Step) rollout.Event {
 	if step.Kind != rollout.StepSync && step.Kind != rollout.StepCheck || d.Lease != nil && !d.Lease.Valid() {
-		return d.Hands.Do(ctx, step)
+		return d.Executor.Do(ctx, step)
 	}
 	const look = 100 * time.Millisecond
 	for end := time.Now().Add(d.takes()); time.Now().Before(end); {
@@ -339,10 +342,11 @@ func disturbed(t *testing.T, seed uint64, tally map[string]int) time.Duration {
 
 	longest := 1 + c.below(10)
 	world := make(chan rollout.Event, 1)
-	watcher := &orchestrator.Watcher{Pools: us.pools, Run: "r1", World: world}
-	hands := &someTransfers{
-		Hands: &orchestrator.Hands{
-			Plan: p, Fleet: f, Pools: us.pools, Threshold: pooling.Threshold{Default: 2500}, Receipts: us.shared, Owner: "o", Machine: "m1",
+	watcher := &monitor.Pools{API: us.pools, Run: "r1", World: world}
+	doer := &someTransfers{
+		Executor: &execute.Executor{
+			Plan: p, Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f}, Pools: us.pools, Receipts: us.shared},
+			Threshold: pooling.Threshold{Default: 2500}, Owner: "o", Machine: "m1",
 		},
 		takes: func() time.Duration { return c.upTo(time.Duration(longest) * time.Second) },
 		watch: o.serving,
@@ -364,7 +368,7 @@ func disturbed(t *testing.T, seed uint64, tally map[string]int) time.Duration {
 			e.mu.Unlock()
 		}
 	})
-	run := orchestrator.Run{State: state, Journal: j, Hands: hands, Observers: []orchestrator.Observer{watcher}, World: world}
+	run := orchestrator.Run{State: state, Journal: j, Hands: doer, Observers: []orchestrator.Observer{watcher}, World: world}
 	outcome, err := run.Do(t.Context())
 	stop()
 	others.Wait()

@@ -6,7 +6,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
 )
@@ -60,7 +59,7 @@ func (s *setup) knock(ctx context.Context, hosts []inventory.Host) []error {
 	group.SetLimit(knockAtOnce)
 	for i, host := range hosts {
 		group.Go(func() error {
-			errs[i] = s.dialer.Answers(ctx, orchestrator.Reach(host))
+			errs[i] = s.asker().Answers(ctx, host.Name)
 			return nil
 		})
 	}

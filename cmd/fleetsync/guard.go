@@ -13,7 +13,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/guard"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -27,11 +26,10 @@ func (s *setup) treeAt(name string) (guard.Tree, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not in the inventory", name)
 	}
-	conn, err := s.dialer.Dial(orchestrator.Reach(host))
+	t, err := s.asker().Tree(name)
 	if err != nil {
 		return nil, err
 	}
-	t := orchestrator.TreeOf(s.fleet, host, conn)
 	if host.Connection == inventory.ConnectionLocal && host.Become == "" {
 		return &guard.Local{Root: t.Root, Exclude: t.Exclude}, nil
 	}
@@ -89,11 +87,10 @@ func (s *setup) rules() (guard.Rules, error) {
 
 // owners returns the user IDs that may own what is in a master's tree, as that master knows their names.
 func (s *setup) owners(ctx context.Context, master string) ([]uint32, error) {
-	host, ok := s.fleet.Host(master)
-	if !ok || len(s.policy.Guard.Owners) == 0 {
+	if _, ok := s.fleet.Host(master); !ok || len(s.policy.Guard.Owners) == 0 {
 		return nil, nil
 	}
-	conn, err := s.dialer.Dial(orchestrator.Reach(host))
+	conn, err := s.asker().Dial(master)
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +221,7 @@ type refusal struct {
 // leftHalfWay says what a host's own record has against its tree: a sync or an undo that did not end well has left it as
 // nobody wanted it; and a host that a lost tree is rebuilt from must hold what a run left there.
 func (s *setup) leftHalfWay(ctx context.Context, name string, m *manifest.Manifest) ([]guard.Finding, error) {
-	hands := s.asking()
-	last, err := hands.Last(ctx, name)
+	last, err := s.asker().Last(ctx, name)
 	if err != nil || last == nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/demo"
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
 )
@@ -47,9 +48,9 @@ func BenchmarkGuard(b *testing.B) {
 		b.Fatal(err)
 	}
 	canary := before.plan.Stages[0].Hosts[0]
-	noop := &orchestrator.Hands{
-		Plan:  &rollout.Plan{Run: "r1", Origin: before.plan.Origin, Hosts: before.plan.Hosts, Limits: before.plan.Limits},
-		Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: &transport.Dialer{},
+	noop := &execute.Executor{
+		Plan:     &rollout.Plan{Run: "r1", Origin: before.plan.Origin, Hosts: before.plan.Hosts, Limits: before.plan.Limits},
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: &transport.Dialer{}}},
 	}
 	var guards, noops time.Duration
 	for b.Loop() {

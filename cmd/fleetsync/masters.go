@@ -326,12 +326,12 @@ func (a *app) fillMaster(ctx context.Context, s *setup, o masterOptions) (*prepa
 }
 
 func (a *app) mastersUndo(ctx context.Context, s *setup, o masterOptions) (*prepared, error) {
-	hands := s.asking()
-	keep, err := hands.Kept(ctx, o.to, o.undo)
+	asker := s.asker()
+	keep, err := asker.Undoable(ctx, o.to, o.undo)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("%s: %w", o.to, err), "")
 	}
-	preview, err := hands.PreviewUndo(ctx, o.to, keep, maxDrift)
+	preview, err := asker.PreviewUndo(ctx, o.to, keep, maxDrift)
 	if err != nil {
 		return nil, fail(exitInvalid, fmt.Errorf("%s: %w", o.to, err), "")
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
@@ -82,7 +82,7 @@ func (s *setup) servesNow(ctx context.Context, name string) error {
 		}
 	}
 	host, _ := s.fleet.Host(name) // it is a master
-	switch last, err := orchestrator.TreeOf(s.fleet, host, transport.Local{}).Last(ctx); {
+	switch last, err := hosts.TreeOf(s.fleet, host, transport.Local{}).Last(ctx); {
 	case err != nil:
 		return fmt.Errorf("it cannot be told whether the tree of %s is whole: %w", name, err)
 	case last != nil && last.Partial:

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -192,9 +191,9 @@ func (s *setup) hooks(r *rollout.Request) (err error) {
 		}
 	}
 	slices.Sort(r.Hooks)
-	if r.Post, err = orchestrator.HooksOf(s.fleet, s.policy.Hooks.Hosts.Post); err != nil {
+	if r.Post, err = inventory.Hooked(s.fleet, s.policy.Hooks.Hosts.Post); err != nil {
 		return err
 	}
-	r.OnFailure, err = orchestrator.HooksOf(s.fleet, s.policy.Hooks.Hosts.OnFailure)
+	r.OnFailure, err = inventory.Hooked(s.fleet, s.policy.Hooks.Hosts.OnFailure)
 	return err
 }

@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // prepared is a run that could begin: its plan, and what it puts on its hosts.
@@ -72,12 +73,11 @@ func (a *app) prepare(ctx context.Context, s *setup, pools *pooling.Client, run 
 // measure asks hosts what a sync would do to them, holds that against the budget, and makes the plan.
 func (a *app) measure(ctx context.Context, s *setup, r *request, draft *rollout.Plan, o runOptions) (*prepared, error) {
 	allowed := s.policy.Guard.MaxDelete.Of(r.Tree.Files)
-	hands := s.asking()
-	hands.Plan = draft
+	asker := s.asker()
 	var space room
 	var asking sync.WaitGroup
-	asking.Go(func() { space = a.room(ctx, hands, draft) })
-	r.Delta = a.delta(ctx, hands, draft)
+	asking.Go(func() { space = a.room(ctx, asker, draft) })
+	r.Delta = a.delta(ctx, asker, draft)
 	asking.Wait()
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ const (
 
 // delta asks the canaries and the co-masters what a sync would do to them. One that does not answer is named; the
 // gate will judge it.
-func (a *app) delta(ctx context.Context, hands *orchestrator.Hands, draft *rollout.Plan) *rollout.Delta {
+func (a *app) delta(ctx context.Context, asker *hosts.Asker, draft *rollout.Plan) *rollout.Delta {
 	var names []string
 	for _, h := range draft.Hosts {
 		if h.Down == "" && (h.Role == rollout.RoleCanary || h.Role == rollout.RoleMaster && h.Name != draft.Origin) {
@@ -128,11 +128,11 @@ func (a *app) delta(ctx context.Context, hands *orchestrator.Hands, draft *rollo
 	}
 	deltas := make([]*rollout.HostDelta, len(names))
 	a.each(ctx, names, func(i int, name string) error {
-		d, err := hands.DryRun(ctx, name, draft.Origin, maxGone)
-		deltas[i] = d
+		d, err := asker.DryRun(ctx, name, draft.Origin, draft.Paths, draft.Limits.MaxDelete, maxGone)
 		if err != nil {
 			return fmt.Errorf("what a sync would do to %s is not known: %w", name, err)
 		}
+		deltas[i] = hostDelta(name, d)
 		return nil
 	})
 	all := &rollout.Delta{}
@@ -142,6 +142,15 @@ func (a *app) delta(ctx context.Context, hands *orchestrator.Hands, draft *rollo
 		}
 	}
 	return all
+}
+
+// hostDelta is what rsync said of a host as a plan bears it.
+func hostDelta(name string, d transport.Delta) *rollout.HostDelta {
+	h := &rollout.HostDelta{Host: name, Create: d.Create, Change: d.Change, Delete: d.Delete, Bytes: d.Bytes, Gone: d.Deleted}
+	for _, top := range d.Top {
+		h.Top = append(h.Top, rollout.TopDelta{Name: top.Name, Create: top.Create, Change: top.Change, Delete: top.Delete})
+	}
+	return h
 }
 
 // each does something for each host, bounded, and warns of what did not work, in order.

@@ -10,8 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
-	"github.com/fleetsync/fleetsync/orchestrator"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 // Bounds of check --reach.
@@ -29,7 +27,6 @@ func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 	if err != nil {
 		return err
 	}
-	hands := s.asking()
 	var results []report.Reached
 	for _, h := range s.fleet.Hosts {
 		if limit == "" || slices.Contains(selection, h.Name) {
@@ -47,7 +44,7 @@ func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 	group.SetLimit(min(reachAtOnce, s.policy.SSH.MaxConnections)) // nobody's time is spent waiting for a connection
 	for i := range results {
 		group.Go(func() error {
-			s.reachOne(ctx, hands, &results[i], serves[results[i].Host])
+			s.reachOne(ctx, &results[i], serves[results[i].Host])
 			return nil
 		})
 	}
@@ -72,12 +69,12 @@ func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 }
 
 // reachOne asks one host.
-func (s *setup) reachOne(ctx context.Context, hands *orchestrator.Hands, r *report.Reached, serves bool) {
+func (s *setup) reachOne(ctx context.Context, r *report.Reached, serves bool) {
 	ctx, cancel := context.WithTimeoutCause(ctx, reachTimeout, errors.New("it does not answer within "+reachTimeout.String()))
 	defer cancel()
 	wrong := func(format string, args ...any) { r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...)) }
 	before := time.Now()
-	p, err := hands.Probe(ctx, r.Host)
+	p, err := s.asker().Probe(ctx, r.Host)
 	if err != nil {
 		wrong("%v", err)
 		return
@@ -96,8 +93,7 @@ func (s *setup) reachOne(ctx context.Context, hands *orchestrator.Hands, r *repo
 		wrong("%d bytes are free, and guard: min_free wants %d", p.Free, s.policy.Guard.MinFree)
 	}
 	if serves {
-		host, _ := s.fleet.Host(r.Host) // it is one
-		if err := transport.Greets(ctx, host.Endpoint); err != nil {
+		if err := s.asker().Serves(ctx, r.Host); err != nil {
 			wrong("%v", err)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
@@ -22,7 +22,7 @@ type room struct {
 
 // room asks hosts what is free on them: all that the run begins with, and some of the others. Of one that cannot be asked nothing is
 // known: it cannot be synced either, and is judged then.
-func (a *app) room(ctx context.Context, hands *orchestrator.Hands, draft *rollout.Plan) room {
+func (a *app) room(ctx context.Context, asker *hosts.Asker, draft *rollout.Plan) room {
 	r := room{mayFail: draft.Limits.MaxFailures}
 	var others []rollout.Host
 	for _, h := range draft.Hosts {
@@ -48,7 +48,7 @@ func (a *app) room(ctx context.Context, hands *orchestrator.Hands, draft *rollou
 	r.free = make([]int64, len(names))
 	a.each(ctx, names, func(i int, name string) error {
 		var err error
-		if r.free[i], err = hands.Free(ctx, name); err != nil {
+		if r.free[i], err = asker.Free(ctx, name); err != nil {
 			r.free[i] = -1
 		}
 		return nil

@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -66,9 +66,9 @@ func (a *app) load() (*setup, error) {
 	return s, nil
 }
 
-// asking returns hands that only ask hosts what they have.
-func (s *setup) asking() *orchestrator.Hands {
-	return &orchestrator.Hands{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: s.dialer}
+// asker returns what asks hosts what they have.
+func (s *setup) asker() *hosts.Asker {
+	return &hosts.Asker{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: s.dialer}
 }
 
 // newDialer returns what connects to hosts as the policy says; share keeps a process and a connection of the ssh program
@@ -100,7 +100,7 @@ func agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
 		}
 	}
 	for _, hooks := range [][]inventory.Hook{policy.Hooks.Hosts.Pre, policy.Hooks.Hosts.Post, policy.Hooks.Hosts.OnFailure} {
-		if _, err := orchestrator.HooksOf(fleet, hooks); err != nil {
+		if _, err := inventory.Hooked(fleet, hooks); err != nil {
 			return fmt.Errorf("hooks: %w", err)
 		}
 	}
@@ -243,7 +243,7 @@ func (a *app) session(s *setup) (*session.Config, error) {
 			trees, _, err := a.trees(s)
 			return trees, err
 		},
-		Digest: s.asking().Digest,
+		Digest: s.asker().Digest,
 		Owner:  s.owner, Machine: s.machine(), Printer: a.say(),
 	}, nil
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
@@ -76,7 +76,7 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	v := verifier{setup: s, hands: s.asking(), verifyOptions: o, manifests: map[string]*manifest.Manifest{}}
+	v := verifier{setup: s, asker: s.asker(), verifyOptions: o, manifests: map[string]*manifest.Manifest{}}
 	results := make([]report.Verified, len(names))
 	var group errgroup.Group
 	group.SetLimit(verifyAtOnce)
@@ -137,7 +137,7 @@ func (s *setup) destinations(limit string) ([]string, error) {
 type verifier struct {
 	verifyOptions
 	setup     *setup
-	hands     *orchestrator.Hands
+	asker     *hosts.Asker
 	manifests map[string]*manifest.Manifest // by run; complete before a host of the run is asked
 }
 
@@ -164,7 +164,7 @@ func (v *verifier) host(ctx context.Context, last rollout.LastTree) report.Verif
 	r := report.Verified{Host: last.Host, Run: last.Run}
 	known := last.Tree != nil && (last.Standing == rollout.Synced || last.Standing == rollout.Partial)
 	if known {
-		digest, err := v.hands.Digest(ctx, last.Host, last.Paths)
+		digest, err := v.asker.Digest(ctx, last.Host, last.Paths)
 		switch {
 		case err != nil:
 			r.Verdict, r.Error = report.NotKnown, err.Error()
@@ -177,7 +177,7 @@ func (v *verifier) host(ctx context.Context, last rollout.LastTree) report.Verif
 			return r
 		}
 	}
-	record, err := v.hands.Last(ctx, last.Host)
+	record, err := v.asker.Last(ctx, last.Host)
 	switch {
 	case err != nil:
 		r.Verdict, r.Error = report.NotKnown, err.Error()
@@ -210,7 +210,7 @@ func leftAs(s rollout.Standing) string {
 // recorded compares a host with its own record.
 func (v *verifier) recorded(ctx context.Context, r *report.Verified, run, want string, paths []string) {
 	r.Run = transport.Neutral(run)
-	digest, err := v.hands.Digest(ctx, r.Host, paths)
+	digest, err := v.asker.Digest(ctx, r.Host, paths)
 	switch {
 	case err != nil:
 		r.Verdict, r.Error = report.NotKnown, err.Error()
@@ -233,7 +233,7 @@ func (v *verifier) differences(ctx context.Context, last rollout.LastTree, r *re
 		}
 		return
 	}
-	is, err := v.hands.Manifest(ctx, last.Host, v.content)
+	is, err := v.asker.Manifest(ctx, last.Host, v.content)
 	if err != nil {
 		r.Verdict, r.Error = report.NotKnown, err.Error()
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 )
@@ -26,7 +25,7 @@ func (s *Session) finalize(ctx context.Context, run string, named []rollout.Out)
 	if unknown != nil {
 		over = nil // a receipt of a quarantine that stays does no harm
 	}
-	left := slices.DeleteFunc(orchestrator.Unsettled(run, receipts, over), func(r pooling.Receipt) bool {
+	left := slices.DeleteFunc(ToPutBack(run, receipts, over), func(r pooling.Receipt) bool {
 		return slices.ContainsFunc(named, func(o rollout.Out) bool { return o.Host == r.Host })
 	})
 	return s.restoreReceipts(ctx, left), err == nil
@@ -40,9 +39,8 @@ func (s *Session) restoreReceipts(ctx context.Context, receipts []pooling.Receip
 		if r.Purpose == pooling.Quarantine && !s.leased() {
 			continue
 		}
-		e := s.executor(&rollout.Plan{Run: r.Run}).Do(ctx, rollout.Step{
-			Kind: rollout.StepRepool, Host: r.Host, Attempt: 1, Objects: orchestrator.Observed(r.Objects),
-		})
+		restorer := s.restorer()
+		e := restorer.PutBack(ctx, r.Run, r.Host, r.Objects, false)
 		switch {
 		case r.Purpose != pooling.Serving: // of a quarantine that is over there is nothing to tell, nor is the host out
 		case e.Kind == rollout.StepDone:

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 )
@@ -83,7 +83,7 @@ func (s *Session) acquire(ctx context.Context, claim Claim) error {
 	s.stop, s.done = stop, make(chan struct{})
 	go func() {
 		defer close(s.done)
-		orchestrator.Keep(refresh, s.lease, ttl, s.world)
+		monitor.KeepAlive(refresh, s.lease, ttl, s.world)
 	}()
 	return nil
 }

@@ -110,8 +110,8 @@ func (s *Session) abandon(ctx context.Context, run string) (out []rollout.Out, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	loop := orchestrator.Run{State: r.State, Journal: r.journal, Observers: []orchestrator.Observer{r.log, tellBack{s}}, World: s.world}
-	loop.Abandon(s.executor(r.State.Plan), events, quarantined, "given up by recover")
+	loop := orchestrator.Run{State: r.State, Journal: r.journal, Observers: []orchestrator.Observer{r.log, tellBack{s}}, World: s.world, Hands: s.executor(r.State.Plan)}
+	GiveUp(&loop, events, quarantined, "given up by recover")
 	outcome, err := loop.Do(ctx)
 	return outcome.Out, err
 }
@@ -125,7 +125,7 @@ func (t tellBack) Observe(turn []rollout.Event, _ *rollout.Snapshot) {
 		switch {
 		case e.Kind != rollout.StepDone:
 		case e.StepKind == rollout.StepQuarantine:
-			t.session.sayBack(e.Host, orchestrator.StaysOut)
+			t.session.sayBack(e.Host, StaysOut)
 		default:
 			t.session.sayBack(e.Host, e.Detail)
 		}

@@ -3,14 +3,16 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
@@ -88,34 +90,35 @@ func (r *Run) close() error { return errors.Join(r.journal.Close(), r.log.Close(
 // Do carries out a run to its end. See orchestrator.Run for what it returns.
 func (r *Run) Do(ctx context.Context, view View) (rollout.Outcome, error) {
 	s, plan := r.session, r.State.Plan
-	hands := s.executor(plan)
-	hands.Log, hands.Progress = r.log.Host, view.Progress
+	executor := s.executor(plan)
+	executor.Log, executor.Progress = r.log.Host, view.Progress
 	if s.Policy.SSH.Client == inventory.SSHOpenSSH {
-		hands.Canaries = s.Share()
-		defer func() { _ = hands.Canaries.Close() }() // its connections are of no use any more
+		shared := s.Share()
+		defer func() { _ = shared.Close() }() // its connections are of no use any more
+		executor.Canaries = s.hosts(shared)
 	}
 
 	outside, leave := context.WithCancel(ctx)
 	var monitors sync.WaitGroup
 	observers := append([]orchestrator.Observer{r.log}, view.Observers...)
 	if s.Pools != nil {
-		watcher := &orchestrator.Watcher{Pools: s.Pools, Run: plan.Run, World: s.world}
-		observers = append(observers, watcher)
-		monitors.Go(func() { watcher.Watch(outside) })
+		pools := &monitor.Pools{API: s.Pools, Run: plan.Run, World: s.world}
+		observers = append(observers, pools)
+		monitors.Go(func() { pools.Watch(outside) })
 	}
-	pulse := &orchestrator.Pulse{Greets: s.serves, World: s.world}
+	sources := &monitor.Sources{Probe: executor.Hosts.Serves, World: s.world}
 	for _, h := range plan.Hosts {
 		if h.Slots > 0 {
-			pulse.Sources = append(pulse.Sources, h.Name)
+			sources.Names = append(sources.Names, h.Name)
 		}
 	}
-	observers = append(observers, pulse)
-	monitors.Go(func() { pulse.Watch(outside) })
+	observers = append(observers, sources)
+	monitors.Go(func() { sources.Watch(outside) })
 	defer monitors.Wait()
 	defer leave()
 
 	r.tellMasters(ctx)
-	run := orchestrator.Run{State: r.State, Journal: r.journal, Hands: hands, Observers: observers, Changed: r.changed, World: s.world}
+	run := orchestrator.Run{State: r.State, Journal: r.journal, Hands: executor, Observers: observers, Changed: r.changed, World: s.world}
 	outcome, err := run.Do(ctx)
 	r.restored = err == nil && len(outcome.Out) == 0
 	return outcome, err
@@ -136,30 +139,35 @@ func (r *Run) Finish(ctx context.Context) error {
 }
 
 // executor returns what turns the steps of a plan into effects.
-func (s *Session) executor(plan *rollout.Plan) *orchestrator.Hands {
-	h := &orchestrator.Hands{
-		Plan: plan, Fleet: s.Fleet, Rsync: s.Policy.Rsync, Keep: s.Policy.Keep, Checks: s.Policy.For(plan.Mode).Gate.Checks,
-		Hooks: s.Policy.Hooks, Dialer: s.Dialer, Threshold: s.Threshold, Balancers: s.Balancers, Owner: s.Owner, Machine: s.Machine,
+func (s *Session) executor(plan *rollout.Plan) *execute.Executor {
+	x := &execute.Executor{
+		Plan: plan, Retention: s.Policy.Keep, Checks: s.Policy.For(plan.Mode).Gate.Checks, Hooks: s.Policy.Hooks,
+		Restorer: s.restorer(), Threshold: s.Threshold, Owner: s.Owner, Machine: s.Machine,
 	}
 	if plan.Tree != nil {
-		h.Want = sync.OnceValues(func() (*manifest.Manifest, error) { return manifest.Load(s.Store.ManifestPath(plan.Run)) })
-	}
-	if s.Pools != nil {
-		h.Pools, h.Health = s.Pools, s.Policy.Pooling.Health
+		x.Want = sync.OnceValues(func() (*manifest.Manifest, error) { return manifest.Load(s.Store.ManifestPath(plan.Run)) })
 	}
 	if s.lease != nil {
-		h.Receipts, h.Lease = s.Shared, s.lease
+		x.Lease = s.lease
 	}
-	return h
+	return x
 }
 
-// serves asks a source whether its rsync daemon serves.
-func (s *Session) serves(ctx context.Context, source string) error {
-	host, ok := s.Fleet.Host(source)
-	if !ok {
-		return fmt.Errorf("%s is not in the inventory any more", source)
+// restorer returns what puts hosts back into their pools.
+func (s *Session) restorer() execute.Restorer {
+	r := execute.Restorer{Hosts: s.hosts(s.Dialer), Balancers: s.Balancers}
+	if s.Pools != nil {
+		r.Pools, r.Health = s.Pools, s.Policy.Pooling.Health
 	}
-	return transport.Greets(ctx, host.Endpoint)
+	if s.lease != nil {
+		r.Receipts = s.Shared
+	}
+	return r
+}
+
+// hosts returns what asks hosts over the connections of a dialer.
+func (s *Session) hosts(dialer *transport.Dialer) *hosts.Asker {
+	return &hosts.Asker{Fleet: s.Fleet, Rsync: s.Policy.Rsync, Dialer: dialer}
 }
 
 // tellMasters tells the other masters of the run, so that they can name it if it dies. That they may not be told is no reason not to

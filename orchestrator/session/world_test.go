@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
@@ -247,10 +246,13 @@ func (m *master) die(run string, hosts ...string) {
 	ctx := m.w.t.Context()
 	events := m.begin(run)
 	for _, host := range hosts {
-		objects := m.depool(run, host, pooling.Serving)
+		var were []rollout.Object
+		for _, o := range m.depool(run, host, pooling.Serving) {
+			were = append(were, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
+		}
 		events = append(events,
 			rollout.Event{Kind: rollout.StepStarted, Step: rollout.StepID("observe/" + host), Host: host, Attempt: 1},
-			rollout.Event{Kind: rollout.StepDone, Step: rollout.StepID("observe/" + host), Host: host, Attempt: 1, Objects: orchestrator.Observed(objects)},
+			rollout.Event{Kind: rollout.StepDone, Step: rollout.StepID("observe/" + host), Host: host, Attempt: 1, Objects: were},
 			rollout.Event{Kind: rollout.StepStarted, Step: rollout.StepID("depool/" + host), Host: host, Attempt: 1},
 			rollout.Event{Kind: rollout.StepDone, Step: rollout.StepID("depool/" + host), Host: host, Attempt: 1})
 	}

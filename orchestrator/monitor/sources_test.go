@@ -1,4 +1,4 @@
-package orchestrator_test
+package monitor_test
 
 import (
 	"context"
@@ -10,22 +10,22 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// TestPulse: who serves is asked, nobody else; who falls silent is told of once, after its time and not much later, though
+// TestSources: who serves is asked, nobody else; who falls silent is told of once, after its time and not much later, though
 // another one hangs; who has never answered from here is never told of; who is back before its time is not either.
 //
 // Seen to fail with: sources that no longer serve asked on; one that never answered told of; one that answered only before it served forgotten; one failure that is enough; no
 // end of a question that hangs; a source told of again and again; who serves kept over a resume.
-func TestPulse(t *testing.T) {
+func TestSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		dead, asked := map[string]bool{}, map[string]int{}
 		set := func(name string, is bool) { mu.Lock(); dead[name] = is; mu.Unlock() }
 		world := make(chan rollout.Event, 100)
-		p := &orchestrator.Pulse{World: world, Sources: []string{"early", "never"}, Greets: func(ctx context.Context, name string) error {
+		p := &monitor.Sources{World: world, Names: []string{"early", "never"}, Probe: func(ctx context.Context, name string) error {
 			mu.Lock()
 			asked[name]++
 			is := dead[name]
@@ -79,7 +79,7 @@ func TestPulse(t *testing.T) {
 		for _, name := range []string{"refuses", "hangs", "hangs-too", "blinks", "ends"} {
 			set(name, true)
 		}
-		pass(orchestrator.DefaultSilent - 3*time.Second)
+		pass(monitor.DefaultSilent - 3*time.Second)
 		set("blinks", false)
 		want("before the time")
 		pass(9 * time.Second)
@@ -91,7 +91,7 @@ func TestPulse(t *testing.T) {
 		serve(rollout.StepStarted, "early")
 		pass(time.Second)
 		want("needed, and at once silent")
-		pass(orchestrator.DefaultSilent + 5*time.Second)
+		pass(monitor.DefaultSilent + 5*time.Second)
 		want("needed", "early")
 		pass(time.Minute)
 		want("a minute later")

@@ -1,4 +1,4 @@
-package orchestrator_test
+package execute_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
@@ -33,7 +34,7 @@ func (w *workbench) anew(run string, quarantined map[string]string, hosts ...str
 	s := settings()
 	s.Gate = inventory.Gate{}
 	s.Batches.MaxFailures = inventory.Amount{Count: 9}
-	p, err := rollout.NewPlan(w.hands.Fleet, s, rollout.Request{
+	p, err := rollout.NewPlan(w.executor.Hosts.Fleet, s, rollout.Request{
 		Run: run, Mode: inventory.ModeSync, Pools: true, Quarantine: inventory.QuarantineAll, Quarantined: quarantined,
 	})
 	if err != nil {
@@ -44,10 +45,8 @@ func (w *workbench) anew(run string, quarantined map[string]string, hosts ...str
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := w.hands
-	w.hands = &orchestrator.Hands{
-		Plan: p, Fleet: h.Fleet, Pools: h.Pools, Receipts: h.Receipts, Owner: h.Owner, Machine: h.Machine, Health: h.Health, Balancers: h.Balancers,
-	}
+	x := w.executor
+	w.executor = &execute.Executor{Plan: p, Restorer: x.Restorer, Owner: x.Owner, Machine: x.Machine}
 	w.run = &orchestrator.Run{State: state, Journal: &memory{}, Hands: bad{w, hosts}}
 }
 
@@ -169,13 +168,13 @@ func TestQuarantineFails(t *testing.T) {
 	w := newBench(t)
 	w.put(keyOf("h0008", "apache2"), `{"pooled": "yes", "weight": 7}`)
 	w.before = w.pools()
-	w.hands.Threshold.Default = 10_000
+	w.executor.Threshold.Default = 10_000
 	if e := w.step(rollout.StepQuarantine, "h0008", nil); e.Class != rollout.Capacity {
 		t.Errorf("it ended with %+v", e)
 	}
 	w.check()
 
-	w.hands.Threshold.Default = 0
+	w.executor.Threshold.Default = 0
 	seen := w.done(rollout.StepObserve, "h0002", nil).Objects
 	w.done(rollout.StepDepool, "h0002", seen)
 	reads := 0

@@ -1,4 +1,4 @@
-package orchestrator_test
+package execute_test
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// hooked returns hands with hooks on a fleet of local hosts h1 to h4, of which h3 and h4 are jobrunners; and a folder for them.
-func hooked(t *testing.T, hooks inventory.Hooks) (*orchestrator.Hands, string) {
+// hooked returns an Executor with hooks on a fleet of local hosts h1 to h4, of which h3 and h4 are jobrunners; and a folder for them.
+func hooked(t *testing.T, hooks inventory.Hooks) (*execute.Executor, string) {
 	t.Helper()
 	dir := t.TempDir()
 	f, err := inventory.ParseFleet("inventory.yaml", []byte(strings.ReplaceAll(`fleet: test
@@ -30,12 +31,15 @@ roles: {masters: [{host: m, serve: true}]}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &orchestrator.Hands{Plan: plan(t, f, settings()), Fleet: f, Hooks: hooks, Dialer: &transport.Dialer{Grace: 100 * time.Millisecond}}, dir
+	return &execute.Executor{
+		Plan: plan(t, f, settings()), Hooks: hooks,
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Dialer: &transport.Dialer{Grace: 100 * time.Millisecond}}},
+	}, dir
 }
 
-func after(t *testing.T, h *orchestrator.Hands, kind rollout.StepKind, host string) rollout.Event {
+func after(t *testing.T, x *execute.Executor, kind rollout.StepKind, host string) rollout.Event {
 	t.Helper()
-	return h.Do(t.Context(), rollout.Step{ID: rollout.StepID(string(kind) + "/" + host), Kind: kind, Host: host, Attempt: 1})
+	return x.Do(t.Context(), rollout.Step{ID: rollout.StepID(string(kind) + "/" + host), Kind: kind, Host: host, Attempt: 1})
 }
 
 // TestHooks: a hook gets its arguments as they are written, on the hosts that it is for, in order, until one fails that may not;
@@ -54,16 +58,16 @@ func TestHooks(t *testing.T) {
 last" >&2; exit 3`)
 	ignored := says
 	ignored.Failure = inventory.HookIgnored
-	h, dir := hooked(t, inventory.Hooks{Hosts: inventory.HookSet{
+	x, dir := hooked(t, inventory.Hooks{Hosts: inventory.HookSet{
 		Post: []inventory.Hook{
 			sh("args", `mkdir -p "${0%/*}" "$1" && shift && printf "%s|" "$@" > "$0.said"`), only, ignored, sh("end", `echo end >> "$1"`, "{destination}.said"),
 		},
 		OnFailure: []inventory.Hook{says, sh("never", `touch "$1"`, "{destination}.never")},
 	}})
-	args := &h.Hooks.Hosts.Post[0].Command
+	args := &x.Hooks.Hosts.Post[0].Command
 	*args = append((*args)[:3], append([]string{"{destination}", "{destination}"}, hostile...)...)
 	for _, host := range []string{"h2", "h3"} {
-		e := after(t, h, rollout.StepPost, host)
+		e := after(t, x, rollout.StepPost, host)
 		if want := `hook "says no": exit code 3: last`; e.Kind != rollout.StepDone || e.Detail != want {
 			t.Errorf("%s: %+v, want %q", host, e, want)
 		}
@@ -77,14 +81,14 @@ last" >&2; exit 3`)
 			t.Errorf("%s: %q (%v), want %q", host, said, err, want)
 		}
 	}
-	e := after(t, h, rollout.StepOnFailure, "h1")
+	e := after(t, x, rollout.StepOnFailure, "h1")
 	if e.Kind != rollout.StepFailed || e.Class != rollout.Permanent || e.Error != `hook "says no": exit code 3: last` {
 		t.Errorf("%+v", e)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "of", "h1.never")); err == nil {
 		t.Error("it went on after a hook that failed")
 	}
-	if e := after(t, h, rollout.StepPost, "m"); e.Kind != rollout.StepDone || e.Detail != "" {
+	if e := after(t, x, rollout.StepPost, "m"); e.Kind != rollout.StepDone || e.Detail != "" {
 		t.Errorf("of a master: %+v", e)
 	}
 }
@@ -94,27 +98,27 @@ last" >&2; exit 3`)
 //
 // Seen to fail with: no bound; a bound of each host its own; no timeout.
 func TestHookBounds(t *testing.T) {
-	h, dir := hooked(t, inventory.Hooks{Hosts: inventory.HookSet{Post: []inventory.Hook{{
+	x, dir := hooked(t, inventory.Hooks{Hosts: inventory.HookSet{Post: []inventory.Hook{{
 		Name: "alone", Parallel: 1, Failure: inventory.HookFails,
 		Command: []string{"sh", "-c", `mkdir "$1" && rmdir "$1"`, "hook", "LOCK"},
 	}}, OnFailure: []inventory.Hook{{
-		Name: "hangs", Timeout: 50 * time.Millisecond, Failure: inventory.HookFails, Command: []string{"sh", "-c", `sleep 1000 & echo $! > "$1"; wait`, "hook", "{destination}"},
+		Name: "hangs", Timeout: time.Second, Failure: inventory.HookFails, Command: []string{"sh", "-c", `sleep 1000 & echo $! > "$1"; wait`, "hook", "{destination}"},
 	}}}})
-	h.Hooks.Hosts.Post[0].Command[4] = filepath.Join(dir, "lock")
+	x.Hooks.Hosts.Post[0].Command[4] = filepath.Join(dir, "lock")
 	if err := os.MkdirAll(filepath.Join(dir, "of"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
 	for i := range 40 {
 		all.Go(func() {
-			if e := after(t, h, rollout.StepPost, fmt.Sprintf("h%d", 1+i%4)); e.Kind != rollout.StepDone {
+			if e := after(t, x, rollout.StepPost, fmt.Sprintf("h%d", 1+i%4)); e.Kind != rollout.StepDone {
 				t.Errorf("two at once: %+v", e)
 			}
 		})
 	}
 	all.Wait()
-	e := after(t, h, rollout.StepOnFailure, "h1")
-	if e.Class != rollout.Permanent || e.Error != `hook "hangs" did not end in 50ms` {
+	e := after(t, x, rollout.StepOnFailure, "h1")
+	if e.Class != rollout.Permanent || e.Error != `hook "hangs" did not end in 1s` {
 		t.Errorf("%+v", e)
 	}
 	said, err := os.ReadFile(filepath.Join(dir, "of", "h1"))
@@ -126,7 +130,7 @@ func TestHookBounds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if e := h.Do(ctx, rollout.Step{Kind: rollout.StepOnFailure, Host: "h1", Attempt: 1}); e.Class != rollout.Stopped {
+	if e := x.Do(ctx, rollout.Step{Kind: rollout.StepOnFailure, Host: "h1", Attempt: 1}); e.Class != rollout.Stopped {
 		t.Errorf("stopped: %+v", e)
 	}
 }
@@ -135,15 +139,15 @@ func TestHookBounds(t *testing.T) {
 //
 // Seen to fail with: another moment's hooks.
 func TestRunHooks(t *testing.T) {
-	h, dir := hooked(t, inventory.Hooks{})
+	x, dir := hooked(t, inventory.Hooks{})
 	at := filepath.Join(dir, "x")
-	h.Hooks.Run = inventory.HookSet{
+	x.Hooks.Run = inventory.HookSet{
 		Pre:       []inventory.Hook{{Name: "pre", Command: []string{"mkdir", at}, Failure: inventory.HookFails}},
 		Post:      []inventory.Hook{{Name: "post", Command: []string{"mkdir", at + "/{run}-{fleet}-{mode}-{host}"}, Failure: inventory.HookFails}},
 		OnFailure: []inventory.Hook{{Name: "bad", Command: []string{"mkdir", at}, Failure: inventory.HookIgnored}},
 	}
 	run := func(m rollout.Moment) rollout.Event {
-		return h.Do(t.Context(), rollout.Step{Kind: rollout.StepHook, Moment: m, Attempt: 1})
+		return x.Do(t.Context(), rollout.Step{Kind: rollout.StepHook, Moment: m, Attempt: 1})
 	}
 	if e := run(rollout.MomentPre); e.Kind != rollout.StepDone {
 		t.Errorf("%+v", e)

@@ -1,9 +1,10 @@
-package orchestrator
+package execute
 
 import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/checks"
@@ -16,30 +17,33 @@ import (
 const probesAtOnce = 32
 
 // check probes every canary once. Its verdict is the worst of theirs.
-func (h *Hands) check(ctx context.Context, step rollout.Step) rollout.Event {
-	if step.Check == rollout.SoakCheck && !h.configured(step.Check) {
+func (x *Executor) check(ctx context.Context, step rollout.Step) rollout.Event {
+	if step.Check == rollout.SoakCheck && !x.configured(step.Check) {
 		return rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Pass}
 	}
-	hosts, err := h.hosts(step.Hosts...)
-	if err != nil {
-		return failure(rollout.Permanent, err)
+	canaries := make([]inventory.Host, len(step.Hosts))
+	for i, name := range step.Hosts {
+		var err error
+		if canaries[i], err = x.Hosts.Host(name); err != nil {
+			return failure(rollout.Permanent, err)
+		}
 	}
-	for _, c := range h.Checks {
+	for _, c := range x.Checks {
 		if c.Name != step.Check {
 			continue
 		}
-		results := make([]checks.Result, len(hosts))
-		fanout.Each(ctx, probesAtOnce, hosts, func(ctx context.Context, i int, host inventory.Host) { results[i] = h.probe(ctx, c, host) })
+		results := make([]checks.Result, len(canaries))
+		fanout.Each(ctx, probesAtOnce, canaries, func(ctx context.Context, i int, host inventory.Host) { results[i] = x.probe(ctx, c, host) })
 		if stopped(ctx) {
 			return failure(rollout.Stopped, context.Cause(ctx))
 		}
-		return judge(hosts, results)
+		return judge(canaries, results)
 	}
 	return failure(rollout.Permanent, fmt.Errorf("check %q is in the plan, but not in the policy any more", step.Check))
 }
 
-func (h *Hands) configured(check string) bool {
-	for _, c := range h.Checks {
+func (x *Executor) configured(check string) bool {
+	for _, c := range x.Checks {
 		if c.Name == check {
 			return true
 		}
@@ -48,7 +52,7 @@ func (h *Hands) configured(check string) bool {
 }
 
 // judge sums up what canaries said: the worst verdict, the first host that gave it and how many did.
-func judge(hosts []inventory.Host, results []checks.Result) rollout.Event {
+func judge(canaries []inventory.Host, results []checks.Result) rollout.Event {
 	verdicts := make([]checks.Verdict, len(results))
 	for i, r := range results {
 		verdicts[i] = r.Verdict
@@ -64,7 +68,7 @@ func judge(hosts []inventory.Host, results []checks.Result) rollout.Event {
 			continue
 		}
 		if others++; others == 0 {
-			e.Detail = hosts[i].Name + ": " + r.Detail
+			e.Detail = canaries[i].Name + ": " + r.Detail
 		}
 	}
 	if others > 0 {
@@ -87,16 +91,16 @@ func verdict(v checks.Verdict) rollout.Verdict {
 }
 
 // probe asks one canary.
-func (h *Hands) probe(ctx context.Context, c inventory.Check, host inventory.Host) checks.Result {
+func (x *Executor) probe(ctx context.Context, c inventory.Check, host inventory.Host) checks.Result {
 	if c.HTTP != nil {
-		p, err := probe(*c.HTTP, host)
+		p, err := httpProbe(*c.HTTP, host)
 		if err != nil {
 			return checks.Result{Verdict: checks.Unknown, Detail: err.Error()}
 		}
 		p.Timeout = c.Timeout
 		return p.Probe(ctx)
 	}
-	conn, err := h.conn(cmp.Or(h.Canaries, h.Dialer), host)
+	conn, err := cmp.Or(x.Canaries, x.Hosts).Dial(host.Name)
 	if err != nil {
 		return checks.Result{Verdict: checks.Unknown, Detail: err.Error()}
 	}
@@ -108,4 +112,23 @@ func (h *Hands) probe(ctx context.Context, c inventory.Check, host inventory.Hos
 		result, err := conn.Run(ctx, transport.Command{Args: args})
 		return result.ExitCode, string(result.Stdout) + result.Stderr, err
 	}}.Probe(ctx)
+}
+
+// httpProbe returns the probe of a configured HTTP check for one host.
+func httpProbe(c inventory.HTTPCheck, host inventory.Host) (checks.HTTP, error) {
+	p := checks.HTTP{
+		URL: checks.Expand(c.URL, host.Name, host.Destination), Headers: map[string]string{},
+		Status: c.Status, Latency: c.Latency,
+	}
+	for name, value := range c.Headers {
+		p.Headers[name] = checks.Expand(value, host.Name, host.Destination)
+	}
+	if c.Body != "" {
+		body, err := regexp.Compile(c.Body)
+		if err != nil {
+			return p, fmt.Errorf("body pattern: %w", err)
+		}
+		p.Body = body
+	}
+	return p, nil
 }

@@ -1,4 +1,4 @@
-package orchestrator_test
+package execute_test
 
 import (
 	"errors"
@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
-	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
@@ -47,11 +48,11 @@ func TestAttemptTimeout(t *testing.T) {
 	defer func() { _ = silent.Close() }()
 	dir := t.TempDir()
 	f := parse(t, "rsync://"+silent.Addr().String(), filepath.Join(dir, "source"), filepath.Join(dir, "hosts", "h"), "connection: local")
-	hands := &orchestrator.Hands{
-		Plan:  &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(300 * time.Millisecond)}},
-		Fleet: f, Rsync: inventory.Rsync{Timeout: time.Minute}, Dialer: &transport.Dialer{},
+	x := &execute.Executor{
+		Plan:     &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(300 * time.Millisecond)}},
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Rsync: inventory.Rsync{Timeout: time.Minute}, Dialer: &transport.Dialer{}}},
 	}
-	e := hands.Do(t.Context(), rollout.Step{Kind: rollout.StepSync, Host: "h", Source: "m", Attempt: 1})
+	e := x.Do(t.Context(), rollout.Step{Kind: rollout.StepSync, Host: "h", Source: "m", Attempt: 1})
 	if e.Kind != rollout.StepFailed || e.Class != rollout.Transient || !e.Blame || !strings.Contains(e.Error, "gave up after 300ms") {
 		t.Errorf("ended with %+v", e)
 	}
@@ -82,31 +83,24 @@ func TestOverSSH(t *testing.T) {
 	dialer, canaries := &transport.Dialer{SSH: sshd.SSH()}, &transport.Dialer{SSH: sshd.SSH()}
 	canaries.SSH.Share = true
 	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // or sshd ends when they are idle
-	hands := &orchestrator.Hands{
-		Plan:  &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(time.Minute)}},
-		Fleet: f, Dialer: dialer, Canaries: canaries,
+	x := &execute.Executor{
+		Plan:     &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(time.Minute)}},
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Dialer: dialer}}, Canaries: &hosts.Asker{Fleet: f, Dialer: canaries},
 		Checks: []inventory.Check{
 			{Name: "there", Command: []string{"test", "-s", "{destination}/wikiversions.php"}, Timeout: 30 * time.Second},
 			{Name: "wrong", Command: []string{"test", "-e", "{destination}/nothing"}, Timeout: 30 * time.Second},
 		},
 	}
-	if e := hands.Do(t.Context(), rollout.Step{Kind: rollout.StepSync, Host: "h", Source: "m", Attempt: 1}); e.Kind != rollout.StepDone {
+	if e := x.Do(t.Context(), rollout.Step{Kind: rollout.StepSync, Host: "h", Source: "m", Attempt: 1}); e.Kind != rollout.StepDone {
 		t.Fatalf("the sync ended with %+v", e)
 	}
 	if text, err := os.ReadFile(filepath.Join(destination, "wikiversions.php")); err != nil || string(text) != "<?php\n" {
 		t.Errorf("the host has %q, %v", text, err)
 	}
 	for check, want := range map[string]rollout.Verdict{"there": rollout.Pass, "wrong": rollout.Fail} {
-		e := hands.Do(t.Context(), rollout.Step{Kind: rollout.StepCheck, Check: check, Hosts: []string{"h"}, Attempt: 1})
+		e := x.Do(t.Context(), rollout.Step{Kind: rollout.StepCheck, Check: check, Hosts: []string{"h"}, Attempt: 1})
 		if e.Kind != rollout.StepDone || e.Verdict != want {
 			t.Errorf("check %s ended with %+v, want %s", check, e, want)
 		}
-	}
-}
-
-func need(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, program := range programs {
-		transporttest.Need(t, program)
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
+	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 )
@@ -92,7 +95,7 @@ var keeping = []struct {
 	}, true, 3 * lockTTL / 4},
 }
 
-// TestKeep sees that a lease is lost when it has run out or was broken, that this is told once and in
+// TestKeepAlive sees that a lease is lost when it has run out or was broken, that this is told once and in
 // time, and that no failure that passes is told.
 //
 // Planted, one at a time, and seen to fail here or in TestLostLease: a loss that is told nobody, again
@@ -100,7 +103,7 @@ var keeping = []struct {
 // refreshed on, a lease that has run out and is not lost; a refresh without a limit; one in a time to
 // live. Steps that begin without asking the lease; repools that ask it; a loss that lets transfers go on,
 // or that does not halt the run.
-func TestKeep(t *testing.T) {
+func TestKeepAlive(t *testing.T) {
 	for _, test := range keeping {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -110,7 +113,7 @@ func TestKeep(t *testing.T) {
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
-					orchestrator.Keep(ctx, l, lockTTL, world)
+					monitor.KeepAlive(ctx, l, lockTTL, world)
 				}()
 				select {
 				case e := <-world:
@@ -136,19 +139,19 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestKeepEnds when it is told to, though nobody listens.
-func TestKeepEnds(t *testing.T) {
+// TestKeepAliveEnds when it is told to, though nobody listens.
+func TestKeepAliveEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		orchestrator.Keep(ctx, newLease(func(context.Context, int) error { return pooling.ErrLockLost }), lockTTL, make(chan rollout.Event))
+		monitor.KeepAlive(ctx, newLease(func(context.Context, int) error { return pooling.ErrLockLost }), lockTTL, make(chan rollout.Event))
 		if ctx.Err() == nil {
 			t.Error("the loss was told nobody")
 		}
 	})
 }
 
-// TestLostLease runs with the leases of TestKeep, with transfers that take longer than a lease lasts
+// TestLostLease runs with the leases of TestKeepAlive, with transfers that take longer than a lease lasts
 // and others that begin all the time.
 // From the moment at which a lease is not valid nothing begins but repools; what is in flight is ended
 // soon after, all pools are put back, and the outcome says why. A lease that lasts disturbs nothing.
@@ -182,14 +185,14 @@ func TestLostLease(t *testing.T) {
 				j := &memory{}
 				begun := &beginnings{lease: l, fails: fails}
 				begun.Doer = &someTransfers{
-					Hands: &orchestrator.Hands{
-						Plan: p, Fleet: f, Pools: us.pools, Threshold: pooling.Threshold{}, Receipts: us.shared, Lease: l, Owner: "o", Machine: "m1",
+					Executor: &execute.Executor{
+						Plan: p, Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f}, Pools: us.pools, Receipts: us.shared}, Lease: l, Owner: "o", Machine: "m1",
 					},
 					takes: begun.takes,
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				var others sync.WaitGroup
-				others.Go(func() { orchestrator.Keep(ctx, l, lockTTL, world) })
+				others.Go(func() { monitor.KeepAlive(ctx, l, lockTTL, world) })
 				outcome, err := (&orchestrator.Run{State: state, Journal: j, Hands: begun, World: world}).Do(t.Context())
 				cancel()
 				others.Wait()

@@ -1,4 +1,4 @@
-package orchestrator_test
+package session_test
 
 import (
 	"slices"
@@ -6,15 +6,16 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
 )
 
-// TestAbandon: what a run that died had begun for hosts without a good tree has ended as the pools tell, and is not known where they
+// TestGiveUp: what a run that died had begun for hosts without a good tree has ended as the pools tell, and is not known where they
 // tell half of it; no host is put back that is in quarantine because of it.
 //
 // Seen to fail with: what is half out taken for out; what failed left as it was; a quarantine of another run taken for its own; steps
 // of a run that had ended; a host put back that is in quarantine.
-func TestAbandon(t *testing.T) {
+func TestGiveUp(t *testing.T) {
 	at := func(kind rollout.EventKind, step rollout.StepID, host string) rollout.Event {
 		return rollout.Event{Kind: kind, Step: step, Host: host, Attempt: 2}
 	}
@@ -26,16 +27,18 @@ func TestAbandon(t *testing.T) {
 		events = append(events, at(rollout.StepStarted, rollout.StepID("release/"+host), host))
 	}
 	events = append(events, at(rollout.StepStarted, "sync/out", "out"), at(rollout.StepDone, "release/done", "done"), at(rollout.StepFailed, "quarantine/failed", "failed"))
-	cast := func(run, host string, in ...pooling.Object) pooling.Quarantined {
+	quarantined := func(run, host string, in ...pooling.Object) pooling.Quarantined {
 		return pooling.Quarantined{
 			Receipt: pooling.Receipt{Run: run, Host: host, Purpose: pooling.Quarantine}, Out: []pooling.Object{{Key: "d/c/s/" + host, Value: "{}", Index: 3}}, In: in,
 		}
 	}
-	outcasts := []pooling.Quarantined{cast("r0", "kept"), cast("r0", "other"), cast("r1", "failed"), cast("r1", "half", pooling.Object{Key: "d/c/t/half"}), cast("r1", "out")}
-	hands := &orchestrator.Hands{Plan: &rollout.Plan{Run: "r1"}}
+	all := []pooling.Quarantined{
+		quarantined("r0", "kept"), quarantined("r0", "other"), quarantined("r1", "failed"),
+		quarantined("r1", "half", pooling.Object{Key: "d/c/t/half"}), quarantined("r1", "out"),
+	}
 	ends := func(events []rollout.Event) []rollout.StepID {
-		r := &orchestrator.Run{}
-		r.Abandon(hands, events, outcasts, "why")
+		r := &orchestrator.Run{State: &rollout.State{Plan: &rollout.Plan{Run: "r1"}}}
+		session.GiveUp(r, events, all, "why")
 		n := len(r.First) - 1
 		if last := r.First[n]; last.Kind != rollout.AbortAsked || last.Level != rollout.AbortNow || last.Detail != "why" {
 			t.Errorf("it ends with %+v", last)
@@ -50,7 +53,7 @@ func TestAbandon(t *testing.T) {
 			ids = append(ids, end.Step)
 		}
 		for _, host := range []string{"out", "half", "failed"} {
-			if e := r.Hands.Do(t.Context(), rollout.Step{Kind: rollout.StepRepool, Host: host}); e.Kind != rollout.StepDone || e.Detail != orchestrator.StaysOut {
+			if e := r.Hands.Do(t.Context(), rollout.Step{Kind: rollout.StepRepool, Host: host}); e.Kind != rollout.StepDone || e.Detail != session.StaysOut {
 				t.Errorf("%s is put back: %+v", host, e)
 			}
 		}

@@ -1,4 +1,4 @@
-package orchestrator
+package monitor
 
 import (
 	"context"
@@ -17,11 +17,11 @@ type Lease interface {
 	Refresh(ctx context.Context) error
 }
 
-// Keep refreshes a lease, about thrice in its time to live, until ctx ends or it is lost; then it
-// tells the world so, once. The store may be away for a while: the lease is lost when it has run out,
+// KeepAlive refreshes a lease, about thrice in its time to live, until ctx ends or it is lost; then it
+// tells the run so, once. The store may be away for a while: the lease is lost when it has run out,
 // not when a refresh fails.
-func Keep(ctx context.Context, lease Lease, ttl time.Duration, world chan<- rollout.Event) {
-	ticker := time.NewTicker(ttl / keepParts)
+func KeepAlive(ctx context.Context, lease Lease, ttl time.Duration, world chan<- rollout.Event) {
+	ticker := time.NewTicker(ttl / refreshes)
 	defer ticker.Stop()
 	for {
 		select {
@@ -29,7 +29,7 @@ func Keep(ctx context.Context, lease Lease, ttl time.Duration, world chan<- roll
 			return
 		case <-ticker.C:
 		}
-		err := refresh(ctx, lease, ttl/keepParts)
+		err := refresh(ctx, lease, ttl/refreshes)
 		if ctx.Err() != nil {
 			return
 		}
@@ -43,19 +43,11 @@ func Keep(ctx context.Context, lease Lease, ttl time.Duration, world chan<- roll
 	}
 }
 
-// keepParts is how many refreshes fit in a time to live: two may fail before the lease runs out.
-const keepParts = 4
+// refreshes is how many refreshes fit in a time to live: two may fail before the lease runs out.
+const refreshes = 4
 
 func refresh(ctx context.Context, lease Lease, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return lease.Refresh(ctx)
-}
-
-// send tells the world something, unless nobody listens any more.
-func send(ctx context.Context, world chan<- rollout.Event, e rollout.Event) {
-	select {
-	case world <- e:
-	case <-ctx.Done():
-	}
 }

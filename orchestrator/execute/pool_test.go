@@ -1,4 +1,4 @@
-package orchestrator_test
+package execute_test
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator"
+	"github.com/fleetsync/fleetsync/orchestrator/execute"
+	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/balancer"
@@ -23,13 +25,13 @@ import (
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
-// workbench is the real hands with all that pool steps need: the API, the shared store in it, a balancer in each
+// workbench is a real Executor with all that pool steps need: the API, the shared store in it, a balancer in each
 // datacenter, and a page that says whether a host is healthy. Syncs and checks always go well.
 type workbench struct {
 	t         *testing.T
 	api       *poolingtest.Server
 	balancers map[string]*poolingtest.Balancer // by datacenter
-	hands     *orchestrator.Hands
+	executor  *execute.Executor
 	client    *pooling.Client
 	shared    *pooling.Shared
 	run       *orchestrator.Run
@@ -127,17 +129,20 @@ func newBench(t *testing.T) *workbench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.hands = &orchestrator.Hands{
-		Plan: p, Fleet: f, Pools: w.client, Receipts: w.shared, Owner: "alice", Machine: "tin",
-		Health:    &inventory.HTTPCheck{URL: health.URL + "/{host}", Status: http.StatusOK},
-		Balancers: balancer.Groups{},
+	w.executor = &execute.Executor{
+		Plan: p, Owner: "alice", Machine: "tin",
+		Restorer: execute.Restorer{
+			Hosts: &hosts.Asker{Fleet: f}, Pools: w.client, Receipts: w.shared,
+			Health:    &inventory.HTTPCheck{URL: health.URL + "/{host}", Status: http.StatusOK},
+			Balancers: balancer.Groups{},
+		},
 	}
 	for _, datacenter := range []string{"a", "b"} {
 		b := &poolingtest.Balancer{Store: api.Store, Pools: map[string]string{"apaches_80": poolKeys + datacenter + "/appserver/apache2"}}
 		page := httptest.NewServer(b)
 		t.Cleanup(page.Close)
 		w.balancers[datacenter] = b
-		w.hands.Balancers[datacenter] = balancer.Group{
+		w.executor.Balancers[datacenter] = balancer.Group{
 			URLs: []string{page.URL}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 10 * time.Second,
 		}
 	}
@@ -147,9 +152,9 @@ func newBench(t *testing.T) *workbench {
 
 // hurry makes a confirmation in datacenter b that never comes end soon.
 func (w *workbench) hurry() {
-	lb := w.hands.Balancers["b"]
+	lb := w.executor.Balancers["b"]
 	lb.Timeout = 500 * time.Millisecond
-	w.hands.Balancers["b"] = lb
+	w.executor.Balancers["b"] = lb
 }
 
 func (w *workbench) put(key, value string) {
@@ -205,7 +210,7 @@ func (w *workbench) Do(ctx context.Context, step rollout.Step) rollout.Event {
 	case rollout.StepRecheck, rollout.StepRollback, rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		e = rollout.Event{Kind: rollout.StepDone}
 	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease:
-		e = w.hands.Do(ctx, step)
+		e = w.executor.Do(ctx, step)
 	}
 	if do != nil {
 		do(step, false)
@@ -247,7 +252,7 @@ func (w *workbench) check(but ...string) {
 
 // step makes a step by hand.
 func (w *workbench) step(kind rollout.StepKind, host string, objects []rollout.Object) rollout.Event {
-	return w.hands.Do(w.t.Context(), rollout.Step{ID: rollout.StepID(string(kind) + "/" + host), Kind: kind, Host: host, Attempt: 1, Objects: objects})
+	return w.executor.Do(w.t.Context(), rollout.Step{ID: rollout.StepID(string(kind) + "/" + host), Kind: kind, Host: host, Attempt: 1, Objects: objects})
 }
 
 // done makes a step by hand that must go well.
@@ -384,9 +389,9 @@ func TestDepoolUnconfirmed(t *testing.T) {
 // Seen to fail with: an unknown number of down hosts taken for none.
 func TestDepoolUnanswered(t *testing.T) {
 	w := newBench(t)
-	lb := w.hands.Balancers["b"]
+	lb := w.executor.Balancers["b"]
 	lb.URLs = []string{"http://127.0.0.1:1"}
-	w.hands.Balancers["b"] = lb
+	w.executor.Balancers["b"] = lb
 	w.do = func(step rollout.Step, begins bool) {
 		if key := keyOf("h0003", "apache2"); step.ID == "depool/h0003" && !begins && w.get(key) != w.before[poolKeys+key] {
 			w.t.Errorf("%s is %s", key, w.get(key))
@@ -424,7 +429,7 @@ func TestRepoolUnconfirmed(t *testing.T) {
 		t.Error("the receipt is gone")
 	}
 	w.balancers["b"].Stick(false)
-	w.done(rollout.StepRepool, "h0003", orchestrator.Observed(w.receipt("h0003").Objects))
+	w.done(rollout.StepRepool, "h0003", observed(w.receipt("h0003")))
 	w.check()
 }
 
@@ -463,7 +468,7 @@ func TestObserveHeld(t *testing.T) {
 	if now.Owner != "alice" || now.Machine != "tin" || now.Purpose != pooling.Serving {
 		t.Errorf("the receipt is %+v", now)
 	}
-	w.done(rollout.StepRepool, "h0002", orchestrator.Observed(now.Objects))
+	w.done(rollout.StepRepool, "h0002", observed(now))
 	w.check(keyOf("h0002", "nginx"))
 	if got := w.get(keyOf("h0002", "nginx")); got != mended {
 		t.Errorf("%s, which is theirs, is %s", keyOf("h0002", "nginx"), got)
@@ -498,10 +503,10 @@ func TestUnhealthy(t *testing.T) {
 				t.Fatal("the receipt is gone")
 			}
 			w.sick["h0003"] = 0
-			w.done(rollout.StepRepool, "h0003", orchestrator.Observed(r.Objects))
+			w.done(rollout.StepRepool, "h0003", observed(r))
 			w.check()
 			w.sick["h0003"] = status
-			w.done(rollout.StepRepool, "h0003", orchestrator.Observed(r.Objects)) // nothing of ours is there
+			w.done(rollout.StepRepool, "h0003", observed(r)) // nothing of ours is there
 			w.check()
 		})
 	}
@@ -509,13 +514,13 @@ func TestUnhealthy(t *testing.T) {
 		w := newBench(t)
 		first := w.done(rollout.StepObserve, "h0003", nil).Objects
 		w.done(rollout.StepDepool, "h0003", first)
-		well := w.hands.Health
-		w.hands.Health = &inventory.HTTPCheck{URL: strings.Replace(well.URL, "http:", "https:", 1), Status: http.StatusOK} // it speaks no TLS
+		well := w.executor.Health
+		w.executor.Health = &inventory.HTTPCheck{URL: strings.Replace(well.URL, "http:", "https:", 1), Status: http.StatusOK} // it speaks no TLS
 		e := w.step(rollout.StepRepool, "h0003", first)
 		if e.Kind != rollout.StepFailed || e.Class != rollout.Unhealthy || !strings.Contains(e.Error, "health check says unknown") || !strings.Contains(w.get(keyOf("h0003", "apache2")), `"fleetsync"`) || w.receipt("h0003") == nil {
 			t.Errorf("%+v; it is %s", e, w.get(keyOf("h0003", "apache2")))
 		}
-		w.hands.Health = well
+		w.executor.Health = well
 		w.done(rollout.StepRepool, "h0003", first)
 		w.check()
 	})

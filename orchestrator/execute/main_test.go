@@ -1,0 +1,58 @@
+package execute_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport/transporttest"
+)
+
+// memory is a journal that is not written anywhere.
+type memory struct {
+	mu     sync.Mutex
+	events []rollout.Event
+}
+
+func (m *memory) Append(events []rollout.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, events...)
+	return nil
+}
+
+// settings are those of a run without a gate.
+func settings() inventory.Settings {
+	return inventory.Settings{Batches: inventory.Batches{
+		Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true}, {BasisPoints: 10000, Share: true}},
+		MaxFailures: inventory.Amount{BasisPoints: 500, Share: true}, Attempts: 3, Timeout: time.Minute,
+	}}
+}
+
+func plan(t *testing.T, f *inventory.Fleet, s inventory.Settings) *rollout.Plan {
+	t.Helper()
+	p, err := rollout.NewPlan(f, s, rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// observed returns what a receipt holds as steps bear it.
+func observed(r *pooling.Receipt) []rollout.Object {
+	var out []rollout.Object
+	for _, o := range r.Objects {
+		out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
+	}
+	return out
+}
+
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		transporttest.Need(t, program)
+	}
+}

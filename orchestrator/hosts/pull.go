@@ -1,0 +1,48 @@
+package hosts
+
+import (
+	"context"
+
+	"github.com/fleetsync/fleetsync/transport"
+)
+
+// Pull says what rsync is to do on a host to bring its tree, or those paths of it, up to date from a source, deleting at most maxDelete
+// entries. Nil paths are the whole tree.
+func (a *Asker) Pull(name, source string, paths []string, maxDelete int) (transport.Pull, error) {
+	host, err := a.Host(name)
+	if err != nil {
+		return transport.Pull{}, err
+	}
+	from, err := a.Host(source)
+	if err != nil {
+		return transport.Pull{}, err
+	}
+	return transport.Pull{
+		Source:      from.Endpoint + "/" + a.Fleet.Tree.Module,
+		Destination: TreeOf(a.Fleet, host, nil).Root, Scratch: host.Scratch,
+		Paths: paths, Exclude: a.Fleet.Tree.Exclude,
+		Compress: a.Rsync.Compress, BandwidthLimit: a.Rsync.BandwidthLimit, Timeout: a.Rsync.Timeout, Args: a.Rsync.Args,
+		MaxDelete: maxDelete,
+	}, nil
+}
+
+// DryRun tells what a sync from a source would do to a host's tree, or to those paths of it, and names at most most of the paths that
+// would go. The names are neutralised: they are for people.
+func (a *Asker) DryRun(ctx context.Context, name, source string, paths []string, maxDelete, most int) (transport.Delta, error) {
+	pull, err := a.Pull(name, source, paths, maxDelete)
+	if err != nil {
+		return transport.Delta{}, err
+	}
+	conn, err := a.Dial(name)
+	if err != nil {
+		return transport.Delta{}, err
+	}
+	d, err := transport.DryRun(ctx, conn, pull, most)
+	for i := range d.Top {
+		d.Top[i].Name = transport.Neutral(d.Top[i].Name)
+	}
+	for i, path := range d.Deleted {
+		d.Deleted[i] = transport.Neutral(path)
+	}
+	return d, err
+}
