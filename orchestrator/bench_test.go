@@ -80,7 +80,7 @@ func runOnce(b *testing.B, f *inventory.Fleet, s inventory.Settings) (fsyncs, pe
 		b.Fatal(err)
 	}
 	watched := &watched{Journal: j}
-	outcome, err := (&orchestrator.Run{State: state, Journal: watched, Hands: atOnce{}}).Do(b.Context())
+	outcome, err := (&orchestrator.Run{State: state, Journal: watched, Doer: atOnce{}}).Do(b.Context())
 	if err != nil || outcome.Result != rollout.ResultDone || outcome.Counts.Synced != len(f.Hosts)-1 {
 		b.Fatalf("outcome %+v, %v", outcome, err)
 	}

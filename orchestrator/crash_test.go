@@ -77,7 +77,7 @@ func (sc scenario) start(t *testing.T, w *world, j *memory) (rollout.Outcome, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&orchestrator.Run{State: state, Journal: j, Hands: w}).Do(ctx)
+	return (&orchestrator.Run{State: state, Journal: j, Doer: w}).Do(ctx)
 }
 
 // TestCrashAtEveryAppend lets the loop die at each append to the journal in turn, with none, some

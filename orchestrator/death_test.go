@@ -345,13 +345,13 @@ func (w *saga) drive(ctx context.Context, what part, m *mortal, p *process, doer
 	if what == abandon && state.Seq == 0 {
 		return rollout.Outcome{}, nil
 	}
-	run := orchestrator.Run{State: state, Journal: &mortalJournal{w, m}, Hands: spoiled{doer, w.bad}, Observers: []orchestrator.Observer{watcher}, World: world}
+	run := orchestrator.Run{State: state, Journal: &mortalJournal{w, m}, Doer: spoiled{doer, w.bad}, Observers: []orchestrator.Observer{watcher}, World: world}
 	if what == abandon {
 		outcasts, _, err := inQuarantine(ctx, p)
 		if err != nil {
 			return rollout.Outcome{}, err
 		}
-		run.Hands = doer.Executor
+		run.Doer = doer.Executor
 		session.GiveUp(&run, w.journal, outcasts, "given up by recover")
 	}
 	outcome, err := run.Do(ctx)

@@ -193,7 +193,7 @@ func TestLostLease(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var others sync.WaitGroup
 				others.Go(func() { monitor.KeepAlive(ctx, l, lockTTL, world) })
-				outcome, err := (&orchestrator.Run{State: state, Journal: j, Hands: begun, World: world}).Do(t.Context())
+				outcome, err := (&orchestrator.Run{State: state, Journal: j, Doer: begun, World: world}).Do(t.Context())
 				cancel()
 				others.Wait()
 				switch {

@@ -368,7 +368,7 @@ func disturbed(t *testing.T, seed uint64, tally map[string]int) time.Duration {
 			e.mu.Unlock()
 		}
 	})
-	run := orchestrator.Run{State: state, Journal: j, Hands: doer, Observers: []orchestrator.Observer{watcher}, World: world}
+	run := orchestrator.Run{State: state, Journal: j, Doer: doer, Observers: []orchestrator.Observer{watcher}, World: world}
 	outcome, err := run.Do(t.Context())
 	stop()
 	others.Wait()

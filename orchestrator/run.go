@@ -34,7 +34,7 @@ type Observer interface {
 type Run struct {
 	State     *rollout.State // new, or folded from a journal
 	Journal   Journal
-	Hands     Doer
+	Doer      Doer
 	Observers []Observer
 
 	// Writer is the program that writes the journal, and its version, for who cannot read it. It may be empty.
@@ -199,7 +199,7 @@ func (l *loop) do(ctx context.Context, step rollout.Step) (e rollout.Event) {
 			}
 		}
 	}()
-	return l.Hands.Do(ctx, step)
+	return l.Doer.Do(ctx, step)
 }
 
 // wait returns what happened next: at least one event, and all others that are there already; or

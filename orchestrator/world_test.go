@@ -255,5 +255,5 @@ func newRun(t testing.TB, f *inventory.Fleet, s inventory.Settings) (*orchestrat
 	}
 	j := &memory{}
 	w := newWorld(f, j)
-	return &orchestrator.Run{State: state, Journal: j, Hands: w}, w, j
+	return &orchestrator.Run{State: state, Journal: j, Doer: w}, w, j
 }

@@ -146,7 +146,7 @@ func newBench(t *testing.T) *workbench {
 			URLs: []string{page.URL}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 10 * time.Second,
 		}
 	}
-	w.run = &orchestrator.Run{State: state, Journal: w.journal, Hands: w}
+	w.run = &orchestrator.Run{State: state, Journal: w.journal, Doer: w}
 	return w
 }
 

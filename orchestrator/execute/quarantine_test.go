@@ -47,7 +47,7 @@ func (w *workbench) anew(run string, quarantined map[string]string, hosts ...str
 	}
 	x := w.executor
 	w.executor = &execute.Executor{Plan: p, Restorer: x.Restorer, Owner: x.Owner, Machine: x.Machine}
-	w.run = &orchestrator.Run{State: state, Journal: &memory{}, Hands: bad{w, hosts}}
+	w.run = &orchestrator.Run{State: state, Journal: &memory{}, Doer: bad{w, hosts}}
 }
 
 // quarantinedIn sees that a host is out of its pools with the receipt of a run, which says what it was.

@@ -10,18 +10,18 @@ import (
 	"github.com/fleetsync/fleetsync/pooling"
 )
 
-// GiveUp makes a run that died, and is folded from these events, one that puts back what it holds and does nothing else. Hosts that are
+// GiveUp makes a run that died, and was folded from these events, one that puts back what it holds and does nothing else. Hosts that are
 // in quarantine because of it stay out of their pools, and it says so of them; quarantined are all hosts that are in quarantine now.
-// It is called before the run's Do, and changes its First and Hands.
+// It is called before the run's Do, and changes its First and Doer.
 func GiveUp(r *orchestrator.Run, events []rollout.Event, quarantined []pooling.Quarantined, why string) {
 	run := r.State.Plan.Run
-	k := keepsOut{Doer: r.Hands}
+	k := keepsOut{Doer: r.Doer}
 	for _, q := range quarantined {
 		if q.Run == run {
 			k.hosts = append(k.hosts, q.Host)
 		}
 	}
-	r.Hands = k
+	r.Doer = k
 	r.First = append(finishedQuarantines(events, run, quarantined), rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: why})
 }
 
@@ -43,17 +43,18 @@ func finishedQuarantines(events []rollout.Event, run string, quarantined []pooli
 	}
 	var done []rollout.Event
 	for _, id := range slices.Sorted(maps.Keys(begun)) {
-		e := rollout.Event{Kind: rollout.StepStarted, Step: id, Host: begun[id].Host, Attempt: begun[id].Attempt + 1}
+		was := begun[id]
+		e := rollout.Event{Kind: rollout.StepStarted, Step: id, StepKind: was.StepKind, Host: was.Host, Attempt: was.Attempt + 1}
 		end := e
 		end.Kind = rollout.StepDone
 		in := slices.ContainsFunc(quarantined, func(q pooling.Quarantined) bool { return q.Host == e.Host })
 		ours := slices.IndexFunc(quarantined, func(q pooling.Quarantined) bool { return q.Host == e.Host && q.Run == run && len(q.In) == 0 })
 		switch {
-		case id == rollout.StepID("quarantine/"+e.Host) && ours >= 0:
+		case e.StepKind == rollout.StepQuarantine && ours >= 0:
 			for _, o := range quarantined[ours].Out {
 				end.Objects = append(end.Objects, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index, Held: true})
 			}
-		case id == rollout.StepID("release/"+e.Host) && !in:
+		case e.StepKind == rollout.StepRelease && !in:
 		default:
 			continue
 		}

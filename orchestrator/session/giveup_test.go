@@ -16,17 +16,19 @@ import (
 // Seen to fail with: what is half out taken for out; what failed left as it was; a quarantine of another run taken for its own; steps
 // of a run that had ended; a host put back that is in quarantine.
 func TestGiveUp(t *testing.T) {
-	at := func(kind rollout.EventKind, step rollout.StepID, host string) rollout.Event {
-		return rollout.Event{Kind: kind, Step: step, Host: host, Attempt: 2}
+	at := func(kind rollout.EventKind, step rollout.StepKind, host string) rollout.Event {
+		return rollout.Event{Kind: kind, Step: rollout.StepID(string(step) + "/" + host), StepKind: step, Host: host, Attempt: 2}
 	}
 	events := []rollout.Event{{Kind: rollout.RunStarted}}
 	for _, host := range []string{"out", "half", "other", "in", "failed"} {
-		events = append(events, at(rollout.StepStarted, rollout.StepID("quarantine/"+host), host))
+		events = append(events, at(rollout.StepStarted, rollout.StepQuarantine, host))
 	}
 	for _, host := range []string{"back", "kept", "done"} {
-		events = append(events, at(rollout.StepStarted, rollout.StepID("release/"+host), host))
+		events = append(events, at(rollout.StepStarted, rollout.StepRelease, host))
 	}
-	events = append(events, at(rollout.StepStarted, "sync/out", "out"), at(rollout.StepDone, "release/done", "done"), at(rollout.StepFailed, "quarantine/failed", "failed"))
+	events = append(events,
+		at(rollout.StepStarted, rollout.StepSync, "out"), at(rollout.StepDone, rollout.StepRelease, "done"),
+		at(rollout.StepFailed, rollout.StepQuarantine, "failed"))
 	quarantined := func(run, host string, in ...pooling.Object) pooling.Quarantined {
 		return pooling.Quarantined{
 			Receipt: pooling.Receipt{Run: run, Host: host, Purpose: pooling.Quarantine}, Out: []pooling.Object{{Key: "d/c/s/" + host, Value: "{}", Index: 3}}, In: in,
@@ -47,13 +49,13 @@ func TestGiveUp(t *testing.T) {
 		for i := 0; i < n; i += 2 {
 			begin, end := r.First[i], r.First[i+1]
 			if begin.Kind != rollout.StepStarted || end.Kind != rollout.StepDone || begin.Step != end.Step || begin.Attempt != 3 || end.Attempt != 3 ||
-				(end.Step[0] == 'q') != (len(end.Objects) == 1 && end.Objects[0].Held) {
+				(end.StepKind == rollout.StepQuarantine) != (len(end.Objects) == 1 && end.Objects[0].Held) {
 				t.Errorf("%+v, then %+v", begin, end)
 			}
 			ids = append(ids, end.Step)
 		}
 		for _, host := range []string{"out", "half", "failed"} {
-			if e := r.Hands.Do(t.Context(), rollout.Step{Kind: rollout.StepRepool, Host: host}); e.Kind != rollout.StepDone || e.Detail != session.StaysOut {
+			if e := r.Doer.Do(t.Context(), rollout.Step{Kind: rollout.StepRepool, Host: host}); e.Kind != rollout.StepDone || e.Detail != session.StaysOut {
 				t.Errorf("%s is put back: %+v", host, e)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator"
-	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 )
@@ -94,10 +93,11 @@ func (s *Session) restore(ctx context.Context, l Leftover) []rollout.Out {
 
 // abandon resumes a run only to end it: it puts back what it holds and does nothing else.
 func (s *Session) abandon(ctx context.Context, run string) (out []rollout.Out, err error) {
-	events, err := journal.Read(s.Store.JournalPath(run))
+	r, events, err := s.reopen(run)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, r.close()) }()
 	var quarantined []pooling.Quarantined
 	if s.Shared != nil {
 		receipts, err := s.Shared.Receipts(ctx)
@@ -105,12 +105,9 @@ func (s *Session) abandon(ctx context.Context, run string) (out []rollout.Out, e
 			return nil, err
 		}
 	}
-	r, err := s.reopen(run)
-	if err != nil {
-		return nil, err
+	loop := orchestrator.Run{
+		State: r.State, Journal: r.journal, Doer: s.executor(r.State.Plan), Observers: []orchestrator.Observer{r.log, tellBack{s}}, World: s.world,
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
-	loop := orchestrator.Run{State: r.State, Journal: r.journal, Observers: []orchestrator.Observer{r.log, tellBack{s}}, World: s.world, Hands: s.executor(r.State.Plan)}
 	GiveUp(&loop, events, quarantined, "given up by recover")
 	outcome, err := loop.Do(ctx)
 	return outcome.Out, err

@@ -12,7 +12,7 @@ import (
 // the tree any more that the run began with, it will only put its pools back and halt. The errors are those of RefuseOthers, a
 // JournalError, a GoneHostsError or an OvertakenError.
 func (s *Session) Resume(ctx context.Context, run string) (*Run, error) {
-	r, err := s.reopen(run)
+	r, _, err := s.reopen(run)
 	if err != nil {
 		return nil, err
 	}
@@ -30,24 +30,25 @@ func (s *Session) Resume(ctx context.Context, run string) (*Run, error) {
 	return r, nil
 }
 
-// reopen opens the journal of a run and folds it.
-func (s *Session) reopen(run string) (*Run, error) {
+// reopen opens the journal of a run and folds it. The events are those of the journal, with all that the fold fills in.
+func (s *Session) reopen(run string) (r *Run, events []rollout.Event, err error) {
 	path := s.Store.JournalPath(run)
 	opened, events, err := journal.Open(path)
 	if err != nil {
-		return nil, journalError(path, err)
+		return nil, nil, journalError(path, err)
 	}
 	state, err := journal.Fold(events)
 	if err != nil {
-		return nil, errors.Join(journalError(path, err), opened.Close())
+		return nil, nil, errors.Join(journalError(path, err), opened.Close())
 	}
 	if gone := s.gone(state.Plan); len(gone) > 0 {
-		return nil, errors.Join(&GoneHostsError{gone, s.Policy.Inventory}, opened.Close())
+		return nil, nil, errors.Join(&GoneHostsError{gone, s.Policy.Inventory}, opened.Close())
 	}
 	if state.Plan.Inventory != s.Fleet.Digest {
 		s.Printer.Warn("the inventory has changed since run %s was planned", run)
 	}
-	return s.newRun(state, opened)
+	r, err = s.newRun(state, opened)
+	return r, events, err
 }
 
 // gone returns the hosts of a plan that the inventory does not name any more.
