@@ -76,6 +76,7 @@ func (s *State) apply(e *Event) error {
 	case LockLost:
 		s.stop(HaltLock, "the lock was lost: "+e.Error)
 		s.abort = max(s.abort, AbortNow)
+		s.wantFailureHooks()
 		return nil
 	case AbortAsked:
 		if e.Level < AbortGently {

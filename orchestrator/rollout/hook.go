@@ -19,13 +19,13 @@ const (
 // HookState is how the post hooks of a host stand.
 type HookState string
 
-// The states of post hooks. A host that has none, or that has not come to them, has no state.
+// The states of hooks of hosts. A host that has none, or that has not come to them, has no state.
 const (
-	HooksPending HookState = "pending" // the host has the tree, and they are to be run
+	HooksPending HookState = "pending" // they are to be run
 	HooksRunning HookState = "running"
 	HooksDone    HookState = "done"
-	HooksFailed  HookState = "failed"  // the host has the tree, and has failed all the same
-	HooksSkipped HookState = "skipped" // the host has the tree, and they will not be run
+	HooksFailed  HookState = "failed"  // of post: the host has the tree, and has failed all the same
+	HooksSkipped HookState = "skipped" // they were to be run, and will not be
 )
 
 // HookResult is what hooks had to say that did not go well.
@@ -45,13 +45,13 @@ type moment struct {
 
 // hostHookState is what a run knows of the hooks of a host: post, once it has the tree, or on_failure, when it will not get it.
 type hostHookState struct {
-	attempts map[StepKind]int
-	running  bool
-	tries              // of the one that is due
-	tried    bool      // a sync was started since the run was last opened
-	post     HookState // its post hooks, once they have ended
-	wanted   bool      // what is for failure: the host was tried, and will not get the tree
-	over     bool      // that has been done, or given up
+	attempts  map[StepKind]int
+	running   bool
+	tries               // of the one that is due
+	tried     bool      // a sync was started since the run was last opened
+	post      HookState // its post hooks, once they have ended
+	wanted    bool      // what is for failure: the host was tried, and will not get the tree
+	onFailure HookState // that, once it has been done or given up
 }
 
 // hook adds the stage of a moment, if the plan has something to do then.
@@ -111,6 +111,7 @@ func (s *State) wantFailureHook(i int) {
 	if s.Plan.Hosts[i].OnFailure && h.hook.tried && !h.hook.wanted {
 		h.hook.wanted, h.hook.failures = true, 0
 		s.failureHooks.add(i, time.Time{})
+		s.touch(i)
 	}
 }
 
@@ -204,8 +205,10 @@ func (s *State) hostHookEnded(i int, kind StepKind, e *Event, done bool) {
 		s.hooked = append(s.hooked, r)
 	}
 	switch {
+	case kind == StepOnFailure && done:
+		h.hook.onFailure = HooksDone
 	case kind == StepOnFailure:
-		h.hook.over = true
+		h.hook.onFailure = HooksFailed
 	case done:
 		h.sync, h.err, h.class, h.hook.post = synced, "", "", HooksDone
 		s.finalize(i)
@@ -230,7 +233,7 @@ func (s *State) resumeHostHooks(i int) {
 			ended = "" // it is tried again
 		}
 		h.hook = hostHookState{attempts: h.hook.attempts, tried: h.hook.tried, post: ended}
-	case h.hook.wanted && !h.hook.over:
+	case h.hook.wanted && h.hook.onFailure == "":
 		s.failureHooks.add(i, time.Time{})
 	}
 }

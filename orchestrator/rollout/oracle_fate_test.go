@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -51,7 +52,7 @@ func (b *books) fated(kind rollout.StepKind, a *account, e rollout.Event, stoppe
 	b.tally["fate: "+string(fate)+" "+string(e.GiveUp)]++
 }
 
-// seen holds a snapshot against the books: its counts add up to the hosts, and what it calls out of its pools is.
+// snapshot holds a snapshot against the books: its counts add up to the hosts, and what it calls out of its pools is.
 func (b *books) snapshot(now *rollout.Snapshot) {
 	c := now.Counts
 	sum := c.Synced + c.Partial + c.RolledBack + c.Failed + c.Down + c.Waiting + c.Syncing + c.InHooks + c.Untouched + c.Unknown
@@ -69,6 +70,10 @@ func (b *books) snapshot(now *rollout.Snapshot) {
 	if len(b.inFlight) != len(b.flights) {
 		return // the books know already what the rest of this turn will begin
 	}
+	if want, bytes := b.counts(); c != want || now.Outcome.Counts != want || now.Outcome.Bytes != bytes {
+		b.t.Fatalf("P12 what is shown is true: counts are %+v and %d bytes, should be %+v and %d", c, now.Outcome.Bytes, want, bytes)
+	}
+	b.pools(now)
 	out := map[string]bool{}
 	for _, name := range now.Out {
 		out[name] = true
@@ -93,5 +98,61 @@ func (b *books) snapshot(now *rollout.Snapshot) {
 	if now.Gate.Verdict != b.verdict || (now.Stopping != "") != b.stopped() || now.Budget.Failed != b.failed+b.down {
 		b.t.Fatalf("P12 what is shown is true: gate %q, stopping %q, failed %d; should be %q, %v, %d",
 			now.Gate.Verdict, now.Stopping, now.Budget.Failed, b.verdict, b.stopped(), b.failed+b.down)
+	}
+}
+
+// pools holds what a snapshot says of proxies, and of who is in quarantine, against the books.
+func (b *books) pools(now *rollout.Snapshot) {
+	untouched := len(now.Running) == 0
+	for _, a := range b.order {
+		untouched = untouched && (b.standing(a) == rollout.Untouched || a.Down != "" || a.Name == b.plan.Origin) && !a.held && !a.quarantine.out
+	}
+	if now.Untouched() != untouched {
+		b.t.Fatalf("P12 what is shown is true: the run is called untouched %v, should be %v", now.Untouched(), untouched)
+	}
+	for _, p := range now.Pools {
+		a := b.hosts[p.Host]
+		if want := b.poolState(a); p.State != want || p.Held != a.held || p.Out != (len(a.outKeys) > 0) {
+			b.t.Fatalf("P12 what is shown is true: the pools of %s are %+v, should be %s", p.Host, p, want)
+		}
+		b.tally["pools: "+string(p.State)]++
+	}
+	var in []string
+	for _, n := range now.Outcome.Quarantined {
+		in = append(in, n.Host)
+	}
+	if want := names(slices.DeleteFunc(slices.Clone(b.order), func(a *account) bool { return !a.quarantine.out })); !slices.Equal(in, want) {
+		b.t.Fatalf("P12 what is shown is true: %v are in quarantine, should be %v", in, want)
+	}
+}
+
+// poolState is where the pool objects of a proxy stand.
+func (b *books) poolState(a *account) rollout.PoolState {
+	flies := func(kind rollout.StepKind) bool { return b.flights[rollout.StepID(string(kind)+"/"+a.Name)] != "" }
+	switch {
+	case a.quarantine.out:
+		return rollout.PoolQuarantined
+	case flies(rollout.StepObserve):
+		return rollout.PoolObserving
+	case flies(rollout.StepDepool):
+		return rollout.PoolDepooling
+	case flies(rollout.StepRepool):
+		return rollout.PoolRepooling
+	case a.given:
+		return rollout.PoolStuck
+	case a.back:
+		return rollout.PoolBack
+	case a.took && !b.quiet(a):
+		return rollout.PoolDraining
+	case a.took:
+		return rollout.PoolServing
+	case a.refused:
+		return rollout.PoolRefused
+	case a.observed:
+		return rollout.PoolObserved
+	case len(a.outKeys) > 0:
+		return rollout.PoolServing
+	default:
+		return rollout.PoolIn
 	}
 }

@@ -128,8 +128,9 @@ type after struct {
 	posts, laments int  // started
 	fails          int
 	due            time.Time
-	tried          bool // since the run was last opened
-	lamented       bool // done, or given up, in this life of the run
+	tried          bool              // since the run was last opened
+	lamented       bool              // done, or given up, in this life of the run
+	failure        rollout.HookState // how that ended
 }
 
 // look is what is known of whether a master has been looked at since somebody pulled from it.
@@ -690,7 +691,9 @@ func (b *books) afterEnded(a *account, kind rollout.StepKind, e rollout.Event, d
 	}
 	b.tally[fmt.Sprintf("%s done %v", kind, done)]++
 	if kind == rollout.StepOnFailure {
-		f.lament, f.lamented = false, true
+		if f.lament, f.lamented, f.failure = false, true, rollout.HooksFailed; done {
+			f.failure = rollout.HooksDone
+		}
 		return
 	}
 	f.post = false
@@ -930,7 +933,7 @@ func (b *books) resumed() {
 			b.reopened(a)
 		}
 		if !a.failed {
-			a.after.lament, a.after.lamented = false, false // it is tried again, or has a good tree
+			a.after.lament, a.after.lamented, a.after.failure = false, false, "" // it is tried again, or has a good tree
 		}
 	}
 	b.at = 0
@@ -1582,35 +1585,11 @@ func names(accounts []*account) []string {
 func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 	b.report(report)
 	b.outs(o)
-	want := rollout.Counts{}
-	var bytes int64
-	for _, r := range b.order {
-		if r.Name == b.plan.Origin {
-			continue
-		}
-		want.Hosts++
-		bytes += r.bytes
-		switch b.standing(r) {
-		case rollout.Synced:
-			want.Synced++
-		case rollout.Partial:
-			want.Partial++
-		case rollout.RolledBack:
-			want.RolledBack++
-		case rollout.Failed:
-			want.Failed++
-			if h := b.hookState(r); h == rollout.HooksFailed || h == rollout.HooksSkipped {
-				want.FailedHooks++
-			}
-		case rollout.Down:
-			want.Down++
-			b.tally[fmt.Sprintf("down, in a rollback %v", b.undoing())]++
-		case rollout.Untouched:
-			want.Untouched++
-		case rollout.Syncing, rollout.Waiting, rollout.InHooks, rollout.Unknowable:
-			b.t.Fatalf("P9: done, and %s is in flight or waits", r.Name)
-		}
+	want, bytes := b.counts()
+	if want.Syncing+want.Waiting+want.InHooks > 0 {
+		b.t.Fatalf("P9: done, and hosts are in flight or wait: %+v", want)
 	}
+	b.tally[fmt.Sprintf("down, in a rollback %v", b.undoing())] += want.Down
 	if o.Counts != want || o.Bytes != bytes {
 		b.t.Fatalf("P8 truth: counts are %+v and %d bytes, should be %+v and %d", o.Counts, o.Bytes, want, bytes)
 	}
@@ -1638,6 +1617,33 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 	}
 	tally[kind]++
 	tally[kind+": result "+string(o.Result)+" "+b.halt]++
+}
+
+// counts is how many hosts stand where, and what their last good syncs have moved.
+func (b *books) counts() (c rollout.Counts, bytes int64) {
+	of := map[rollout.Standing]*int{
+		rollout.Synced: &c.Synced, rollout.Partial: &c.Partial, rollout.RolledBack: &c.RolledBack, rollout.Failed: &c.Failed, rollout.Down: &c.Down,
+		rollout.Untouched: &c.Untouched, rollout.Syncing: &c.Syncing, rollout.Waiting: &c.Waiting, rollout.InHooks: &c.InHooks,
+	}
+	for _, a := range b.order {
+		if a.Name == b.plan.Origin {
+			continue
+		}
+		c.Hosts++
+		bytes += a.bytes
+		standing := b.standing(a)
+		*of[standing]++
+		switch h := b.hookState(a); {
+		case h == rollout.HooksDone:
+			c.HooksDone++
+		case standing == rollout.Failed && (h == rollout.HooksFailed || h == rollout.HooksSkipped):
+			c.FailedHooks++
+		}
+		if b.onFailureState(a) == rollout.HooksDone {
+			c.OnFailureDone++
+		}
+	}
+	return c, bytes
 }
 
 // unmended sees that the canaries of a gate that did not pass are rolled back, taken out, or named.
@@ -1781,6 +1787,20 @@ func (b *books) hookState(a *account) rollout.HookState {
 	}
 }
 
+// onFailureState is where its on_failure hooks stand.
+func (b *books) onFailureState(a *account) rollout.HookState {
+	switch {
+	case a.after.failure != "" || !a.after.lament:
+		return a.after.failure
+	case b.abort >= rollout.AbortNow:
+		return rollout.HooksSkipped
+	case a.after.running && b.flights[rollout.StepID("on_failure/"+a.Name)] != "":
+		return rollout.HooksRunning
+	default:
+		return rollout.HooksPending
+	}
+}
+
 func (b *books) standing(a *account) rollout.Standing {
 	switch {
 	case a.Down != "":
@@ -1816,7 +1836,7 @@ func (b *books) report(report []rollout.HostReport) {
 			continue
 		}
 		w := rollout.HostReport{
-			Host: a.Name, Role: a.Role, Stage: a.stage, Standing: b.standing(a), Hooks: b.hookState(a), Source: a.last, Attempts: a.starts,
+			Host: a.Name, Role: a.Role, Stage: a.stage, Standing: b.standing(a), Hooks: b.hookState(a), OnFailure: b.onFailureState(a), Source: a.last, Attempts: a.starts,
 			Failures: a.transient, Error: a.err, Held: a.held, Keep: a.Keep,
 		}
 		if b.undoing() {

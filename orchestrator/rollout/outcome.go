@@ -35,8 +35,8 @@ type Outcome struct {
 	Took        Duration     `json:"took"`
 }
 
-// Counts is how many hosts stand where, of those a run is about. Every host is in exactly one of them; FailedHooks tells of
-// some of those that failed.
+// Counts is how many hosts stand where, of those a run is about. Every host is in exactly one of them, but for what is counted of
+// hooks.
 type Counts struct {
 	Hosts      int `json:"hosts"`
 	Synced     int `json:"synced"`
@@ -50,12 +50,20 @@ type Counts struct {
 	Untouched  int `json:"untouched"`
 	Unknown    int `json:"unknown,omitempty"` // in flight when their run died
 
-	FailedHooks int `json:"failed_hooks,omitempty"` // of those that failed: have the tree, but not what their post hooks do
+	FailedHooks   int `json:"failed_hooks,omitempty"`    // of those that failed: have the tree, but not what their post hooks do
+	HooksDone     int `json:"hooks_done,omitempty"`      // their post hooks are done
+	OnFailureDone int `json:"on_failure_done,omitempty"` // of those that failed: their on_failure hooks are done
 }
 
 // add counts a host, or no longer counts it.
 func (c *Counts) add(r *HostReport, by int) {
 	c.Hosts += by
+	if r.Hooks == HooksDone {
+		c.HooksDone += by
+	}
+	if r.OnFailure == HooksDone {
+		c.OnFailureDone += by
+	}
 	switch r.Standing {
 	case Synced:
 		c.Synced += by
@@ -114,20 +122,21 @@ const (
 
 // HostReport is where one host stands.
 type HostReport struct {
-	Host     string    `json:"host"`
-	Role     Role      `json:"role"`
-	Stage    int       `json:"stage"` // the place in the plan's stages of the one that changes its tree; -1: it was down
-	Standing Standing  `json:"standing"`
-	Hooks    HookState `json:"hooks,omitempty"`    // its post hooks
-	Source   string    `json:"source,omitempty"`   // of the last attempt
-	Attempts int       `json:"attempts,omitempty"` // started
-	Failures int       `json:"failures,omitempty"` // of those, failed in a way that counts
-	At       time.Time `json:"at,omitzero"`        // when its tree was last about to change or had changed; zero: it never was
-	Error    string    `json:"error,omitempty"`
-	Class    Class     `json:"class,omitempty"` // of the error
-	Stats    *Stats    `json:"stats,omitempty"`
-	Held     bool      `json:"held,omitempty"` // to be put back into its pools by this run
-	Keep     bool      `json:"keep,omitempty"` // keeps what its sync replaces, so that it can be rolled back
+	Host      string    `json:"host"`
+	Role      Role      `json:"role"`
+	Stage     int       `json:"stage"` // the place in the plan's stages of the one that changes its tree; -1: it was down
+	Standing  Standing  `json:"standing"`
+	Hooks     HookState `json:"hooks,omitempty"`      // its post hooks
+	OnFailure HookState `json:"on_failure,omitempty"` // its on_failure hooks
+	Source    string    `json:"source,omitempty"`     // of the last attempt
+	Attempts  int       `json:"attempts,omitempty"`   // started
+	Failures  int       `json:"failures,omitempty"`   // of those, failed in a way that counts
+	At        time.Time `json:"at,omitzero"`          // when its tree was last about to change or had changed; zero: it never was
+	Error     string    `json:"error,omitempty"`
+	Class     Class     `json:"class,omitempty"` // of the error
+	Stats     *Stats    `json:"stats,omitempty"`
+	Held      bool      `json:"held,omitempty"` // to be put back into its pools by this run
+	Keep      bool      `json:"keep,omitempty"` // keeps what its sync replaces, so that it can be rolled back
 }
 
 // Report returns where every host of the run stands, in the fleet's order, without the origin. It
@@ -145,7 +154,7 @@ func (s *State) Report() []HostReport {
 func (s *State) report(i int) HostReport {
 	h, planned := &s.hosts[i], &s.Plan.Hosts[i]
 	r := HostReport{
-		Host: planned.Name, Role: planned.Role, Stage: s.model.stageOf[i], Standing: s.standing(h), Hooks: s.hookState(h), Keep: planned.Keep,
+		Host: planned.Name, Role: planned.Role, Stage: s.model.stageOf[i], Standing: s.standing(h), Hooks: s.hookState(h), OnFailure: s.onFailureState(h), Keep: planned.Keep,
 		Source: h.last, Attempts: h.attempts, Failures: h.failures, At: h.at, Error: h.err, Class: h.class, Stats: h.stats,
 		Held: h.pool != nil && h.pool.held,
 	}
@@ -159,6 +168,19 @@ func (s *State) hookState(h *host) HookState {
 	switch {
 	case h.sync != ending:
 		return h.hook.post
+	case s.abort >= AbortNow:
+		return HooksSkipped
+	case h.hook.running:
+		return HooksRunning
+	default:
+		return HooksPending
+	}
+}
+
+func (s *State) onFailureState(h *host) HookState {
+	switch {
+	case h.hook.onFailure != "" || !h.hook.wanted:
+		return h.hook.onFailure
 	case s.abort >= AbortNow:
 		return HooksSkipped
 	case h.hook.running:

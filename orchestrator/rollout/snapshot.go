@@ -112,6 +112,8 @@ const (
 	PoolBack      PoolState = "back"
 	PoolRefused   PoolState = "refused" // its depool was given up: it does not serve
 	PoolStuck     PoolState = "stuck"   // it could not be put back, and that is not tried again
+
+	PoolQuarantined PoolState = "quarantined" // out because it had no good tree, and to stay so until it has
 )
 
 // PoolReport is where the pool objects of a proxy stand.
@@ -222,6 +224,12 @@ func (now *Snapshot) Flights(kind StepKind) []*Flight {
 	return slices.DeleteFunc(slices.Clone(now.Running), func(f *Flight) bool { return f.Kind != kind })
 }
 
+// Untouched says whether the run has changed no tree and no pool, and does not do so just now.
+func (now *Snapshot) Untouched() bool {
+	c := now.Counts
+	return c.Untouched+c.Down == c.Hosts && len(now.Held)+len(now.Outcome.Quarantined)+len(now.Running) == 0
+}
+
 // outNow says whether some object of a proxy is out because of this run, as far as its events tell.
 func (s *State) outNow(i int) bool { return s.hosts[i].pool != nil && len(s.hosts[i].pool.out) > 0 }
 
@@ -258,6 +266,9 @@ func (s *State) poolReport(i int) PoolReport {
 		r.State = PoolBack
 	case poolStuck:
 		r.State = PoolStuck
+	}
+	if s.inQuarantine(i) {
+		r.State = PoolQuarantined
 	}
 	return r
 }
