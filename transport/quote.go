@@ -11,3 +11,16 @@ func Word(s string) string {
 	}
 	return s
 }
+
+// Quote returns args as a line that a POSIX shell reads back as exactly those words. They must hold
+// no NUL.
+func Quote(args ...string) string {
+	var b strings.Builder
+	for i, a := range args {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString("'" + strings.ReplaceAll(a, "'", `'\''`) + "'")
+	}
+	return b.String()
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os/exec"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -129,16 +128,3 @@ func (s *openSSH) command(line string, options ...string) []string {
 
 // seconds returns d in whole seconds, rounded up.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
-
-// Quote returns args as a line that a POSIX shell reads back as exactly those words. They must hold
-// no NUL.
-func Quote(args ...string) string {
-	var b strings.Builder
-	for i, a := range args {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString("'" + strings.ReplaceAll(a, "'", `'\''`) + "'")
-	}
-	return b.String()
-}
