@@ -43,13 +43,13 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // The exit codes that are not rsync's own.
 const (
-	exitIO      = 74  // sysexits.h: EX_IOERR, of a Script
-	exitBusy    = 75  // flock -E 75
-	exitMissing = 127 // sh(1): command not found
+	ExitIO      = 74  // sysexits.h: EX_IOERR, of a Script
+	ExitBusy    = 75  // flock -E 75
+	ExitMissing = 127 // sh(1): command not found
 )
 
 // summary returns what matters of the last lines that a program said, as one bounded line.
-func summary(stderr string) string {
+func Summary(stderr string) string {
 	var said, ends []string
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)

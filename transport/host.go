@@ -16,12 +16,12 @@ type Host struct {
 }
 
 // validate tells whether h can be given to ssh.
-func (h Host) validate() error {
+func (h Host) Validate() error {
 	// ssh reads user@host and ssh://host too (ssh(1)); the address must be nothing but an address.
-	if h.Address == "" || h.Address[0] == '-' || strings.ContainsAny(h.Address, "@/ \t") || hasControl(h.Address) {
+	if h.Address == "" || h.Address[0] == '-' || strings.ContainsAny(h.Address, "@/ \t") || HasControl(h.Address) {
 		return fmt.Errorf("%q is no address ssh can connect to", h.Address)
 	}
-	if hasControl(h.User) || strings.HasPrefix(h.User, "-") {
+	if HasControl(h.User) || strings.HasPrefix(h.User, "-") {
 		return fmt.Errorf("%q is no user ssh can log in as", h.User)
 	}
 	if h.Port < 0 || h.Port > 65535 {
@@ -31,11 +31,11 @@ func (h Host) validate() error {
 }
 
 // addressed returns h with its address, if that can be given to ssh.
-func (h Host) addressed() (Host, error) {
+func (h Host) Addressed() (Host, error) {
 	if h.Address == "" {
 		h.Address = h.Name
 	}
-	if err := h.validate(); err != nil {
+	if err := h.Validate(); err != nil {
 		return h, fmt.Errorf("host %q: %w", h.Name, err)
 	}
 	return h, nil

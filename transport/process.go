@@ -22,10 +22,10 @@ import (
 //go:embed wrapper.sh
 var wrapperText string
 
-var wrapper = Terse(wrapperText)
+var wrapper = StripComments(wrapperText)
 
 // wrapped returns the argument vector that runs c as the user become, through the wrapper.
-func wrapped(c Command, become string, grace time.Duration) ([]string, error) {
+func Wrapped(c Command, become string, grace time.Duration) ([]string, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" || strings.Contains(c.Args[0], "=") {
 		return nil, &Error{Class: ClassPermanent, Message: fmt.Sprintf("%q names no program", c.Args)}
 	}
@@ -38,12 +38,12 @@ func wrapped(c Command, become string, grace time.Duration) ([]string, error) {
 	if become != "" {
 		argv = append(argv, "sudo", "-n", "-u", become, "--")
 	}
-	slice := strconv.FormatFloat(graceOf(grace).Seconds()/5, 'f', 3, 64)
+	slice := strconv.FormatFloat(GraceOf(grace).Seconds()/5, 'f', 3, 64)
 	argv = append(argv, "sh", "-c", wrapper, "fleetsync", slice, strconv.Itoa(len(c.Stdin)))
 	return append(argv, c.Args...), nil
 }
 
-func graceOf(d time.Duration) time.Duration {
+func GraceOf(d time.Duration) time.Duration {
 	if d <= 0 {
 		return DefaultGrace
 	}
@@ -51,9 +51,9 @@ func graceOf(d time.Duration) time.Duration {
 }
 
 // run runs argv, a wrapped command, on this machine.
-func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Result, error) {
+func RunProcess(ctx context.Context, argv []string, c Command, grace time.Duration) (Result, error) {
 	if ctx.Err() != nil {
-		return Result{}, stopped(ctx)
+		return Result{}, Stopped(ctx)
 	}
 	stdin, lifeline, err := os.Pipe()
 	if err != nil {
@@ -61,8 +61,8 @@ func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Re
 	}
 	defer lifeline.Close() //nolint:errcheck // a pipe's end; closed before on cancel
 
-	kept := &tail{max: 64 << 10}
-	said := &lines{log: c.Log, keep: 20}
+	kept := &Tail{Max: 64 << 10}
+	said := &Lines{Log: c.Log, Keep: 20}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, kept, said
 	if c.Stdout != nil {
@@ -73,7 +73,7 @@ func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Re
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// The wrapper sends the signals; the hard end here is for when it cannot.
 	var hard *time.Timer
-	last := graceOf(grace) + graceOf(grace)/4
+	last := GraceOf(grace) + GraceOf(grace)/4
 	cmd.Cancel = func() error {
 		pid := cmd.Process.Pid
 		hard = time.AfterFunc(last, func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
@@ -85,7 +85,7 @@ func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Re
 	err = cmd.Start()
 	_ = stdin.Close()
 	if err != nil {
-		return Result{}, startError(argv[0], err)
+		return Result{}, StartError(argv[0], err)
 	}
 	fed := make(chan struct{})
 	go func() {
@@ -99,9 +99,9 @@ func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Re
 	}
 	_ = lifeline.Close()
 	<-fed
-	said.flush()
+	said.Flush()
 
-	r := Result{ExitCode: cmd.ProcessState.ExitCode(), Stdout: kept.bytes(), Stderr: said.String()}
+	r := Result{ExitCode: cmd.ProcessState.ExitCode(), Stdout: kept.Bytes(), Stderr: said.String()}
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		r.ExitCode = 128 + int(ws.Signal())
 	}
@@ -114,16 +114,16 @@ func run(ctx context.Context, argv []string, c Command, grace time.Duration) (Re
 		return r, nil
 	}
 	if ctx.Err() != nil {
-		return r, stopped(ctx)
+		return r, Stopped(ctx)
 	}
 	return r, nil
 }
 
-func stopped(ctx context.Context) error {
+func Stopped(ctx context.Context) error {
 	return &Error{Class: ClassStopped, Message: "stopped", Err: context.Cause(ctx)}
 }
 
-func startError(program string, err error) error {
+func StartError(program string, err error) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		missing := &MissingError{Programs: []string{program}}
 		return &Error{Class: ClassMissing, Message: missing.Error(), Err: missing}
@@ -136,25 +136,28 @@ func startError(program string, err error) error {
 }
 
 // tail keeps the last max bytes written to it.
-type tail struct {
-	max int
+type Tail struct {
+	Max int
 	buf bytes.Buffer
 }
 
-func (t *tail) Write(p []byte) (int, error) {
-	if over := t.buf.Len() - 2*t.max; over > 0 {
-		t.buf.Next(t.buf.Len() - t.max)
+func (t *Tail) Write(p []byte) (int, error) {
+	if over := t.buf.Len() - 2*t.Max; over > 0 {
+		t.buf.Next(t.buf.Len() - t.Max)
 	}
-	if len(p) > t.max {
+	if len(p) > t.Max {
 		t.buf.Reset()
-		t.buf.Write(p[len(p)-t.max:])
+		t.buf.Write(p[len(p)-t.Max:])
 	} else {
 		t.buf.Write(p)
 	}
 	return len(p), nil
 }
 
-func (t *tail) bytes() []byte {
+func (t *Tail) Bytes() []byte {
 	b := t.buf.Bytes()
-	return b[max(0, len(b)-t.max):]
+	return b[max(0, len(b)-t.Max):]
 }
+
+// Seconds returns d in whole seconds, rounded up.
+func Seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

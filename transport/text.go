@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine bounds a line of what a remote program says.
-const maxLine = 4 << 10
+// MaxLine bounds a line of what a remote program says.
+const MaxLine = 4 << 10
 
 // Neutral returns s without anything that could move a cursor, start an escape sequence or reorder
 // text: control characters (C0, DEL, C1), line and paragraph separators and every invisible format
@@ -34,21 +34,21 @@ func Neutral(s string) string {
 	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
 }
 
-func hasControl(s string) bool {
+func HasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // lines splits what is written to it into neutralised lines, passes each on and keeps the last ones.
-type lines struct {
-	log  func(string)
-	keep int // lines; never more than maxLine bytes
+type Lines struct {
+	Log  func(string)
+	Keep int // lines; never more than MaxLine bytes
 
 	part  []byte
 	last  []string
 	bytes int
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *Lines) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		i := bytes.IndexAny(p, "\r\n")
@@ -56,9 +56,9 @@ func (l *lines) Write(p []byte) (int, error) {
 		if !end {
 			i = len(p)
 		}
-		l.part = append(l.part, p[:min(i, maxLine-len(l.part))]...)
+		l.part = append(l.part, p[:min(i, MaxLine-len(l.part))]...)
 		if end {
-			l.flush()
+			l.Flush()
 			i++
 		}
 		p = p[i:]
@@ -67,24 +67,24 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // flush ends the line.
-func (l *lines) flush() {
+func (l *Lines) Flush() {
 	line := strings.TrimRight(Neutral(string(l.part)), " ")
 	l.part = l.part[:0]
 	if line == "" {
 		return
 	}
-	if l.log != nil {
-		l.log(line)
+	if l.Log != nil {
+		l.Log(line)
 	}
 	l.last = append(l.last, line)
 	l.bytes += len(line) + 1
-	for len(l.last) > l.keep || (l.bytes > maxLine && len(l.last) > 1) {
+	for len(l.last) > l.Keep || (l.bytes > MaxLine && len(l.last) > 1) {
 		l.bytes -= len(l.last[0]) + 1
 		l.last = l.last[1:]
 	}
 }
 
-func (l *lines) String() string {
+func (l *Lines) String() string {
 	s := strings.Join(l.last, "\n")
-	return strings.ToValidUTF8(s[:min(len(s), maxLine)], "")
+	return strings.ToValidUTF8(s[:min(len(s), MaxLine)], "")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // BenchmarkGuard measures all that happens before a run when nothing is wrong and nothing has changed (scan, audits, dry
@@ -50,7 +51,7 @@ func BenchmarkGuard(b *testing.B) {
 	canary := before.plan.Stages[0].Hosts[0]
 	noop := &execute.Executor{
 		Plan:     &rollout.Plan{Run: "r1", Origin: before.plan.Origin, Hosts: before.plan.Hosts, Limits: before.plan.Limits},
-		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: &transport.Dialer{}}},
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: &ssh.Dialer{}}},
 	}
 	var guards, noops time.Duration
 	for b.Loop() {

@@ -15,6 +15,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 func (a *app) mastersCommand() *cobra.Command {
@@ -346,7 +347,7 @@ func (a *app) mastersUndo(ctx context.Context, s *setup, o masterOptions) (*prep
 		_, _ = fmt.Fprintln(a.stderr, "  what that run left is not known, as it did not end well: what is replaced or removed is kept aside all the same")
 	}
 	plan, err := rollout.NewMasterUndo(s.fleet, s.policy.For(inventory.ModeSync), rollout.Request{
-		Run: o.run, Made: time.Now().UTC(), Selection: []string{o.to}, Undoes: keep, MaxDelete: transport.Unlimited,
+		Run: o.run, Made: time.Now().UTC(), Selection: []string{o.to}, Undoes: keep, MaxDelete: rsync.Unlimited,
 	})
 	if err != nil {
 		return nil, fail(exitInvalid, err, "")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 func (a *app) mayServeCommand() *cobra.Command {
@@ -88,7 +89,7 @@ func (s *setup) servesNow(ctx context.Context, name string) error {
 	case last != nil && last.Partial:
 		return fmt.Errorf("run %s has changed the tree of %s and did not end well", transport.Neutral(last.Run), name)
 	}
-	file, err := os.Open(transport.Lock(host.Scratch, host.Source))
+	file, err := os.Open(rsync.Lock(host.Scratch, host.Source))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing has ever been synced to it
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // runOptions is what a person asks of one run.
@@ -81,7 +81,7 @@ func (o *runOptions) confirmFlag(c *cobra.Command) {
 // check refuses what cannot be meant.
 func (o *runOptions) check(c *cobra.Command) error {
 	for _, path := range o.paths {
-		p := transport.Pull{Source: "rsync://localhost/tree", Destination: "/srv/tree", Scratch: "/srv/scratch", Paths: []string{path}}
+		p := rsync.Pull{Source: "rsync://localhost/tree", Destination: "/srv/tree", Scratch: "/srv/scratch", Paths: []string{path}}
 		if err := p.Validate(); err != nil {
 			return usage(err, "paths are relative to the tree, as in: fleetsync sync -- wmf-config/ docroot/index.html")
 		}
@@ -124,7 +124,7 @@ func (s *setup) request(ctx context.Context, pools *pooling.Client, run string, 
 	r := &request{settings: s.policy.For(o.mode), Request: rollout.Request{
 		Run: run, Limit: o.limit, From: o.from, Mode: o.mode, Made: time.Now().UTC(), Origin: o.from,
 		Force: o.force, Override: o.override, Pools: pools != nil, Behind: o.behind,
-		MaxDelete: transport.Unlimited, Verify: s.policy.Verify, Keep: s.policy.Keep.Hosts == inventory.KeepAll,
+		MaxDelete: rsync.Unlimited, Verify: s.policy.Verify, Keep: s.policy.Keep.Hosts == inventory.KeepAll,
 	}}
 	if len(o.paths) > 0 { // no paths on a command line are an empty list, which would sync nothing
 		r.Paths = o.paths

@@ -18,7 +18,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // prepared is a run that could begin: its plan, and what it puts on its hosts.
@@ -145,7 +145,7 @@ func (a *app) delta(ctx context.Context, asker *hosts.Asker, draft *rollout.Plan
 }
 
 // hostDelta is what rsync said of a host as a plan bears it.
-func hostDelta(name string, d transport.Delta) *rollout.HostDelta {
+func hostDelta(name string, d rsync.Delta) *rollout.HostDelta {
 	h := &rollout.HostDelta{Host: name, Create: d.Create, Change: d.Change, Delete: d.Delete, Bytes: d.Bytes, Gone: d.Deleted}
 	for _, top := range d.Top {
 		h.Top = append(h.Top, rollout.TopDelta{Name: top.Name, Create: top.Create, Change: top.Change, Delete: top.Delete})

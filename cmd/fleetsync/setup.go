@@ -24,6 +24,7 @@ import (
 	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // setup is what every command begins with: what the two files say.
@@ -33,7 +34,7 @@ type setup struct {
 	store  journal.Store
 	owner  string // who types
 
-	dialer *transport.Dialer // to the hosts; closed when the command has ended
+	dialer *ssh.Dialer // to the hosts; closed when the command has ended
 }
 
 // load reads the policy and its inventory. The mistakes of both are reported together.
@@ -73,10 +74,10 @@ func (s *setup) asker() *hosts.Asker {
 
 // newDialer returns what connects to hosts as the policy says; share keeps a process and a connection of the ssh program
 // for each host.
-func (s *setup) newDialer(share bool) *transport.Dialer {
+func (s *setup) newDialer(share bool) *ssh.Dialer {
 	c := s.policy.SSH
-	return &transport.Dialer{SSH: transport.SSHConfig{
-		Client: transport.SSHClient(c.Client), ConfigFile: c.ConfigFile, ConnectTimeout: c.ConnectTimeout, MaxConnections: c.MaxConnections, Share: share,
+	return &ssh.Dialer{SSH: ssh.Config{
+		Client: ssh.Client(c.Client), ConfigFile: c.ConfigFile, ConnectTimeout: c.ConnectTimeout, MaxConnections: c.MaxConnections, Share: share,
 	}}
 }
 
@@ -238,7 +239,7 @@ func (a *app) session(s *setup) (*session.Config, error) {
 	return &session.Config{
 		Fleet: s.fleet, Policy: s.policy, Store: s.store,
 		Pools: pools, Shared: shared, Threshold: s.threshold(), Balancers: s.balancers(),
-		Dialer: s.dialer, Share: func() *transport.Dialer { return s.newDialer(true) },
+		Dialer: s.dialer, Share: func() *ssh.Dialer { return s.newDialer(true) },
 		Trees: func() (*rollout.Trees, error) {
 			trees, _, err := a.trees(s)
 			return trees, err

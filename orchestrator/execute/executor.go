@@ -11,7 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Executor is the Doer of real runs: it turns steps into rsyncs, changes of pool objects, checks and hooks.
@@ -40,7 +40,7 @@ type Executor struct {
 
 	// Progress is shown how far a running transfer has come, and Log what a host's programs say. Both
 	// are a side channel: they may drop what they are given, and must not block. Either may be nil.
-	Progress func(host string, p transport.Progress)
+	Progress func(host string, p rsync.Progress)
 	Log      func(host, line string)
 
 	hooks  hooks

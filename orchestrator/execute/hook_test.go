@@ -14,7 +14,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/execute"
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // hooked returns an Executor with hooks on a fleet of local hosts h1 to h4, of which h3 and h4 are jobrunners; and a folder for them.
@@ -33,7 +33,7 @@ roles: {masters: [{host: m, serve: true}]}
 	}
 	return &execute.Executor{
 		Plan: plan(t, f, settings()), Hooks: hooks,
-		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Dialer: &transport.Dialer{Grace: 100 * time.Millisecond}}},
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Dialer: &ssh.Dialer{Grace: 100 * time.Millisecond}}},
 	}, dir
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // sync pulls the tree, or the run's subset of it, from the step's source to its host.
@@ -42,7 +42,7 @@ func (x *Executor) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	limit := time.Duration(x.Plan.Limits.Timeout)
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
 	defer cancel()
-	stats, err := transport.Sync(attempt, on.Conn, pull, x.watch(step.Host))
+	stats, err := rsync.Sync(attempt, on.Conn, pull, x.watch(step.Host))
 	if err == nil && verify {
 		if e, good := x.verified(attempt, on, step, stats.After); !good {
 			return e
@@ -114,10 +114,10 @@ func (x *Executor) leftOnly(ctx context.Context, name string) bool {
 	return err == nil && len(manifest.NotLeft(manifest.Diff(want, is, x.Plan.Paths))) == 0
 }
 
-func (x *Executor) watch(host string) transport.Watch {
-	var w transport.Watch
+func (x *Executor) watch(host string) rsync.Watch {
+	var w rsync.Watch
 	if x.Progress != nil {
-		w.Progress = func(p transport.Progress) { x.Progress(host, p) }
+		w.Progress = func(p rsync.Progress) { x.Progress(host, p) }
 	}
 	if x.Log != nil {
 		w.Log = func(line string) { x.Log(host, line) }

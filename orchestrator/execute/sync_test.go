@@ -13,7 +13,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/execute"
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -50,7 +50,7 @@ func TestAttemptTimeout(t *testing.T) {
 	f := parse(t, "rsync://"+silent.Addr().String(), filepath.Join(dir, "source"), filepath.Join(dir, "hosts", "h"), "connection: local")
 	x := &execute.Executor{
 		Plan:     &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(300 * time.Millisecond)}},
-		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Rsync: inventory.Rsync{Timeout: time.Minute}, Dialer: &transport.Dialer{}}},
+		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Rsync: inventory.Rsync{Timeout: time.Minute}, Dialer: &ssh.Dialer{}}},
 	}
 	e := x.Do(t.Context(), rollout.Step{Kind: rollout.StepSync, Host: "h", Source: "m", Attempt: 1})
 	if e.Kind != rollout.StepFailed || e.Class != rollout.Transient || !e.Blame || !strings.Contains(e.Error, "gave up after 300ms") {
@@ -80,7 +80,7 @@ func TestOverSSH(t *testing.T) {
 			f.Hosts[i].Destination, f.Hosts[i].Scratch = destination, filepath.Join(dir, "scratch")
 		}
 	}
-	dialer, canaries := &transport.Dialer{SSH: sshd.SSH()}, &transport.Dialer{SSH: sshd.SSH()}
+	dialer, canaries := &ssh.Dialer{SSH: sshd.SSH()}, &ssh.Dialer{SSH: sshd.SSH()}
 	canaries.SSH.Share = true
 	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // or sshd ends when they are idle
 	x := &execute.Executor{

@@ -8,13 +8,15 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // Asker asks the hosts of a fleet. Its fields must not change after the first question. It is safe for concurrent use.
 type Asker struct {
 	Fleet  *inventory.Fleet
 	Rsync  inventory.Rsync
-	Dialer *transport.Dialer // the caller's to close
+	Dialer *ssh.Dialer // the caller's to close
 }
 
 // Host returns the host of that name. A plan or a journal may name one that the inventory has no more: that is an error.
@@ -51,7 +53,7 @@ func (a *Asker) Answers(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return a.Dialer.Answers(ctx, reach(host))
+	return a.Dialer.Probe(ctx, reach(host))
 }
 
 // Serves says whether a source serves: nil is that its rsync daemon answers.
@@ -60,7 +62,7 @@ func (a *Asker) Serves(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return transport.Greets(ctx, host.Endpoint)
+	return rsync.ProbeDaemon(ctx, host.Endpoint)
 }
 
 // Digest returns the metadata digest of a host's tree, or of those paths of it.

@@ -4,20 +4,21 @@ import (
 	"context"
 
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Pull says what rsync is to do on a host to bring its tree, or those paths of it, up to date from a source, deleting at most maxDelete
 // entries. Nil paths are the whole tree.
-func (a *Asker) Pull(name, source string, paths []string, maxDelete int) (transport.Pull, error) {
+func (a *Asker) Pull(name, source string, paths []string, maxDelete int) (rsync.Pull, error) {
 	host, err := a.Host(name)
 	if err != nil {
-		return transport.Pull{}, err
+		return rsync.Pull{}, err
 	}
 	from, err := a.Host(source)
 	if err != nil {
-		return transport.Pull{}, err
+		return rsync.Pull{}, err
 	}
-	return transport.Pull{
+	return rsync.Pull{
 		Source:      from.Endpoint + "/" + a.Fleet.Tree.Module,
 		Destination: TreeOf(a.Fleet, host, nil).Root, Scratch: host.Scratch,
 		Paths: paths, Exclude: a.Fleet.Tree.Exclude,
@@ -28,16 +29,16 @@ func (a *Asker) Pull(name, source string, paths []string, maxDelete int) (transp
 
 // DryRun tells what a sync from a source would do to a host's tree, or to those paths of it, and names at most most of the paths that
 // would go. The names are neutralised: they are for people.
-func (a *Asker) DryRun(ctx context.Context, name, source string, paths []string, maxDelete, most int) (transport.Delta, error) {
+func (a *Asker) DryRun(ctx context.Context, name, source string, paths []string, maxDelete, most int) (rsync.Delta, error) {
 	pull, err := a.Pull(name, source, paths, maxDelete)
 	if err != nil {
-		return transport.Delta{}, err
+		return rsync.Delta{}, err
 	}
 	conn, err := a.Dial(name)
 	if err != nil {
-		return transport.Delta{}, err
+		return rsync.Delta{}, err
 	}
-	d, err := transport.DryRun(ctx, conn, pull, most)
+	d, err := rsync.DryRun(ctx, conn, pull, most)
 	for i := range d.Top {
 		d.Top[i].Name = transport.Neutral(d.Top[i].Name)
 	}

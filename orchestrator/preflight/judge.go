@@ -11,6 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Verdict is what there is to be said of a request.
@@ -40,7 +41,7 @@ func Judge(f *Facts, r Request) (Verdict, error) {
 		return Verdict{}, err
 	}
 	j := &judgement{facts: f, request: r, settings: f.Policy.For(r.Mode), plan: rollout.Request{
-		Run: r.Run, Mode: r.Mode, Made: r.Made, Limit: r.Limit, Force: r.Force, Override: r.Override, MaxDelete: transport.Unlimited,
+		Run: r.Run, Mode: r.Mode, Made: r.Made, Limit: r.Limit, Force: r.Force, Override: r.Override, MaxDelete: rsync.Unlimited,
 	}}
 	var steps []func() error
 	switch {

@@ -11,7 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 var errNo = errors.New("no")
@@ -66,9 +66,9 @@ func TestJudgeRefuses(t *testing.T) {
 		"a partial tree":             {world: func(w *world) { w.records["m1"] = &tree.Record{Run: "r8", Partial: true} }, kind: preflight.BadTree, text: "m1 may not"},
 		"a tree that shrank":         {world: func(w *world) { w.ran(t, "r1", someTree(40), nil) }, kind: preflight.BadTree, text: "m1 may not"},
 		"a marker":                   {policy: []string{"max_delete: 10%", "max_delete: 10%, provisioned: /marker"}, kind: preflight.BadTree, text: "m1 may not"},
-		"too little space":           {world: func(w *world) { w.free["c2"] = 99; w.deltas["c1"] = transport.Delta{Bytes: 100} }, kind: preflight.NoSpace, text: "refused by the guard: 1 of 10 hosts that were asked have too little space, as a sync needs 100 bytes: c2 has 99 bytes free"},
+		"too little space":           {world: func(w *world) { w.free["c2"] = 99; w.deltas["c1"] = rsync.Delta{Bytes: 100} }, kind: preflight.NoSpace, text: "refused by the guard: 1 of 10 hosts that were asked have too little space, as a sync needs 100 bytes: c2 has 99 bytes free"},
 		"more that should be free":   {policy: []string{"max_delete: 10%", "max_delete: 10%, min_free: 2T"}, kind: preflight.NoSpace, text: "10 of 10 hosts"},
-		"another number":             {world: func(w *world) { w.deltas["c1"] = transport.Delta{Delete: 3} }, request: func(r *preflight.Request) { r.Confirmed = 2 }, kind: preflight.WrongNumber, text: "refused by the guard: 2 deletions were confirmed, and 3 would be made"},
+		"another number":             {world: func(w *world) { w.deltas["c1"] = rsync.Delta{Delete: 3} }, request: func(r *preflight.Request) { r.Confirmed = 2 }, kind: preflight.WrongNumber, text: "refused by the guard: 2 deletions were confirmed, and 3 would be made"},
 
 		"no such run": {request: rollback, kind: preflight.HistoryUnread, text: "no such run"},
 		"a rollback": {
@@ -155,8 +155,8 @@ func TestJudgeWarns(t *testing.T) {
 		"down is tried":       {world: func(w *world) { w.down["h2"] = errNo }, policy: []string{"max_failures: 1", "max_failures: 1, down: try"}},
 		"a path":              {request: func(r *preflight.Request) { r.Paths = []string{"f000", "./private/", "typo"} }, want: `path: m1 has no "typo": hosts that have it will lose it`},
 		"a dry run":           {world: func(w *world) { w.dryErr["c1"] = errors.New("no rsync") }, want: "dry run: what a sync would do to c1 is not known: no rsync"},
-		"a host's space":      {world: func(w *world) { w.free["h2"] = 5; w.deltas["c1"] = transport.Delta{Bytes: 6} }, want: "space: 1 of 10 hosts that were asked have too little space, as a sync needs 6 bytes: h2 has 5 bytes free"},
-		"unknown space":       {world: func(w *world) { w.free["c1"] = -1; w.deltas["c1"] = transport.Delta{Bytes: 6} }},
+		"a host's space":      {world: func(w *world) { w.free["h2"] = 5; w.deltas["c1"] = rsync.Delta{Bytes: 6} }, want: "space: 1 of 10 hosts that were asked have too little space, as a sync needs 6 bytes: h2 has 5 bytes free"},
+		"unknown space":       {world: func(w *world) { w.free["c1"] = -1; w.deltas["c1"] = rsync.Delta{Bytes: 6} }},
 	} {
 		w, r := newWorld(t, c.policy...), request()
 		if c.world != nil {
@@ -204,7 +204,7 @@ func TestJudgePlans(t *testing.T) {
 			wrong: func(v preflight.Verdict) bool { return len(v.Plan.Left) != 1 || v.Plan.Left[0].Host != "p2" },
 		},
 		"over the budget": {
-			world: func(w *world) { w.deltas["c1"] = transport.Delta{Delete: 3} },
+			world: func(w *world) { w.deltas["c1"] = rsync.Delta{Delete: 3} },
 			wrong: func(v preflight.Verdict) bool {
 				refusal, ok := errors.AsType[*preflight.Refusal](v.RefuseDeletions())
 				return !v.OverBudget || v.Deletions != 3 || v.Plan.Limits.MaxDelete != 2 || v.Plan.Delta.Confirmed || !ok || refusal.Kind != preflight.Deletions ||
@@ -212,7 +212,7 @@ func TestJudgePlans(t *testing.T) {
 			},
 		},
 		"confirmed": {
-			world: func(w *world) { w.deltas["c1"] = transport.Delta{Delete: 3} }, request: func(r *preflight.Request) { r.Confirmed = 3 },
+			world: func(w *world) { w.deltas["c1"] = rsync.Delta{Delete: 3} }, request: func(r *preflight.Request) { r.Confirmed = 3 },
 			wrong: func(v preflight.Verdict) bool {
 				return v.OverBudget || v.Plan.Limits.MaxDelete != 3 || !v.Plan.Delta.Confirmed
 			},
@@ -271,7 +271,7 @@ func TestJudgePlans(t *testing.T) {
 			},
 		},
 		"a master's sync": {
-			world:   func(w *world) { w.deltas["m2"] = transport.Delta{Delete: 1} },
+			world:   func(w *world) { w.deltas["m2"] = rsync.Delta{Delete: 1} },
 			request: func(r *preflight.Request) { r.Mode, r.From, r.To = rollout.ModeMasters, "m1", "m2" },
 			wrong: func(v preflight.Verdict) bool {
 				return !slices.Equal(names(v.Plan.Hosts), []string{"m1", "m2"}) || v.Deletions != 1 || v.Plan.Limits.MaxDelete != 2 || v.Manifest == nil

@@ -11,6 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Sources are those who know the facts. All of them are asked by several goroutines at once.
@@ -46,7 +47,7 @@ type Hosts interface {
 	Free(ctx context.Context, host string) (int64, error)
 	// DryRun tells what a sync of those paths from a source would do to a host, nil paths being the whole tree, and names at most most of
 	// the paths that would go.
-	DryRun(ctx context.Context, host, source string, paths []string, most int) (transport.Delta, error)
+	DryRun(ctx context.Context, host, source string, paths []string, most int) (rsync.Delta, error)
 	// Last returns what a host knows of the last change of its tree; nil: of none.
 	Last(ctx context.Context, host string) (*tree.Record, error)
 	// Kept returns the run before which a host's tree can be had back: the one that is asked for, or the last.
@@ -141,7 +142,7 @@ func merge[T any](into map[string]Answer[T], hosts []string, answers []Answer[T]
 }
 
 // hostDelta is what a dry run said, as a plan records it.
-func hostDelta(host string, d transport.Delta) rollout.HostDelta {
+func hostDelta(host string, d rsync.Delta) rollout.HostDelta {
 	out := rollout.HostDelta{Host: host, Create: d.Create, Change: d.Change, Delete: d.Delete, Bytes: d.Bytes}
 	for _, top := range d.Top {
 		out.Top = append(out.Top, rollout.TopDelta{Name: transport.Neutral(top.Name), Create: top.Create, Change: top.Change, Delete: top.Delete})

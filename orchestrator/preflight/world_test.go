@@ -21,7 +21,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 const inventoryText = `
@@ -72,7 +72,7 @@ type world struct {
 	lastErr error
 	down    map[string]error
 	free    map[string]int64 // negative: it does not say
-	deltas  map[string]transport.Delta
+	deltas  map[string]rsync.Delta
 	dryErr  map[string]error
 	kept    string
 	undoErr error
@@ -101,7 +101,7 @@ func newWorld(t testing.TB, policy ...string) *world {
 	}
 	w := &world{
 		asked: map[string]int{}, objects: map[string]string{}, trees: map[string]*manifest.Manifest{}, records: map[string]*tree.Record{},
-		down: map[string]error{}, free: map[string]int64{}, deltas: map[string]transport.Delta{}, dryErr: map[string]error{},
+		down: map[string]error{}, free: map[string]int64{}, deltas: map[string]rsync.Delta{}, dryErr: map[string]error{},
 		corrupt: map[string]error{}, kept: "r0",
 	}
 	var err error
@@ -231,7 +231,7 @@ func (w *world) Free(_ context.Context, host string) (int64, error) {
 	return w.free[host], nil
 }
 
-func (w *world) DryRun(_ context.Context, host, source string, paths []string, _ int) (transport.Delta, error) {
+func (w *world) DryRun(_ context.Context, host, source string, paths []string, _ int) (rsync.Delta, error) {
 	w.count("dry run %s from %s %q", host, source, paths)
 	return w.deltas[host], w.dryErr[host]
 }
@@ -322,7 +322,7 @@ func (j journals) Read(run string) (*rollout.State, error) {
 // ran adds a run of a tree, in which the syncs of some hosts fail for good.
 func (w *world) ran(t testing.TB, run string, m *manifest.Manifest, change func(*rollout.Request), failed ...string) *rollout.State {
 	t.Helper()
-	r := rollout.Request{Run: run, Mode: inventory.ModeSync, MaxDelete: transport.Unlimited, Keep: true, Tree: preflight.TreeOf(m, nil)}
+	r := rollout.Request{Run: run, Mode: inventory.ModeSync, MaxDelete: rsync.Unlimited, Keep: true, Tree: preflight.TreeOf(m, nil)}
 	if change != nil {
 		change(&r)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/balancer"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // Config is a fleet as one master knows it, and who asks. It is safe for concurrent use and must not change.
@@ -25,8 +25,8 @@ type Config struct {
 
 	// Dialer returns what connects to hosts; the caller closes it. With share it keeps a process and a connection of the ssh program for
 	// each host, which is closed by the session.
-	Dialer *transport.Dialer
-	Share  func() *transport.Dialer
+	Dialer *ssh.Dialer
+	Share  func() *ssh.Dialer
 
 	// Trees returns what is last known of every host's tree, by the journals of this machine.
 	Trees func() (*rollout.Trees, error)

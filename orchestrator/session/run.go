@@ -15,7 +15,8 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/monitor"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // Run is a run on its way: begun by Start or Resume, carried out by Do, ended by Finish.
@@ -32,7 +33,7 @@ type Run struct {
 // View is what shows a run while it is carried out.
 type View struct {
 	Observers []orchestrator.Observer
-	Progress  func(host string, p transport.Progress) // of running transfers; nil: nobody asks
+	Progress  func(host string, p rsync.Progress) // of running transfers; nil: nobody asks
 }
 
 // RefuseOthers refuses to begin the named run, with an UnrestoredError, while another has hosts out of their pools that it has not put
@@ -166,7 +167,7 @@ func (s *Session) restorer() execute.Restorer {
 }
 
 // hosts returns what asks hosts over the connections of a dialer.
-func (s *Session) hosts(dialer *transport.Dialer) *hosts.Asker {
+func (s *Session) hosts(dialer *ssh.Dialer) *hosts.Asker {
 	return &hosts.Asker{Fleet: s.Fleet, Rsync: s.Policy.Rsync, Dialer: dialer}
 }
 

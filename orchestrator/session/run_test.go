@@ -11,7 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // kinds collects the kinds of the events that it is shown.
@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := w.master("tin")
-	m.Dialer = &transport.Dialer{}
+	m.Dialer = &ssh.Dialer{}
 	t.Cleanup(func() { _ = m.Dialer.Close() })
 	s := m.open(session.Claim{Run: "r1", Reason: "sync"})
 	r, err := s.Start(m.begin("r1")[0].Plan, &manifest.Manifest{})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Around is what happens around a sync of a tree, under the same lock.
@@ -57,7 +58,7 @@ func validRun(run string) error {
 // Around returns p, a sync of this tree, with what a runs before and after it. Before rsync begins, how the tree is has been
 // kept, unless it has been for the run already, and the Record is partial. When it has ended well the Record says what
 // was synced.
-func (t Tree) Around(p transport.Pull, a Around) (transport.Pull, error) {
+func (t Tree) Around(p rsync.Pull, a Around) (rsync.Pull, error) {
 	switch {
 	case p.Destination != t.Root || p.Scratch != t.Scratch:
 		return p, fmt.Errorf("a sync of %q with the scratch folder %q is not one of this tree: %q, %q", p.Destination, p.Scratch, t.Root, t.Scratch)
@@ -79,11 +80,11 @@ func (t Tree) Around(p transport.Pull, a Around) (transport.Pull, error) {
 		p.Backup = t.keeps() + "/" + a.Run + "/" + strconv.Itoa(a.Attempt)
 	}
 	began := Record{Run: a.Run, Fingerprint: a.Fingerprint, Paths: p.Paths, Partial: true, At: moment()}
-	args := []string{t.Root, t.Scratch, transport.FileName(t.Root), a.Run, strconv.Itoa(a.Attempt), keep, strconv.Itoa(max(0, limit.Runs)),
+	args := []string{t.Root, t.Scratch, rsync.FileName(t.Root), a.Run, strconv.Itoa(a.Attempt), keep, strconv.Itoa(max(0, limit.Runs)),
 		strconv.Itoa(int(max(0, limit.Age) / time.Minute)), began.json()}
 	find, format := t.expression()
 	args = append(append(args, format), find...)
-	p.Before = transport.Script{Text: common + beforeText, Args: args}
+	p.Before = rsync.Script{Text: common + beforeText, Args: args}
 
 	done := began
 	done.Partial = false
@@ -94,10 +95,10 @@ func (t Tree) Around(p transport.Pull, a Around) (transport.Pull, error) {
 
 // after returns the script that prints the digest, if it is wanted, and writes a record, if there is one
 // and the digest is the expected one, if that is not empty.
-func (t Tree) after(record string, digest bool, expected string, paths []string) (transport.Script, error) {
+func (t Tree) after(record string, digest bool, expected string, paths []string) (rsync.Script, error) {
 	starts, err := manifest.Starts(paths)
 	if err != nil {
-		return transport.Script{}, err
+		return rsync.Script{}, err
 	}
 	want := "no"
 	if digest {
@@ -105,11 +106,11 @@ func (t Tree) after(record string, digest bool, expected string, paths []string)
 	}
 	args := append([]string{t.Root, t.RecordPath(), record, want, expected, strconv.Itoa(len(starts))}, starts...)
 	args = append(append(args, "-ignore_readdir_race"), manifest.Expression(t.Exclude, manifest.DigestFormat)...)
-	return transport.Script{Text: common + afterText, Args: args}, nil
+	return rsync.Script{Text: common + afterText, Args: args}, nil
 }
 
 // keeps returns the folder of what is kept of the tree.
-func (t Tree) keeps() string { return t.Scratch + "/keep/" + transport.FileName(t.Root) }
+func (t Tree) keeps() string { return t.Scratch + "/keep/" + rsync.FileName(t.Root) }
 
 const acceptText = `
 if ! partial "$2" "$RUN"; then die 65 "the record is not of a sync of run $RUN that is to be accepted"; fi
@@ -141,7 +142,7 @@ func (t Tree) Accept(ctx context.Context, r Record) error {
 
 // RecordPath returns the host's file with the Record, which ParseRecord reads; it is only there if the tree was ever synced
 // through Around. It is always whole, and reading it takes no lock.
-func (t Tree) RecordPath() string { return t.Scratch + "/" + transport.FileName(t.Root) + ".last" }
+func (t Tree) RecordPath() string { return t.Scratch + "/" + rsync.FileName(t.Root) + ".last" }
 
 // moment is what the Record has of a time: seconds.
 func moment() time.Time { return time.Now().UTC().Truncate(time.Second) }

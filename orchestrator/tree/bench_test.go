@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // BenchmarkSync is a sync that changes nothing, of 100,000 files in 1,000 folders: alone, with the digest after it, and with
@@ -48,7 +48,7 @@ func BenchmarkSync(b *testing.B) {
 					p, err = h.Around(p, *a)
 					must(b, err)
 				}
-				_, err := transport.Sync(b.Context(), h.Conn, p, transport.Watch{})
+				_, err := rsync.Sync(b.Context(), h.Conn, p, rsync.Watch{})
 				must(b, err)
 			}
 		})

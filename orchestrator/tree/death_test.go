@@ -16,6 +16,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -110,7 +111,7 @@ func TestKilled(t *testing.T) {
 	free := func() { // until the last of what was killed is gone
 		t.Helper()
 		for range 1000 {
-			err := exec.Command("flock", "--wait", "10", transport.Lock(h.Scratch, h.Root), "true").Run()
+			err := exec.Command("flock", "--wait", "10", rsync.Lock(h.Scratch, h.Root), "true").Run()
 			if err == nil || !errors.As(err, new(*exec.ExitError)) {
 				return
 			}

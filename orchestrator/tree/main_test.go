@@ -18,6 +18,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 type host struct {
 	tree.Tree
 	source string // the folder that is served
-	pull   transport.Pull
+	pull   rsync.Pull
 }
 
 var local = transport.Local{Grace: 500 * time.Millisecond}
@@ -59,20 +60,20 @@ func newHost(t testing.TB) *host {
 	h := &host{source: dir + "/source"}
 	h.Tree = tree.Tree{Conn: local, Root: dir + "/srv/tree", Scratch: dir + "/scratch", Exclude: exclude}
 	must(t, os.Mkdir(h.source, 0o755))
-	h.pull = transport.Pull{
+	h.pull = rsync.Pull{
 		Source: transporttest.StartRsyncd(t, "common", h.source), Destination: h.Root, Scratch: h.Scratch, Exclude: h.Exclude,
-		MaxDelete: transport.Unlimited, Timeout: 20 * time.Second,
+		MaxDelete: rsync.Unlimited, Timeout: 20 * time.Second,
 	}
 	return h
 }
 
 // sync syncs the host for a run and keeps what it replaces.
-func (h *host) sync(ctx context.Context, run string, attempt int) (transport.Stats, error) {
+func (h *host) sync(ctx context.Context, run string, attempt int) (rsync.Stats, error) {
 	p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: attempt, Fingerprint: "f-" + run, Keep: &tree.Limit{}, Digest: true})
 	if err != nil {
-		return transport.Stats{}, err
+		return rsync.Stats{}, err
 	}
-	return transport.Sync(ctx, h.Conn, p, transport.Watch{})
+	return rsync.Sync(ctx, h.Conn, p, rsync.Watch{})
 }
 
 func must(t testing.TB, err error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 //go:embed probe.sh
@@ -69,7 +70,7 @@ func parseProbe(out string) (Probe, error) {
 func (p Probe) Wrong() []string {
 	var all []string
 	wrong := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	switch version, err := transport.ParseVersion("rsync version " + p.Rsync); {
+	switch version, err := rsync.ParseVersion("rsync version " + p.Rsync); {
 	case p.Rsync == "":
 		wrong("rsync is missing")
 	case err != nil:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Tree is a tree on a host. Its methods may be called by several goroutines at once. Their errors are or wrap a
@@ -55,7 +56,7 @@ var (
 	hashText string
 )
 
-// What the scripts exit with, beside what transport.Script says.
+// What the scripts exit with, beside what rsync.Script says.
 const (
 	exitChanging = 65 // sysexits.h: EX_DATAERR
 	exitNothing  = 66 // sysexits.h: EX_NOINPUT; also flock's, if there is no folder for its file
@@ -78,9 +79,9 @@ const maxOutput = 1 << 30
 
 // run runs s on the host and returns what it prints.
 func (t Tree) run(ctx context.Context, s script) ([]byte, error) {
-	argv := append([]string{"sh", "-c", transport.Terse(common + s.text), "fleetsync"}, s.args...)
+	argv := append([]string{"sh", "-c", transport.StripComments(common + s.text), "fleetsync"}, s.args...)
 	if s.lock != "" {
-		argv = append([]string{"flock", "--no-fork", s.lock, "--nonblock", "--conflict-exit-code", strconv.Itoa(exitBusy), transport.Lock(t.Scratch, t.Root)}, argv...)
+		argv = append([]string{"flock", "--no-fork", s.lock, "--nonblock", "--conflict-exit-code", strconv.Itoa(exitBusy), rsync.Lock(t.Scratch, t.Root)}, argv...)
 	}
 	out := &bounded{most: s.most}
 	if out.most == 0 {
@@ -355,7 +356,7 @@ func (t Tree) Digest(ctx context.Context, paths []string) (string, error) {
 	return ParseDigest(out)
 }
 
-// ParseDigest reads what a sync with a digest has printed: transport.Stats.After.
+// ParseDigest reads what a sync with a digest has printed: rsync.Stats.After.
 func ParseDigest(after []byte) (string, error) {
 	s := strings.TrimSpace(string(after))
 	if _, ok := manifest.ParseHash(s); !ok {

@@ -16,6 +16,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/guard"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -231,7 +232,7 @@ func TestAround(t *testing.T) {
 func TestAroundRefuses(t *testing.T) {
 	t.Parallel()
 	good := tree.Tree{Root: "/srv/tree", Scratch: "/srv/scratch", Exclude: []string{"*.swp"}}
-	pull := transport.Pull{Source: "rsync://a/m", Destination: "/srv/tree", Scratch: "/srv/scratch", Exclude: []string{"*.swp"}}
+	pull := rsync.Pull{Source: "rsync://a/m", Destination: "/srv/tree", Scratch: "/srv/scratch", Exclude: []string{"*.swp"}}
 	around := tree.Around{Run: "r1", Attempt: 1, Keep: &tree.Limit{}}
 	p, err := good.Around(pull, around)
 	if err != nil || p.Validate() != nil || !strings.HasPrefix(p.Backup, "/srv/scratch/keep/tree-") || !strings.HasSuffix(p.Backup, "/r1/1") {
@@ -241,16 +242,16 @@ func TestAroundRefuses(t *testing.T) {
 	if p, err := good.Around(pull, around); err != nil || p.Backup != "" {
 		t.Errorf("%q, %v", p.Backup, err)
 	}
-	for name, spoil := range map[string]func(p *transport.Pull, a *tree.Around){
-		"another destination": func(p *transport.Pull, _ *tree.Around) { p.Destination = "/srv/other" },
-		"another scratch":     func(p *transport.Pull, _ *tree.Around) { p.Scratch = "/srv/other" },
-		"other excludes":      func(p *transport.Pull, _ *tree.Around) { p.Exclude = nil },
-		"no run":              func(_ *transport.Pull, a *tree.Around) { a.Run = "" },
-		"a run above":         func(_ *transport.Pull, a *tree.Around) { a.Run = ".." },
-		"a run below":         func(_ *transport.Pull, a *tree.Around) { a.Run = "a/b" },
-		"an option as run":    func(_ *transport.Pull, a *tree.Around) { a.Run = "-r" },
-		"no attempt":          func(_ *transport.Pull, a *tree.Around) { a.Attempt = 0 },
-		"a path outside":      func(p *transport.Pull, _ *tree.Around) { p.Paths = []string{"../x"} },
+	for name, spoil := range map[string]func(p *rsync.Pull, a *tree.Around){
+		"another destination": func(p *rsync.Pull, _ *tree.Around) { p.Destination = "/srv/other" },
+		"another scratch":     func(p *rsync.Pull, _ *tree.Around) { p.Scratch = "/srv/other" },
+		"other excludes":      func(p *rsync.Pull, _ *tree.Around) { p.Exclude = nil },
+		"no run":              func(_ *rsync.Pull, a *tree.Around) { a.Run = "" },
+		"a run above":         func(_ *rsync.Pull, a *tree.Around) { a.Run = ".." },
+		"a run below":         func(_ *rsync.Pull, a *tree.Around) { a.Run = "a/b" },
+		"an option as run":    func(_ *rsync.Pull, a *tree.Around) { a.Run = "-r" },
+		"no attempt":          func(_ *rsync.Pull, a *tree.Around) { a.Attempt = 0 },
+		"a path outside":      func(p *rsync.Pull, _ *tree.Around) { p.Paths = []string{"../x"} },
 	} {
 		p, a := pull, around
 		spoil(&p, &a)
@@ -270,7 +271,7 @@ func TestPrune(t *testing.T) {
 		write(t, h.source+"/a", run)
 		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Keep: &limit})
 		must(t, err)
-		_, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+		_, err = rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{})
 		must(t, err)
 	}
 	kept := func() (runs []string) {
@@ -312,7 +313,7 @@ func TestPrune(t *testing.T) {
 		t.Helper()
 		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Prune: limit})
 		must(t, err)
-		_, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+		_, err = rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{})
 		must(t, err)
 	}
 	bare("r7", tree.Limit{})
@@ -359,7 +360,7 @@ func TestUndoRefuses(t *testing.T) {
 			t.Errorf("%s: something was changed: %s", text, diff)
 		}
 	}
-	f, err := os.OpenFile(transport.Lock(h.Scratch, h.Root), os.O_RDWR, 0)
+	f, err := os.OpenFile(rsync.Lock(h.Scratch, h.Root), os.O_RDWR, 0)
 	must(t, err)
 	must(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
 	refused(transport.ClassBusy, "somebody else is writing the tree")
@@ -502,7 +503,7 @@ func TestScratchInTree(t *testing.T) {
 			refused(err)
 			p, err := h.Around(h.pull, tree.Around{Run: "r1", Attempt: 1})
 			must(t, err)
-			_, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+			_, err = rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{})
 			refused(err)
 		})
 	}
@@ -548,7 +549,7 @@ func TestWant(t *testing.T) {
 		t.Helper()
 		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Fingerprint: "f", Want: want})
 		must(t, err)
-		stats, err := transport.Sync(t.Context(), h.Conn, p, transport.Watch{})
+		stats, err := rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{})
 		must(t, err)
 		digest, err := tree.ParseDigest(stats.After)
 		must(t, err)

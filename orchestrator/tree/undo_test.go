@@ -17,6 +17,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -241,7 +242,7 @@ func undoes(t *testing.T, h *host, own func()) {
 		}
 		own()
 		before := walk(t, h.Root)
-		synced := func(_ transport.Stats, err error) {
+		synced := func(_ rsync.Stats, err error) {
 			// What is excluded may be in the way of another type, and a folder may be closed to us: a sync that fails half way
 			// is undone too.
 			if e := (*transport.Error)(nil); err != nil && (!errors.As(err, &e) || e.Program != "rsync" || e.ExitCode != 23) {
@@ -409,7 +410,7 @@ func TestUndoAfterAnother(t *testing.T) {
 			spoil()
 			p, err := h.Around(h.pull, tree.Around{Run: name, Attempt: i + 1})
 			must(t, err)
-			if _, err = transport.Sync(t.Context(), h.Conn, p, transport.Watch{}); (err == nil) != (i == 0) {
+			if _, err = rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{}); (err == nil) != (i == 0) {
 				t.Fatal(err)
 			}
 			before := walk(t, filepath.Dir(h.Root))
@@ -425,7 +426,7 @@ func TestUndoAfterAnother(t *testing.T) {
 			}
 		}
 		must(t, os.Remove(h.Root+"/b"))
-		h.pull.MaxDelete = transport.Unlimited
+		h.pull.MaxDelete = rsync.Unlimited
 	}
 	// Damage, as by a power cut, names nobody; and a sync that was killed before its record was its own has changed nothing.
 	for _, record := range [][]byte{nil, {0, 0, 0}, first} {

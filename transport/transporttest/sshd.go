@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // SSHD is a running OpenSSH daemon that lets the current user in.
@@ -38,7 +39,7 @@ func (s *SSHD) Host() transport.Host {
 }
 
 // SSH returns how to connect so that the daemon is known and nothing else.
-func (s *SSHD) SSH() transport.SSHConfig { return transport.SSHConfig{ConfigFile: s.Config} }
+func (s *SSHD) SSH() ssh.Config { return ssh.Config{ConfigFile: s.Config} }
 
 // StartSSHD starts a real sshd on a loopback port, as the current user and with keys of its own,
 // until the test ends. Lines of its configuration may be given; they outrank ours.

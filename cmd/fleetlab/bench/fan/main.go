@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 func main() {
@@ -27,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, client, config string, hosts []string) error {
-	d := &transport.Dialer{SSH: transport.SSHConfig{Client: transport.SSHClient(client), ConfigFile: config}}
+	d := &ssh.Dialer{SSH: ssh.Config{Client: ssh.Client(client), ConfigFile: config}}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	errs := make([]error, len(hosts))

@@ -17,6 +17,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Options says what fleet to make. Defaults returns those of a person who asks for nothing.
@@ -211,7 +212,7 @@ func (f *Fleet) startDaemons(ctx context.Context, o Options) error {
 	// A daemon lives as long as its context, hence until Close.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
-	var daemons []*transport.Daemon
+	var daemons []*rsync.Daemon
 	f.closers = append(f.closers, func() error {
 		cancel() // all at once: each takes 0.4 s to end (measured, rsync 3.5.0)
 		var errs []error
@@ -236,12 +237,12 @@ func (f *Fleet) startDaemons(ctx context.Context, o Options) error {
 		if err := os.MkdirAll(own, 0o755); err != nil {
 			return fmt.Errorf("cannot make host %s: %w", h.name, err)
 		}
-		c := transport.DaemonConfig{Module: module, Path: served, Dir: own}
+		c := rsync.DaemonConfig{Module: module, Path: served, Dir: own}
 		if h.role == testfleet.RoleMaster && o.Program != "" {
 			// The daemon runs it by a shell (rsyncd.conf(5)), and gives % a meaning, which no path here has.
 			c.Parameters = []string{"pre-xfer exec = " + transport.Quote(o.Program, "--config", f.Config, "masters", "may-serve", "--host", h.name)}
 		}
-		d, err := transport.StartDaemon(life, c)
+		d, err := rsync.StartDaemon(life, c)
 		if err != nil {
 			return fmt.Errorf("host %s: %w", h.name, err)
 		}
@@ -254,7 +255,7 @@ func (f *Fleet) startDaemons(ctx context.Context, o Options) error {
 	return nil
 }
 
-func closeDaemon(d *transport.Daemon) error {
+func closeDaemon(d *rsync.Daemon) error {
 	err := d.Close()
 	// A daemon that gets SIGTERM exits 0 (measured, rsync 3.5.0).
 	if e := (*transport.Error)(nil); errors.As(err, &e) && e.ExitCode == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/fleetsync/fleetsync/cmd/internal/testfleet"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -99,14 +100,14 @@ func pull(t *testing.T, fleet *inventory.Fleet, host, source string) {
 	t.Helper()
 	h, _ := fleet.Host(host)
 	s, _ := fleet.Host(source)
-	p := transport.Pull{Source: s.Endpoint + "/" + fleet.Tree.Module, Destination: h.Destination, Scratch: h.Scratch,
-		Exclude: fleet.Tree.Exclude, MaxDelete: transport.Unlimited}
+	p := rsync.Pull{Source: s.Endpoint + "/" + fleet.Tree.Module, Destination: h.Destination, Scratch: h.Scratch,
+		Exclude: fleet.Tree.Exclude, MaxDelete: rsync.Unlimited}
 	for _, m := range fleet.Masters {
 		if m.Host == host {
 			p.Destination = h.Source
 		}
 	}
-	if _, err := transport.Sync(t.Context(), transport.Local{}, p, transport.Watch{Log: func(line string) { t.Log(line) }}); err != nil {
+	if _, err := rsync.Sync(t.Context(), transport.Local{}, p, rsync.Watch{Log: func(line string) { t.Log(line) }}); err != nil {
 		t.Fatal(err)
 	}
 }

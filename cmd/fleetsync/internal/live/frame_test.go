@@ -16,7 +16,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 var colours = regexp.MustCompile(`\x1b\[[0-9;]+m`)
@@ -63,7 +63,7 @@ func TestFrame(t *testing.T) {
 	frames, every := 0, int64(13)
 	observe := func(e rollout.Event, s view) {
 		u.story.observe(e, s)
-		u.Progress(e.Host, transport.Progress{Bytes: 1 << 40, Percent: 300})
+		u.Progress(e.Host, rsync.Progress{Bytes: 1 << 40, Percent: 300})
 		if e.Seq%every != 0 {
 			return
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // paced plays a run in the time of a synctest bubble, so that frames are drawn while it goes on, and
@@ -40,7 +40,7 @@ func paced(t *testing.T, u *live.Screen, play rollouttest.Play, paint func()) {
 			}
 			transfers.Go(func() {
 				for i := range 20 {
-					u.Progress(e.Host, transport.Progress{Bytes: int64(i) * 7_000_000, Percent: 5 * i})
+					u.Progress(e.Host, rsync.Progress{Bytes: int64(i) * 7_000_000, Percent: 5 * i})
 				}
 			})
 		}
@@ -184,7 +184,7 @@ func TestStuckTerminal(t *testing.T) {
 			u := live.New(s, terminal, play.Plan)
 			play.Observe = func(turn []rollout.Event, s *rollout.Snapshot) {
 				u.Observe(turn, s)
-				u.Progress(turn[0].Host, transport.Progress{Bytes: 1})
+				u.Progress(turn[0].Host, rsync.Progress{Bytes: 1})
 			}
 			state, err := play.Run()
 			if err != nil || state.Finished() == nil {
@@ -233,7 +233,7 @@ func TestUnused(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var b locked
 	u := live.New(&b, true, plan(t, 60, nil))
-	u.Progress("mw1017", transport.Progress{})
+	u.Progress("mw1017", rsync.Progress{})
 	if after := runtime.NumGoroutine(); after > before {
 		t.Errorf("%d goroutines were started", after-before)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Screen shows one run. It implements orchestrator.Observer. Make one with New, and Close it after the
@@ -85,7 +85,7 @@ func (u *Screen) Live() bool { return u.live }
 
 // Progress takes note of how far the transfer to a host has come. It may be called from many
 // goroutines at once and waits for nothing but the lock on the books.
-func (u *Screen) Progress(host string, p transport.Progress) {
+func (u *Screen) Progress(host string, p rsync.Progress) {
 	if !u.live {
 		return
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
-	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // story is what a person wants to know of a run: books kept from the events, and the messages they
@@ -503,7 +503,7 @@ func (s *story) finished(e rollout.Event) {
 const maxNamed = 20
 
 // progress takes note of a running transfer; what belongs to none is dropped.
-func (s *story) progress(host string, p transport.Progress) {
+func (s *story) progress(host string, p rsync.Progress) {
 	if f := s.flights[host]; f != nil {
 		f.bytes, f.percent, f.known = p.Bytes, p.Percent, true
 	}

@@ -1,0 +1,57 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+)
+
+// ConnectionError is why a connection failed: its context ended, if it did. What net adds is said already.
+func ConnectionError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return op.Err
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("it hung up without a word")
+	}
+	return err
+}
+
+// Excerpt returns a few neutralised words of what a remote program said.
+func Excerpt(line string) string {
+	const most = 80
+	line = strings.TrimSpace(Neutral(line))
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "…"
+	}
+	return line
+}
+
+// MaxGreeting bounds all that a peer may say before what is waited for.
+const MaxGreeting = 64 << 10
+
+// FirstLine reads lines until one is as wanted, and returns it without its end. With an error it returns the last that
+// was not empty, or a part of it.
+func FirstLine(from io.Reader, wanted func(line string) bool) (string, error) {
+	limited := &io.LimitedReader{R: from, N: MaxGreeting}
+	r := bufio.NewReader(limited)
+	last := ""
+	for {
+		line, err := r.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			last = line
+		}
+		switch {
+		case err != nil && limited.N == 0:
+			return last, errors.New("it says too much")
+		case err != nil || wanted(line):
+			return last, err
+		}
+	}
+}

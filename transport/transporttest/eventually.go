@@ -1,0 +1,21 @@
+package transporttest
+
+import (
+	"testing"
+	"time"
+)
+
+// Eventually waits until is says yes, and fails the test if it does not within a time that no machine needs.
+func Eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("never came true: %s", what)
+		}
+	}
+}
