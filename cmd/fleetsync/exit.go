@@ -200,6 +200,9 @@ func (a *app) ending(err error) (code int, hint string) {
 		}
 		return exitLocked, fleetsync + " recover, if the run died"
 	}
+	if e, ok := errors.AsType[*journal.NewerError](err); ok {
+		return exitJournal, "install " + cmp.Or(e.Writer, "the fleetsync that wrote it") + " or a newer one on this machine; nothing is wrong with the journal"
+	}
 	if e, ok := errors.AsType[*session.OvertakenError](err); ok {
 		return exitInvalid, fleetsync + " sync; what run " + e.Run + " has left out of its pools is put back by: " + fleetsync + " recover"
 	}

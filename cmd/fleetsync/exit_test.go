@@ -70,6 +70,7 @@ func TestEndings(t *testing.T) {
 		{&session.StateError{Err: other}, exitJournal, stateHint},
 		{&session.JournalError{Err: other}, exitJournal, "history"},
 		{&journal.CorruptError{Err: other}, exitJournal, "history"},
+		{&journal.NewerError{Format: 3, Writer: "fleetsync v9"}, exitJournal, "install fleetsync v9 or a newer one"},
 		{noRunError{journal.ErrNoRun}, exitJournal, "history"},
 		{rollout.ErrNoProxyFits, exitInvalid, "repool hosts that are out"},
 		{rollout.ErrDown, exitGuard, "fleetsync check --reach"},

@@ -52,7 +52,12 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("\x00\n"))
 	f.Add([]byte(`{"seq":1,"run":"r","kind":"run_started","plan":{"run":"r","origin":"m","hosts":[{"name":"m","slots":1},{"name":"p","role":"proxy","pooled":true}],"stages":[{"kind":"sync","hosts":["p"]},{"kind":"depool","hosts":["p"]}]}}` + "\n"))
 
+	f.Add([]byte(`{"seq":1,"format":3,"writer":"x"}` + "\n"))
+
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if newer := newerForm(data); newer != nil && (newer.Format <= rollout.Format || !bytes.Contains(data, []byte(`"format"`))) {
+			t.Fatalf("%+v in %q", newer, data)
+		}
 		events, size, err := parse(data)
 		if err != nil {
 			var corrupt *CorruptError

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,22 @@ func (e *CorruptError) Error() string {
 // Unwrap returns what was wrong with the line.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
+// NewerError says that a journal holds events of a form that this program does not know: a newer one wrote it, or went on with it.
+// Nothing is wrong with the journal.
+type NewerError struct {
+	Path   string
+	Format int    // of the events from some line on
+	Writer string // the program that wrote those, and its version; empty: it does not say
+}
+
+func (e *NewerError) Error() string { return e.Path + ": " + e.Reason() }
+
+// Reason returns the error without the path: what the form is, and what to do.
+func (e *NewerError) Reason() string {
+	return fmt.Sprintf("written by %s in form %d; this program reads forms up to %d: use that version or a newer one",
+		cmp.Or(e.Writer, "a newer fleetsync"), e.Format, rollout.Format)
+}
+
 // Create makes a new journal; its folder must exist. That a file of this name exists already is an
 // error (fs.ErrExist): a journal is never begun twice.
 func Create(path string) (*Journal, error) {
@@ -63,7 +80,7 @@ func own(file *os.File) error {
 	return err
 }
 
-// Open opens a journal to go on with it and returns what it holds. A torn last line is cut off.
+// Open opens a journal to go on with it and returns what it holds. A torn last line is cut off. The errors are those of Read.
 func Open(path string) (*Journal, []rollout.Event, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
@@ -83,7 +100,7 @@ func Open(path string) (*Journal, []rollout.Event, error) {
 }
 
 // Read returns what a journal holds, without a torn last line. The run may be writing it meanwhile.
-// A journal that is missing is fs.ErrNotExist; one that is damaged is a *CorruptError.
+// A journal that is missing is fs.ErrNotExist; one that is damaged is a *CorruptError; one that a newer program wrote, a *NewerError.
 func Read(path string) ([]rollout.Event, error) {
 	events, _, err := read(path)
 	return events, err
@@ -95,12 +112,39 @@ func read(path string) ([]rollout.Event, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if newer := newerForm(data); newer != nil {
+		newer.Path = path
+		return nil, 0, newer
+	}
 	events, size, err := parse(data)
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
 		corrupt.Path = path
 	}
 	return events, size, err
+}
+
+// newerForm looks for a line that begins events of a form that is not known, before any line is taken for an event: what makes no sense
+// to this program may make sense to the one that wrote it.
+func newerForm(data []byte) *NewerError {
+	var newer *NewerError
+	for line := range bytes.Lines(data) {
+		if !bytes.Contains(line, []byte(`"format"`)) || !bytes.HasSuffix(line, []byte("\n")) {
+			continue
+		}
+		var says struct {
+			Format int    `json:"format"`
+			Writer string `json:"writer"`
+		}
+		known := rollout.Format
+		if newer != nil {
+			known = newer.Format
+		}
+		if json.Unmarshal(line, &says) == nil && says.Format > known {
+			newer = &NewerError{Format: says.Format, Writer: says.Writer}
+		}
+	}
+	return newer
 }
 
 func parse(data []byte) ([]rollout.Event, int64, error) {

@@ -39,10 +39,11 @@ func (s *State) Apply(e *Event) error {
 func (s *State) apply(e *Event) error {
 	switch e.Kind {
 	case RunStarted:
-		s.started = e.At
+		s.started, s.format = e.At, e.Format
 		s.enter(e.At)
 		return nil
 	case RunResumed:
+		s.format = e.Format
 		s.resumed(e.At)
 		if e.Error != "" {
 			s.stop(HaltSource, e.Error)
@@ -86,11 +87,21 @@ func (s *State) apply(e *Event) error {
 		s.wantFailureHooks()
 		return nil
 	case RunFinished:
+		if e.Outcome != nil && s.format < Format {
+			s.completeOutcome(e.Outcome)
+		}
 		s.outcome = e.Outcome
 		return nil
 	default:
 		return fmt.Errorf("unknown kind")
 	}
+}
+
+// completeOutcome fills in what an outcome of form 1 does not say: what stopped the run, which hooks it names, and who of those that
+// failed has the tree.
+func (s *State) completeOutcome(o *Outcome) {
+	now := s.Outcome()
+	o.Halt, o.Hooks, o.Counts = now.Halt, now.Hooks, now.Counts
 }
 
 func (s *State) stepStarted(e *Event) error {

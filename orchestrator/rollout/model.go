@@ -35,7 +35,7 @@ func newModel(p *Plan, index map[string]int) model {
 		m.stageOf[i] = none
 	}
 	for place, stage := range p.Stages {
-		m.stages[place] = &StageReport{Name: stage.Name, Kind: stage.Kind, State: StageToCome, Hosts: len(stage.Hosts)}
+		m.stages[place] = &StageReport{Name: stage.Name, Kind: stage.Kind, State: StageToCome, Batch: p.Batch(place), Hosts: len(stage.Hosts)}
 		switch stage.Kind {
 		case StageSync, StageUndo:
 			for _, name := range stage.Hosts {

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
@@ -117,6 +118,21 @@ type Stage struct {
 	Hosts  []string  `json:"hosts"`
 	Origin bool      `json:"origin,omitempty"` // synced straight from the origin, not from proxies
 	Why    string    `json:"why"`              // why it is at this place
+}
+
+// Batch says whether the stage at a place is one of the batches in which the fleet gets the tree, or gives it back: they are synced from
+// whatever serves, and a rollback does them after its gate.
+func (p *Plan) Batch(place int) bool {
+	switch stage := p.Stages[place]; stage.Kind {
+	case StageSync:
+		return !stage.Origin
+	case StageUndo:
+		return slices.ContainsFunc(p.Stages[:place], func(before Stage) bool { return before.Kind == StageCheck })
+	case StageCheck, StageDepool, StageRepool, StageHook:
+		return false
+	default:
+		return false
+	}
 }
 
 // Limits bounds a run.

@@ -69,6 +69,7 @@ type StageReport struct {
 	Name   string     `json:"name"`
 	Kind   StageKind  `json:"kind"`
 	State  StageState `json:"state"`
+	Batch  bool       `json:"batch,omitempty"` // one of the batches of the fleet: see Plan.Batch
 	Hosts  int        `json:"hosts"`
 	Began  time.Time  `json:"began,omitzero"`
 	Ended  time.Time  `json:"ended,omitzero"`

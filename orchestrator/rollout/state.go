@@ -92,6 +92,7 @@ type State struct {
 	quarantines []int // hosts that are in quarantine, or are to be
 	named       []Named
 	started     time.Time
+	format      int // of the events, as the last run_started or run_resumed says
 	outcome     *Outcome
 
 	sources []int // hosts that serve or may come to

@@ -5,7 +5,8 @@ import "time"
 // LastTree is what is last known of the tree of one host.
 type LastTree struct {
 	Host     string    `json:"host"`
-	Standing Standing  `json:"standing,omitempty"` // synced, partial, failed, or syncing of a run that has died; empty: no run is known that touched it
+	Standing Standing  `json:"standing,omitempty"` // synced, partial, failed; syncing, in_hooks: its run has died; empty: no run touched it
+	Hooks    HookState `json:"hooks,omitempty"`    // failed, skipped: it has failed, and has the tree all the same
 	Run      string    `json:"run,omitempty"`      // that left it so
 	At       time.Time `json:"at,omitzero"`        // when
 	Tree     *Tree     `json:"tree,omitempty"`     // of that run; nil: it is not known
@@ -71,8 +72,11 @@ func (t *Trees) Add(s *State) {
 			if s.Plan.Undoes != "" {
 				l.RolledBack, t.until[r.Host] = s.Plan.Undoes, s.Plan.Undoes
 			}
-		case Synced, Partial, Failed, Waiting, Syncing:
-			l.Standing, l.Run, l.At, l.Error = r.Standing, s.Plan.Run, s.hosts[s.index[r.Host]].at, r.Error
+		case Synced, Partial, Failed, Waiting, Syncing, InHooks, Unknowable:
+			l.Standing, l.Run, l.At, l.Error = r.Standing, s.Plan.Run, r.At, r.Error
+			if r.Standing == Failed {
+				l.Hooks = r.Hooks
+			}
 			if r.Standing == Waiting {
 				l.Standing = Failed
 			}

@@ -33,5 +33,8 @@ func journalError(path string, err error) error {
 	if corrupt, ok := errors.AsType[*journal.CorruptError](err); ok {
 		return &journal.CorruptError{Path: path, Line: corrupt.Line, Err: corrupt.Err}
 	}
+	if newer, ok := errors.AsType[*journal.NewerError](err); ok {
+		return newer
+	}
 	return &JournalError{path, err}
 }

@@ -106,7 +106,8 @@ func (s *Session) abandon(ctx context.Context, run string) (out []rollout.Out, e
 		}
 	}
 	loop := orchestrator.Run{
-		State: r.State, Journal: r.journal, Doer: s.executor(r.State.Plan), Observers: []orchestrator.Observer{r.log, tellBack{s}}, World: s.world,
+		State: r.State, Journal: r.journal, Writer: writer(), Doer: s.executor(r.State.Plan),
+		Observers: []orchestrator.Observer{r.log, tellBack{s}}, World: s.world,
 	}
 	GiveUp(&loop, events, quarantined, "given up by recover")
 	outcome, err := loop.Do(ctx)

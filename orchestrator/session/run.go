@@ -119,7 +119,9 @@ func (r *Run) Do(ctx context.Context, view View) (rollout.Outcome, error) {
 	defer leave()
 
 	r.tellMasters(ctx)
-	run := orchestrator.Run{State: r.State, Journal: r.journal, Doer: executor, Observers: observers, Changed: r.changed, World: s.world}
+	run := orchestrator.Run{
+		State: r.State, Journal: r.journal, Writer: writer(), Doer: executor, Observers: observers, Changed: r.changed, World: s.world,
+	}
 	outcome, err := run.Do(ctx)
 	r.restored = err == nil && len(outcome.Out) == 0
 	return outcome, err
