@@ -221,7 +221,7 @@ type refusal struct {
 // leftHalfWay says what a host's own record has against its tree: a sync or an undo that did not end well has left it as
 // nobody wanted it; and a host that a lost tree is rebuilt from must hold what a run left there.
 func (s *setup) leftHalfWay(ctx context.Context, name string, m *manifest.Manifest) ([]guard.Finding, error) {
-	last, err := s.asker().Last(ctx, name)
+	last, err := s.asker().Record(ctx, name)
 	if err != nil || last == nil {
 		return nil, err
 	}

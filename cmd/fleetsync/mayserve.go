@@ -83,7 +83,7 @@ func (s *setup) servesNow(ctx context.Context, name string) error {
 		}
 	}
 	host, _ := s.fleet.Host(name) // it is a master
-	switch last, err := hosts.TreeOf(s.fleet, host, transport.Local{}).Last(ctx); {
+	switch last, err := hosts.TreeOf(s.fleet, host, transport.Local{}).Record(ctx); {
 	case err != nil:
 		return fmt.Errorf("it cannot be told whether the tree of %s is whole: %w", name, err)
 	case last != nil && last.Partial:

@@ -18,6 +18,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
@@ -128,7 +129,7 @@ func (a *app) delta(ctx context.Context, asker *hosts.Asker, draft *rollout.Plan
 	}
 	deltas := make([]*rollout.HostDelta, len(names))
 	a.each(ctx, names, func(i int, name string) error {
-		d, err := asker.DryRun(ctx, name, draft.Origin, draft.Paths, draft.Limits.MaxDelete, maxGone)
+		d, err := asker.DryRun(ctx, name, draft.Origin, draft.Paths, maxGone)
 		if err != nil {
 			return fmt.Errorf("what a sync would do to %s is not known: %w", name, err)
 		}
@@ -146,9 +147,12 @@ func (a *app) delta(ctx context.Context, asker *hosts.Asker, draft *rollout.Plan
 
 // hostDelta is what rsync said of a host as a plan bears it.
 func hostDelta(name string, d rsync.Delta) *rollout.HostDelta {
-	h := &rollout.HostDelta{Host: name, Create: d.Create, Change: d.Change, Delete: d.Delete, Bytes: d.Bytes, Gone: d.Deleted}
+	h := &rollout.HostDelta{Host: name, Create: d.Create, Change: d.Change, Delete: d.Delete, Bytes: d.Bytes}
 	for _, top := range d.Top {
-		h.Top = append(h.Top, rollout.TopDelta{Name: top.Name, Create: top.Create, Change: top.Change, Delete: top.Delete})
+		h.Top = append(h.Top, rollout.TopDelta{Name: transport.Neutral(top.Name), Create: top.Create, Change: top.Change, Delete: top.Delete})
+	}
+	for _, path := range d.Deleted {
+		h.Gone = append(h.Gone, transport.Neutral(path))
 	}
 	return h
 }

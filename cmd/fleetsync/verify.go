@@ -177,7 +177,7 @@ func (v *verifier) host(ctx context.Context, last rollout.LastTree) report.Verif
 			return r
 		}
 	}
-	record, err := v.asker.Last(ctx, last.Host)
+	record, err := v.asker.Record(ctx, last.Host)
 	switch {
 	case err != nil:
 		r.Verdict, r.Error = report.NotKnown, err.Error()

@@ -29,7 +29,7 @@ func (x *Executor) undo(ctx context.Context, step rollout.Step) rollout.Event {
 	undone, err := t.Undo(attempt, run)
 	if errors.Is(err, tree.ErrNoKeep) && x.Plan.Undoes == "" {
 		// What is kept is kept before the tree's record says that the run begins to write.
-		if last, lastErr := t.Last(attempt); lastErr == nil && (last == nil || last.Run != run) {
+		if last, lastErr := t.Record(attempt); lastErr == nil && (last == nil || last.Run != run) {
 			return rollout.Event{Kind: rollout.StepDone} // nothing had been changed
 		}
 	}

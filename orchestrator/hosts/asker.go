@@ -74,13 +74,13 @@ func (a *Asker) Digest(ctx context.Context, name string, paths []string) (string
 	return t.Digest(ctx, paths)
 }
 
-// Last returns what a host itself knows of its tree; nil: it knows of no sync.
-func (a *Asker) Last(ctx context.Context, name string) (*tree.Record, error) {
+// Record returns what a host itself says of its tree; nil: it knows of no sync.
+func (a *Asker) Record(ctx context.Context, name string) (*tree.Record, error) {
 	t, err := a.Tree(name)
 	if err != nil {
 		return nil, err
 	}
-	return t.Last(ctx)
+	return t.Record(ctx)
 }
 
 // PreviewUndo tells what putting back a host's tree would do, and names at most most of the paths that somebody has made or

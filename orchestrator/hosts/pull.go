@@ -3,7 +3,6 @@ package hosts
 import (
 	"context"
 
-	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
@@ -28,9 +27,9 @@ func (a *Asker) Pull(name, source string, paths []string, maxDelete int) (rsync.
 }
 
 // DryRun tells what a sync from a source would do to a host's tree, or to those paths of it, and names at most most of the paths that
-// would go. The names are neutralised: they are for people.
-func (a *Asker) DryRun(ctx context.Context, name, source string, paths []string, maxDelete, most int) (rsync.Delta, error) {
-	pull, err := a.Pull(name, source, paths, maxDelete)
+// would go.
+func (a *Asker) DryRun(ctx context.Context, name, source string, paths []string, most int) (rsync.Delta, error) {
+	pull, err := a.Pull(name, source, paths, rsync.Unlimited)
 	if err != nil {
 		return rsync.Delta{}, err
 	}
@@ -38,12 +37,5 @@ func (a *Asker) DryRun(ctx context.Context, name, source string, paths []string,
 	if err != nil {
 		return rsync.Delta{}, err
 	}
-	d, err := rsync.DryRun(ctx, conn, pull, most)
-	for i := range d.Top {
-		d.Top[i].Name = transport.Neutral(d.Top[i].Name)
-	}
-	for i, path := range d.Deleted {
-		d.Deleted[i] = transport.Neutral(path)
-	}
-	return d, err
+	return rsync.DryRun(ctx, conn, pull, most)
 }

@@ -95,9 +95,9 @@ func (h hanging) Free(ctx context.Context, _ string) (int64, error) {
 	return 0, ctx.Err()
 }
 
-func (h hanging) Last(ctx context.Context, host string) (*tree.Record, error) {
+func (h hanging) Record(ctx context.Context, host string) (*tree.Record, error) {
 	if !h.scan {
-		return h.world.Last(ctx, host)
+		return h.world.Record(ctx, host)
 	}
 	<-ctx.Done()
 	return nil, ctx.Err()

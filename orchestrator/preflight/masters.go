@@ -47,7 +47,7 @@ func (s Sources) master(ctx context.Context, m inventory.Master, full bool) Mast
 		return master
 	}
 	master.manifest, master.Tree = scanned, TreeOf(scanned, nil)
-	if last, err := s.Hosts.Last(ctx, m.Host); err == nil {
+	if last, err := s.Hosts.Record(ctx, m.Host); err == nil {
 		if found := recordFindings(last, scanned, true); len(found) > 0 {
 			master.Error = found[0].Text
 		}

@@ -48,7 +48,7 @@ func (s Sources) origin(ctx context.Context, host string, full bool) *Origin {
 	if o.Report, err = guard.Inspect(ctx, t, m, rules, s.History.LastGood()); err != nil {
 		return fail(TreeUnjudged, err)
 	}
-	if o.Record, err = s.Hosts.Last(ctx, host); err != nil {
+	if o.Record, err = s.Hosts.Record(ctx, host); err != nil {
 		return fail(RecordUnread, err)
 	}
 	return o

@@ -48,10 +48,10 @@ type Hosts interface {
 	// DryRun tells what a sync of those paths from a source would do to a host, nil paths being the whole tree, and names at most most of
 	// the paths that would go.
 	DryRun(ctx context.Context, host, source string, paths []string, most int) (rsync.Delta, error)
-	// Last returns what a host knows of the last change of its tree; nil: of none.
-	Last(ctx context.Context, host string) (*tree.Record, error)
-	// Kept returns the run before which a host's tree can be had back: the one that is asked for, or the last.
-	Kept(ctx context.Context, host, run string) (string, error)
+	// Record returns what a host knows of the last change of its tree; nil: of none.
+	Record(ctx context.Context, host string) (*tree.Record, error)
+	// Undoable returns the run before which a host's tree can be had back: the one that is asked for, or the last.
+	Undoable(ctx context.Context, host, run string) (string, error)
 	// PreviewUndo tells what putting back a host's tree would do, and names at most most of the paths that were changed since.
 	PreviewUndo(ctx context.Context, host, run string, most int) (tree.Preview, error)
 }
@@ -155,7 +155,7 @@ func hostDelta(host string, d rsync.Delta) rollout.HostDelta {
 
 // undo finds out how a master's tree can be put back.
 func (s Sources) undo(ctx context.Context, master, run string) (Undo, error) {
-	run, err := s.Hosts.Kept(ctx, master, run)
+	run, err := s.Hosts.Undoable(ctx, master, run)
 	if err != nil {
 		return Undo{}, err
 	}

@@ -40,7 +40,7 @@ type Verified struct {
 // VerifyHosts asks hosts what they hold.
 type VerifyHosts interface {
 	Digest(ctx context.Context, host string, paths []string) (string, error)
-	Last(ctx context.Context, host string) (*tree.Record, error)
+	Record(ctx context.Context, host string) (*tree.Record, error)
 	Manifest(ctx context.Context, host string, content bool) (*manifest.Manifest, error)
 }
 
@@ -88,7 +88,7 @@ func (v *Verifier) verify(ctx context.Context, last rollout.LastTree, want *mani
 			return v.differences(ctx, r, last, want, true)
 		}
 	}
-	record, err := v.Hosts.Last(ctx, last.Host)
+	record, err := v.Hosts.Record(ctx, last.Host)
 	switch {
 	case err != nil:
 		return r.unknown(err.Error())

@@ -236,12 +236,12 @@ func (w *world) DryRun(_ context.Context, host, source string, paths []string, _
 	return w.deltas[host], w.dryErr[host]
 }
 
-func (w *world) Last(_ context.Context, host string) (*tree.Record, error) {
+func (w *world) Record(_ context.Context, host string) (*tree.Record, error) {
 	w.count("record %s", host)
 	return w.records[host], w.lastErr
 }
 
-func (w *world) Kept(_ context.Context, host, run string) (string, error) {
+func (w *world) Undoable(_ context.Context, host, run string) (string, error) {
 	w.count("kept %s %s", host, run)
 	return w.kept, w.undoErr
 }

@@ -174,8 +174,8 @@ if [ ! -e "$1" ]; then exit 0; fi
 exec cat -- "$1"
 `
 
-// Last returns what the host knows of its tree, nil if it was never synced through Around.
-func (t Tree) Last(ctx context.Context) (*Record, error) {
+// Record returns what the host says of its tree, nil if it was never synced through Around.
+func (t Tree) Record(ctx context.Context) (*Record, error) {
 	out, err := t.run(ctx, script{what: "read the record of the last sync", text: lastText, args: []string{t.RecordPath()}, most: 1 << 20})
 	if err != nil || len(out) == 0 {
 		return nil, err

@@ -123,7 +123,7 @@ func TestKilled(t *testing.T) {
 		if _, err := os.Stat(h.Scratch); err == nil {
 			free()
 		}
-		if last, err := h.Last(t.Context()); err != nil || last != nil && !last.Partial && last.Run != "r1" {
+		if last, err := h.Record(t.Context()); err != nil || last != nil && !last.Partial && last.Run != "r1" {
 			t.Errorf("%s: %+v, %v", what, last, err)
 		}
 		undone, err := h.Undo(t.Context(), "r1")
@@ -145,7 +145,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s: the next sync: %v", what, err)
 			return
 		}
-		if last, err := h.Last(t.Context()); err != nil || last.Partial || last.Digest+"\n" != string(stats.After) {
+		if last, err := h.Record(t.Context()); err != nil || last.Partial || last.Digest+"\n" != string(stats.After) {
 			t.Errorf("%s: after the next sync: %+v, %v", what, last, err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	_, err := h.sync(t.Context(), "r1", 1)
 	full(err)
-	if last, err := h.Last(t.Context()); err != nil || !last.Partial {
+	if last, err := h.Record(t.Context()); err != nil || !last.Partial {
 		t.Errorf("%+v, %v", last, err)
 	}
 	_, err = h.sync(t.Context(), "r1", 2)

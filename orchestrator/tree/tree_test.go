@@ -160,7 +160,7 @@ func TestAround(t *testing.T) {
 	h := newHost(t)
 	hostile(t, h.source)
 	write(t, h.Root+"/old", "old")
-	if r, err := h.Last(t.Context()); r != nil || err != nil {
+	if r, err := h.Record(t.Context()); r != nil || err != nil {
 		t.Error(r, err)
 	}
 	if keeps, err := h.Keeps(t.Context()); keeps != nil || err != nil {
@@ -178,7 +178,7 @@ func TestAround(t *testing.T) {
 	if sum != m.Digest(nil) {
 		t.Errorf("the digest is %s, the source's is %s", sum, m.Digest(nil))
 	}
-	last, err := h.Last(t.Context())
+	last, err := h.Record(t.Context())
 	must(t, err)
 	if age := time.Since(last.At); last.Run != "r1" || last.Partial || last.Fingerprint != "f-r1" || last.Digest != sum || age < -time.Second || age > time.Minute {
 		t.Errorf("%+v", last)
@@ -195,7 +195,7 @@ func TestAround(t *testing.T) {
 	if sum, err := tree.ParseDigest(stats.After); err != nil || sum != m.Digest(h.pull.Paths) {
 		t.Errorf("%s, %v", sum, err)
 	}
-	if last, err := h.Last(t.Context()); err != nil || !slices.Equal(last.Paths, h.pull.Paths) || last.Run != "r2" {
+	if last, err := h.Record(t.Context()); err != nil || !slices.Equal(last.Paths, h.pull.Paths) || last.Run != "r2" {
 		t.Errorf("%+v, %v", last, err)
 	}
 	h.pull.Paths, h.pull.MaxDelete = nil, 0
@@ -203,7 +203,7 @@ func TestAround(t *testing.T) {
 	if _, err := h.sync(t.Context(), "r3", 1); err == nil {
 		t.Error("a deletion is allowed")
 	}
-	if last, err := h.Last(t.Context()); err != nil || !last.Partial || last.Run != "r3" || last.Digest != "" {
+	if last, err := h.Record(t.Context()); err != nil || !last.Partial || last.Run != "r3" || last.Digest != "" {
 		t.Errorf("%+v, %v", last, err)
 	}
 	// Newer runs must be undone first; a record comes back with the tree.
@@ -215,13 +215,13 @@ func TestAround(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if last, err := h.Last(t.Context()); err != nil || last.Partial || last.Run != "r1" || last.Digest != m.Digest(nil) {
+	if last, err := h.Record(t.Context()); err != nil || last.Partial || last.Run != "r1" || last.Digest != m.Digest(nil) {
 		t.Errorf("%+v, %v", last, err)
 	}
 	if undone, err := h.Undo(t.Context(), "r1"); err != nil || undone.Removed == 0 {
 		t.Error(undone, err)
 	}
-	if last, err := h.Last(t.Context()); err != nil || last != nil {
+	if last, err := h.Record(t.Context()); err != nil || last != nil {
 		t.Errorf("%+v, %v", last, err)
 	}
 	if b, err := os.ReadFile(h.Root + "/old"); err != nil || string(b) != "old" {
@@ -557,7 +557,7 @@ func TestWant(t *testing.T) {
 	}
 	last := func(run string, partial bool, digest string) {
 		t.Helper()
-		r, err := h.Last(t.Context())
+		r, err := h.Record(t.Context())
 		if err != nil || r.Run != run || r.Partial != partial || r.Digest != digest || r.Fingerprint != "f" {
 			t.Errorf("%+v, %v", r, err)
 		}
