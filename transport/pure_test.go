@@ -61,6 +61,7 @@ func TestNeutral(t *testing.T) {
 		"\u202etxt.exe\u2066\u200f": "txt.exe",
 		"a\tb\u2028c\x7f":           "a bc",
 		"bad \xff\x9b31m":           "bad \ufffd31m",
+		"two\r\nlines":              "two  lines",
 	} {
 		if got := Neutral(in); got != want {
 			t.Errorf("%q: %q, not %q", in, got, want)

@@ -10,10 +10,11 @@ import (
 // MaxLine bounds a line of what a remote program says.
 const MaxLine = 4 << 10
 
-// Neutral returns s without anything that could move a cursor, start an escape sequence or reorder
-// text: control characters (C0, DEL, C1), line and paragraph separators and every invisible format
-// character (bidirectional overrides among them) are dropped, a tab becomes a space, and bytes that
-// are no UTF-8 become U+FFFD.
+// Neutral returns s as one line without anything that could move a cursor, start an escape sequence or
+// reorder text: tabs and ends of lines become spaces; other control characters (C0, DEL, C1), line and
+// paragraph separators and every invisible format character (bidirectional overrides among them) are
+// dropped; bytes that are no UTF-8 become U+FFFD. It is the one neutraliser of text from elsewhere: whoever
+// shows, logs or stores such text passes it through here. It does not bound the text.
 func Neutral(s string) string {
 	clean := true
 	for i := 0; i < len(s) && clean; i++ {
@@ -24,7 +25,7 @@ func Neutral(s string) string {
 	}
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\t':
+		case r == '\t', r == '\n', r == '\r':
 			return ' '
 		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co):
 			return -1
