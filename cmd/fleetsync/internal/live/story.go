@@ -7,6 +7,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
@@ -114,7 +115,7 @@ func newStory(p *rollout.Plan) *story {
 func checkStep(name string) string { return strings.ReplaceAll(name, " ", "-") }
 
 func (s *story) tell(k kind, format string, args ...any) {
-	s.told = append(s.told, message{at: s.at, kind: k, text: text.Clean(fmt.Sprintf(format, args...))})
+	s.told = append(s.told, message{at: s.at, kind: k, text: transport.Neutral(fmt.Sprintf(format, args...))})
 }
 
 // tellPlain tells what live bars show anyway.

@@ -73,7 +73,7 @@ func Masters(w io.Writer, masters []Master, command string) {
 		if more := m.Drift.Count - min(len(m.Drift.Paths), maxListed); more > 0 {
 			p.Line(text.Dim, "  and %s more", text.Count(more))
 		}
-		p.Line(text.Bold, "  %s masters sync --from %s --to %s", command, text.Clean(origin), text.Clean(m.Host))
+		p.Line(text.Bold, "  %s masters sync --from %s --to %s", command, origin, m.Host)
 	}
 }
 

@@ -3,11 +3,11 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // next says what to type now, the most urgent first.
@@ -344,7 +344,7 @@ func (v *view) command(name string, args ...string) string {
 	for _, arg := range args {
 		s += " " + quoted(arg)
 	}
-	return text.Clean(s)
+	return transport.Neutral(s)
 }
 
 // limit returns hosts as --limit takes them, exactly; false if that would fill the screen.
@@ -353,17 +353,5 @@ func limit(names []string) (string, bool) {
 	return folded, len(folded) <= 2*maxFold
 }
 
-// quoted returns a word as a shell takes it, and nothing else: a word that is not plain is quoted.
-func quoted(word string) string {
-	word = text.Clean(word)
-	plain := word != ""
-	for _, r := range word {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@%+=", r) {
-			plain = false
-		}
-	}
-	if plain {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
+// quoted returns a word as a shell takes it. What it would not print is not in it.
+func quoted(word string) string { return transport.Word(transport.Neutral(word)) }

@@ -44,7 +44,7 @@ func Trees(w io.Writer, trees []rollout.LastTree, newest *rollout.Tree, newestRu
 	}
 	c.print(p, groups)
 	if hold < len(trees) && (newest != nil || !c.settled()) {
-		p.Parts(text.Part{Colour: text.Bold, Text: "  " + text.Clean(orElse(command, "fleetsync")+" sync --behind")},
+		p.Parts(text.Part{Colour: text.Bold, Text: "  " + orElse(command, "fleetsync") + " sync --behind"},
 			text.Part{Colour: text.Dim, Text: "  # brings those that are not known to hold what the origin holds now up to date"})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // Colour is how a line is set off where colours are shown.
@@ -23,7 +25,7 @@ const (
 	Alarm Colour = "1;31" // bold red: something is broken until a person acts
 )
 
-// Paint returns s, which must be clean, in the colour.
+// Paint returns s, which must be neutral, in the colour.
 func (c Colour) Paint(s string) string {
 	if c == Plain || s == "" {
 		return s
@@ -84,7 +86,7 @@ type Part struct {
 func (p *Printer) Parts(parts ...Part) {
 	var line strings.Builder
 	for _, part := range parts {
-		s := neutral(part.Text)
+		s := transport.Neutral(part.Text)
 		if p.Colours {
 			s = part.Colour.Paint(s)
 		}

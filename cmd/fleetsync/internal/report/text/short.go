@@ -12,27 +12,21 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// Clean returns s as one line without anything that could move a cursor, start an escape sequence or
-// reorder text. White space of any kind becomes single spaces.
-func Clean(s string) string {
-	return transport.Neutral(strings.Join(strings.Fields(s), " "))
-}
-
-// Short returns s clean and at most width columns wide; what was cut off is marked by "…".
+// Short returns s neutral, with single spaces, and at most width columns wide; what was cut off is marked by "…".
 func Short(s string, width int) string {
 	// A column takes a few bytes at most unless somebody stacks marks without width on it.
 	most := 8 * max(width, 1)
 	if len(s) <= most {
-		return Truncate(Clean(s), width)
+		return Truncate(oneLine(s), width)
 	}
-	s = Clean(strings.ToValidUTF8(s[:most], ""))
+	s = oneLine(strings.ToValidUTF8(s[:most], ""))
 	if Width(s) < width {
 		return s + "…"
 	}
 	return Truncate(s, min(width, Width(s)-1)) // never as if nothing were missing
 }
 
-// Truncate returns s, which must be clean, at most width columns wide.
+// Truncate returns s, which must be neutral, at most width columns wide.
 func Truncate(s string, width int) string {
 	switch {
 	case width <= 0:
@@ -56,13 +50,8 @@ func ascii(s string) bool {
 	return true
 }
 
-// neutral is the last line of defence: a line that is about to be printed keeps its spaces, and
-// nothing else that is not text.
-func neutral(s string) string {
-	return transport.Neutral(oneLine.Replace(s))
-}
-
-var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+// oneLine returns s neutral and with single spaces, so that a column holds as much of it as it can.
+func oneLine(s string) string { return strings.Join(strings.Fields(transport.Neutral(s)), " ") }
 
 // Pad returns s with spaces up to width columns; it never shortens.
 func Pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-Width(s))) }
@@ -79,7 +68,7 @@ func Width(s string) int {
 // with the number of those for which there was no room.
 func Fold(names []string, width int) string {
 	if all := inventory.FoldNames(names); len(all) <= width {
-		return Clean(all)
+		return oneLine(all)
 	}
 	// Sorting by length first keeps ranges together: mw9 comes before mw10.
 	names = slices.SortedFunc(slices.Values(names), func(a, b string) int {
@@ -177,7 +166,7 @@ func Upper(s string) string {
 // Fingerprint returns as much of a tree's digest as tells it from the others of a fleet.
 func Fingerprint(digest string) string {
 	const enough = 12
-	if digest = Clean(digest); len(digest) > enough && ascii(digest) {
+	if digest = oneLine(digest); len(digest) > enough && ascii(digest) {
 		return digest[:enough]
 	}
 	return Short(digest, enough)
