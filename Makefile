@@ -63,6 +63,11 @@ bench: ## run the benchmarks (BENCH=pattern, PKG=./package)
 	@.ci/setup test
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
 
+.PHONY: trace
+trace: ## make docs/trace.md anew: the journal of a small run, with a comment at each event
+	@.ci/setup test
+	$(GO) test ./cmd/fleetsync -count=1 -run '^TestTrace$$' -update
+
 .PHONY: setup
 setup: ## install what build, demo, lint and test need (.ci/setup --dry-run test only says what)
 	@.ci/setup test
