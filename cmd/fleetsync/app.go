@@ -71,8 +71,9 @@ Try it without a fleet:  fleetsync demo
 		&cobra.Group{ID: groupSee, Title: "See what will be, is and was:"},
 		&cobra.Group{ID: groupHand, Title: "By hand:"},
 	)
+	root.AddCommand(a.runCommands()...)
 	root.AddCommand(
-		a.syncCommand(), a.canaryCommand(), a.resyncCommand(), a.rollbackCommand(), a.resumeCommand(), a.recoverCommand(),
+		a.rollbackCommand(), a.resumeCommand(), a.recoverCommand(),
 		a.checkCommand(), a.planCommand(), a.verifyCommand(), a.statusCommand(), a.historyCommand(), a.showCommand(),
 		a.mastersCommand(), a.poolCommand(), a.lockCommand(), a.unlockCommand(), a.demoCommand(),
 	)

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/session"
 )
 
 // checkResult is what check found, for --json.
@@ -50,40 +55,17 @@ could not sync one of them.
 			if err := s.programs(); err != nil {
 				return err
 			}
-			r := checkResult{
-				Fleet: s.fleet.Name, Hosts: len(s.fleet.Hosts), Masters: len(s.fleet.Masters),
-				Canaries: len(s.fleet.Canaries), Proxies: len(s.fleet.Proxies),
-			}
-			pools, err := s.pools()
+			config, err := a.session(s)
 			if err != nil {
 				return err
-			}
-			if pools != nil {
-				defer pools.Close()
 			}
 			if reach {
 				return a.reach(c.Context(), s, limit)
 			}
 			if offline {
-				pools = nil
+				config.Pools = nil
 			}
-			if pools != nil {
-				snapshot, err := pools.Pools(c.Context())
-				if err != nil {
-					return fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix, or use --offline")
-				}
-				r.Pools = len(snapshot.Pools)
-			}
-			// The plan of a sync: what would keep it from beginning is an error here too.
-			plan, err := s.plan(c.Context(), pools, s.newRun(), runOptions{mode: inventory.ModeSync})
-			if err != nil {
-				return err
-			}
-			r.Serving, r.Left = len(s.fleet.Proxies)-len(plan.Left), plan.Left
-			if a.json {
-				return printJSON(a.stdout, r)
-			}
-			return a.printCheck(r, pools != nil)
+			return a.check(c.Context(), s, config)
 		},
 	}
 	c.Flags().BoolVar(&reach, "reach", false, "connect to every host and ask what a sync needs of it")
@@ -91,6 +73,33 @@ could not sync one of them.
 	c.Flags().BoolVar(&offline, "offline", false, "do not ask the pool API")
 	c.MarkFlagsMutuallyExclusive("reach", "offline")
 	return c
+}
+
+// check sees whether a sync could be planned: what would keep it from beginning is an error here too.
+func (a *app) check(ctx context.Context, s *setup, c *session.Config) error {
+	r := preflight.Request{Run: s.newRun(), Made: time.Now().UTC(), Mode: inventory.ModeSync, Confirmed: -1, Draft: true}
+	facts, err := preflight.Gather(ctx, a.sources(s, c), r)
+	if err != nil {
+		return session.ErrInterrupted
+	}
+	v, err := preflight.Judge(facts, r)
+	if refusal, ok := errors.AsType[*preflight.Refusal](err); ok && refusal.Kind == preflight.PoolsUnread {
+		return withHint(err, "check pooling.endpoints and pooling.prefix, or use --offline")
+	}
+	if err != nil {
+		return err
+	}
+	found := checkResult{
+		Fleet: s.fleet.Name, Hosts: len(s.fleet.Hosts), Masters: len(s.fleet.Masters),
+		Canaries: len(s.fleet.Canaries), Proxies: len(s.fleet.Proxies), Serving: len(s.fleet.Proxies) - len(v.Plan.Left), Left: v.Plan.Left,
+	}
+	if facts.Pools != nil {
+		found.Pools = len(facts.Pools.Value.Pools)
+	}
+	if a.json {
+		return printJSON(a.stdout, found)
+	}
+	return a.printCheck(found, facts.Pools != nil)
 }
 
 func (a *app) printCheck(r checkResult, asked bool) error {

@@ -111,7 +111,11 @@ func (a *app) demo(ctx context.Context, o demo.Options) (err error) {
 	_, _ = fmt.Fprintf(a.stderr, "a fleet of %d hosts is up in %s\n\n", o.Hosts, o.Dir)
 	program := a.command()
 	a.config = fleet.Config
-	runErr := a.execute(ctx, runOptions{mode: inventory.ModeSync, confirm: -1})
+	s, err := a.load()
+	if err != nil {
+		return err
+	}
+	runErr := a.carryOut(ctx, s, newRunFlags(inventory.ModeSync), "demo", a.confirmDeletions)
 	_, _ = fmt.Fprintf(a.stderr, `
 the fleet is in      %s
   its inventory      %s

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -9,7 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/orchestrator"
-	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 )
@@ -30,14 +32,28 @@ func (a *app) begin(ctx context.Context, s *setup, claim session.Claim) (*sessio
 	return session.Open(ctx, *c, claim)
 }
 
-// start begins a run and carries it out. Until it has begun, a signal ends it; stop ends that.
-func (a *app) start(ctx context.Context, stop func(), on *session.Session, plan *rollout.Plan, m *manifest.Manifest) error {
-	run, err := on.Start(plan, m)
+// start begins the run of a verdict and carries it out. Until it has begun, a signal ends it; stop ends that.
+func (a *app) start(ctx context.Context, stop func(), s *setup, on *session.Session, v preflight.Verdict) error {
+	run, err := on.Start(v.Plan, v.Manifest)
 	if err != nil {
 		return err
 	}
 	stop()
+	defer func() { a.pruneManifests(s, run.State) }()
 	return a.drive(ctx, on, run)
+}
+
+// pruneManifests deletes the manifests that nobody needs any more after a run.
+func (a *app) pruneManifests(s *setup, now *rollout.State) {
+	saved := func(run string) bool {
+		_, err := os.Stat(s.store.ManifestPath(run))
+		return err == nil
+	}
+	for _, run := range s.history().Obsolete(now, saved, s.policy.Keep.Manifests) {
+		if err := os.Remove(s.store.ManifestPath(run)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.say().Warn("an old manifest cannot be deleted: %v", err)
+		}
+	}
 }
 
 // drive carries out a run to its end: it wires it to signals, to the screen and to who reads events, and says what it came to.

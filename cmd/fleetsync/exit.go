@@ -8,6 +8,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -91,6 +92,9 @@ func (e toldError) Unwrap() error { return e.error }
 
 // failuresError says that a command did its work and found hosts that are not as they should be.
 type failuresError struct{ error }
+
+// noPlanError says that a file holds no plan to carry out.
+type noPlanError struct{ error }
 
 // noRunError says that a name is not that of one run of this machine.
 type noRunError struct{ error }
@@ -177,6 +181,9 @@ func (a *app) ending(err error) (code int, hint string) {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code, e.hint
 	}
+	if refusal, ok := errors.AsType[*preflight.Refusal](err); ok {
+		return a.refusalEnding(refusal)
+	}
 	fleetsync := a.command()
 	if run, ok := errors.AsType[*runError](err); ok {
 		return run.code(), fleetsync + " show " + run.run
@@ -220,6 +227,8 @@ func (a *app) ending(err error) (code int, hint string) {
 		return exitUsage, ""
 	case is[inventory.Problems](err):
 		return exitInvalid, ""
+	case is[noPlanError](err):
+		return exitInvalid, "fleetsync plan -o FILE writes one"
 	case errors.Is(err, transport.ErrMissing):
 		return exitMissing, installHint(err)
 	case errors.Is(err, pooling.ErrHeld), errors.Is(err, journal.ErrLocked):
@@ -250,6 +259,61 @@ func (a *app) ending(err error) (code int, hint string) {
 		return exitGuard, "fleetsync check --reach tells of each; --limit leaves hosts out, and batches: {down: try} asks nobody before"
 	case isUsage(err):
 		return exitUsage, "fleetsync help"
+	default:
+		return exitInternal, ""
+	}
+}
+
+// refusalEnding is what ending says of a run that may not begin.
+func (a *app) refusalEnding(r *preflight.Refusal) (code int, hint string) {
+	fleetsync := a.command()
+	switch r.Kind {
+	case preflight.UnknownMaster, preflight.UnknownTarget:
+		return exitUsage, "the inventory lists them under roles: masters"
+	case preflight.UnknownSource:
+		return exitUsage, "masters restore --from-host takes a tree from any other host"
+	case preflight.UnknownHost:
+		return exitUsage, "masters sync takes a tree from another master"
+	case preflight.SameMaster, preflight.BadSelection:
+		return exitUsage, ""
+	case preflight.Unplannable, preflight.BadRule, preflight.CannotUndo, preflight.PlanChanged:
+		return exitInvalid, ""
+	case preflight.Unrestored:
+		return exitLocked, fleetsync + " recover"
+	case preflight.ReceiptsUnread, preflight.QuarantineUnread:
+		return exitInvalid, "nothing was touched"
+	case preflight.PoolsUnread:
+		return exitInvalid, "check pooling.endpoints and pooling.prefix; nothing was touched"
+	case preflight.BalancersUnread:
+		return exitInvalid, "check pooling.balancers; nothing was touched"
+	case preflight.NoPoolObjects:
+		return exitInvalid, "check pooling.select and pooling.prefix, or say pooled: false for a proxy that is in no pool"
+	case preflight.HistoryUnread:
+		return exitJournal, fleetsync + " history"
+	case preflight.TreeUnread, preflight.TreeUnjudged, preflight.NoDryRun:
+		return exitGuard, fleetsync + " masters status"
+	case preflight.MayNotServe, preflight.OwnersUnknown, preflight.RecordUnread, preflight.TreeChanged:
+		return exitGuard, ""
+	case preflight.BadTree:
+		return exitGuard, `mend it, or go on with --override "REASON"`
+	case preflight.NoSpace:
+		return exitGuard, "make room there; guard: min_free is part of what is needed"
+	case preflight.WrongNumber:
+		return exitGuard, "leave the number out to see what would go"
+	case preflight.Deletions:
+		return exitGuard, fmt.Sprintf("if that is what you want: --confirm-deletions %d", r.Number)
+	case preflight.IsRollback:
+		return exitInvalid, fleetsync + " sync brings the tree of the origin"
+	case preflight.Overtaken:
+		return exitInvalid, "take that back first: " + fleetsync + " rollback " + r.Run
+	case preflight.NoBackup:
+		hint = "keep: {hosts: all} in the policy lets every host keep its tree from now on"
+		if len(r.Others) > 0 {
+			hint = fleetsync + " rollback " + r.Run + " --limit " + transport.Word(inventory.FoldNames(r.Others)) + "   # the others; " + hint
+		}
+		return exitInvalid, hint
+	case preflight.NoChange:
+		return exitInvalid, fleetsync + " show " + r.Run
 	default:
 		return exitInternal, ""
 	}

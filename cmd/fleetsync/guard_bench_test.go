@@ -31,36 +31,37 @@ func BenchmarkGuard(b *testing.B) {
 	}
 	defer func() { _ = fleet.Close() }()
 	a := &app{stdin: nil, stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, name: "fleetsync", config: fleet.Config}
-	options := runOptions{mode: inventory.ModeSync, confirm: -1}
-	if err := a.execute(background, options); err != nil {
-		b.Fatal(err)
-	}
 	s, err := a.load()
 	if err != nil {
 		b.Fatal(err)
 	}
-	pools, err := s.pools()
+	options := newRunFlags(inventory.ModeSync)
+	if err := a.carryOut(background, s, options, "benchmark", a.confirmDeletions); err != nil {
+		b.Fatal(err)
+	}
+	c, err := a.session(s)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer pools.Close()
-	before, err := a.prepare(background, s, pools, "r1", options)
+	options.Run = "r1"
+	before, err := a.judge(background, s, c, options)
 	if err != nil {
 		b.Fatal(err)
 	}
-	canary := before.plan.Stages[0].Hosts[0]
+	canary := before.Plan.Stages[0].Hosts[0]
 	noop := &execute.Executor{
-		Plan:     &rollout.Plan{Run: "r1", Origin: before.plan.Origin, Hosts: before.plan.Hosts, Limits: before.plan.Limits},
+		Plan:     &rollout.Plan{Run: "r1", Origin: before.Plan.Origin, Hosts: before.Plan.Hosts, Limits: before.Plan.Limits},
 		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: s.fleet, Rsync: s.policy.Rsync, Dialer: &ssh.Dialer{}}},
 	}
 	var guards, noops time.Duration
 	for b.Loop() {
+		s.past = nil // each run reads its journals
 		start := time.Now()
-		if _, err := a.prepare(background, s, pools, "r1", options); err != nil {
+		if _, err := a.judge(background, s, c, options); err != nil {
 			b.Fatal(err)
 		}
 		middle := time.Now()
-		e := noop.Do(background, rollout.Step{Kind: rollout.StepSync, Host: canary, Source: before.plan.Origin, Attempt: 1})
+		e := noop.Do(background, rollout.Step{Kind: rollout.StepSync, Host: canary, Source: before.Plan.Origin, Attempt: 1})
 		if e.Kind != rollout.StepDone || e.Stats.Transferred != 0 {
 			b.Fatalf("the sync was to have nothing to do: %+v", e)
 		}

@@ -46,11 +46,12 @@ func view(r report.RunReport) runView {
 
 // read returns where a run of the store stands.
 func (a *app) read(s *setup, run string) (report.RunReport, error) {
-	past, err := session.Read(s.store, run)
+	alive := s.store.Alive(run) // before the journal is read: what ended in between has ended
+	state, err := s.history().Run(run)
 	if err != nil {
 		return report.RunReport{}, err
 	}
-	return report.RunReport{State: past.State, Alive: past.Alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
+	return report.RunReport{State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
 }
 
 // runs lists the runs of this machine, newest first.

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"github.com/fleetsync/fleetsync/orchestrator/hosts"
-	"github.com/fleetsync/fleetsync/transport"
-	"github.com/fleetsync/fleetsync/transport/rsync"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 )
 
 func (a *app) mayServeCommand() *cobra.Command {
@@ -41,12 +35,12 @@ stdout, which is what such a daemon shows to the client.
 			if name == "" {
 				name = s.machine()
 			}
-			reason := s.servesNow(c.Context(), name)
+			reason := preflight.MayServeNow(c.Context(), s.fleet, s.policy, name)
 			if err := a.printServes(name, reason); err != nil {
 				return err
 			}
 			if reason != nil {
-				return fail(exitGuard, fmt.Errorf("%w: %w", errRefused, reason), "")
+				return withHint(&preflight.Refusal{Kind: preflight.MayNotServe, Err: fmt.Errorf("refused by the guard: %w", reason)}, "")
 			}
 			return nil
 		},
@@ -70,35 +64,4 @@ func (a *app) printServes(name string, reason error) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "fleetsync refuses: %s\n", why)
 	return err
-}
-
-// servesNow says why the master that this machine is may not be synced from just now.
-func (s *setup) servesNow(ctx context.Context, name string) error {
-	if err := s.mayServe(name); err != nil {
-		return err
-	}
-	if marker := s.policy.Guard.Provisioned; marker != "" {
-		if _, err := os.Stat(marker); err != nil {
-			return fmt.Errorf("master %s is not provisioned: %w", name, err)
-		}
-	}
-	host, _ := s.fleet.Host(name) // it is a master
-	switch last, err := hosts.TreeOf(s.fleet, host, transport.Local{}).Record(ctx); {
-	case err != nil:
-		return fmt.Errorf("it cannot be told whether the tree of %s is whole: %w", name, err)
-	case last != nil && last.Partial:
-		return fmt.Errorf("run %s has changed the tree of %s and did not end well", transport.Neutral(last.Run), name)
-	}
-	file, err := os.Open(rsync.Lock(host.Scratch, host.Source))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing has ever been synced to it
-	}
-	if err != nil {
-		return fmt.Errorf("it cannot be told whether the tree of %s is being written: %w", name, err)
-	}
-	defer func() { _ = file.Close() }() // only read
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("the tree of %s is being written by a sync", name)
-	}
-	return nil
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +12,7 @@ import (
 )
 
 func (a *app) planCommand() *cobra.Command {
-	o := runOptions{mode: inventory.ModeSync, confirm: -1}
+	o := newRunFlags(inventory.ModeSync)
 	output := ""
 	c := &cobra.Command{
 		Use:     "plan [flags] [sync|canary|resync] [-- PATH...]",
@@ -31,64 +33,64 @@ changed anywhere.
 		RunE: func(c *cobra.Command, args []string) error {
 			modes := args
 			if dash := c.ArgsLenAtDash(); dash >= 0 {
-				modes, o.paths = args[:dash], args[dash:]
+				modes, o.Paths = args[:dash], args[dash:]
 			}
 			switch len(modes) {
 			case 0:
 			case 1:
-				o.mode = inventory.Mode(modes[0])
+				o.Mode = inventory.Mode(modes[0])
 			default:
 				return usage(fmt.Errorf("one mode is enough: %s", quoted(modes[1])), "fleetsync plan resync -- PATH")
 			}
-			switch o.mode {
+			switch o.Mode {
 			case inventory.ModeSync, inventory.ModeCanary, inventory.ModeResync:
 			default:
-				return usage(fmt.Errorf("no mode is called %s", quoted(string(o.mode))), "sync, canary or resync")
+				return usage(fmt.Errorf("no mode is called %s", quoted(string(o.Mode))), "sync, canary or resync")
 			}
 			if err := o.check(c); err != nil {
 				return err
 			}
-			s, err := a.load()
-			if err != nil {
-				return err
-			}
-			pools, err := s.pools()
-			if err != nil {
-				return err
-			}
-			if err := s.programs(); err != nil {
-				return err
-			}
-			ctx, stop := untilSignal(c.Context())
-			defer stop()
-			if o.behind {
-				if found, err := a.behind(ctx, s, &o); err != nil || !found {
-					return err
-				}
-			}
-			p, err := a.prepare(ctx, s, pools, s.newRun(), o)
-			if err != nil {
-				return err
-			}
-			if output != "" {
-				if err := writePlan(output, p); err != nil {
-					return err
-				}
-			}
-			if a.json {
-				return printJSON(a.stdout, p.plan)
-			}
-			report.Plan(a.stdout, p.plan)
-			if p.over {
-				report.Deletions(a.stdout, p.plan)
-			}
-			return nil
+			return a.plan(c.Context(), o, output)
 		},
 	}
-	c.Flags().BoolVar(&o.behind, "behind", false, "only the hosts that are not known to hold the origin's tree")
+	o.behindFlag(c)
 	c.Flags().StringVarP(&output, "output", "o", "", "record the plan in this `file`, for sync --plan")
-	o.flags(c)
+	o.hostFlags(c)
 	o.forceFlag(c)
 	o.guardFlags(c)
 	return c
+}
+
+func (a *app) plan(ctx context.Context, o runFlags, output string) error {
+	s, err := a.load()
+	if err != nil {
+		return err
+	}
+	if err := s.programs(); err != nil {
+		return err
+	}
+	c, err := a.session(s)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	o.Run, o.Made, o.Command = s.newRun(), time.Now().UTC(), a.command()
+	v, err := a.judge(ctx, s, c, o)
+	if err != nil || v.Plan == nil {
+		return err
+	}
+	if output != "" {
+		if err := writePlan(output, v); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return printJSON(a.stdout, v.Plan)
+	}
+	report.Plan(a.stdout, v.Plan)
+	if v.OverBudget {
+		report.Deletions(a.stdout, v.Plan)
+	}
+	return nil
 }

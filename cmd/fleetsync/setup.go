@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,12 +10,12 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
-	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -35,6 +33,7 @@ type setup struct {
 	owner  string // who types
 
 	dialer *ssh.Dialer // to the hosts; closed when the command has ended
+	past   *preflight.History
 }
 
 // load reads the policy and its inventory. The mistakes of both are reported together.
@@ -58,7 +57,7 @@ func (a *app) load() (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := agree(policy, fleet); err != nil {
+	if err := preflight.Agree(policy, fleet); err != nil {
 		return nil, fail(exitInvalid, err, "change the one or the other")
 	}
 	s := &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.user()}
@@ -92,29 +91,6 @@ func (a *app) fallbacks(s *setup) {
 	}
 }
 
-// agree says in what the two files contradict each other.
-func agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
-	excluded := manifest.Excluded(fleet.Tree.Exclude)
-	for _, r := range policy.Guard.Required {
-		if excluded(r.Path, false) {
-			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there", quoted(r.Path))
-		}
-	}
-	for _, hooks := range [][]inventory.Hook{policy.Hooks.Hosts.Pre, policy.Hooks.Hosts.Post, policy.Hooks.Hosts.OnFailure} {
-		if _, err := inventory.Hooked(fleet, hooks); err != nil {
-			return fmt.Errorf("hooks: %w", err)
-		}
-	}
-	for _, m := range fleet.Masters {
-		host, _ := fleet.Host(m.Host) // it is one
-		if marker := policy.Guard.Provisioned; marker == host.Source || strings.HasPrefix(marker, host.Source+"/") {
-			// A sync would bring it to a master that is not provisioned.
-			return fmt.Errorf("guard: provisioned: %s is in the tree of %s: it must be outside", quoted(marker), m.Host)
-		}
-	}
-	return nil
-}
-
 func unreadable(err error, hint string) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return fail(exitInvalid, err, hint)
@@ -125,22 +101,7 @@ func unreadable(err error, hint string) error {
 // programs returns an error that is transport.ErrMissing if this machine lacks what the fleet's
 // connections need.
 func (s *setup) programs() error {
-	need := map[string]bool{}
-	for _, h := range s.fleet.Hosts {
-		switch h.Connection {
-		case inventory.ConnectionLocal:
-			need["rsync"], need["flock"] = true, true
-		case inventory.ConnectionSSH:
-			need["ssh"] = s.policy.SSH.Client == inventory.SSHOpenSSH
-		}
-	}
-	var names []string
-	for _, name := range []string{"rsync", "flock", "ssh"} {
-		if need[name] {
-			names = append(names, name)
-		}
-	}
-	return transport.Missing(names...)
+	return transport.Missing(preflight.Programs(s.policy, s.fleet)...)
 }
 
 // pools returns a client of the fleet's pools, or nil if the fleet has none.
@@ -185,18 +146,6 @@ func (s *setup) balancers() balancer.Groups {
 	return out
 }
 
-// threshold returns the share of each pool that must stay in.
-func (s *setup) threshold() pooling.Threshold {
-	t := pooling.Threshold{Services: map[string]int{}}
-	if p := s.policy.Pooling; p != nil {
-		t.Default = p.Threshold.BasisPoints
-		for service, amount := range p.Services {
-			t.Services[service] = amount.BasisPoints
-		}
-	}
-	return t
-}
-
 // shared returns what the masters of the fleet share, or nil if the policy names no store for it.
 func (s *setup) shared() (*pooling.Shared, error) {
 	c := s.etcdConfig()
@@ -238,15 +187,61 @@ func (a *app) session(s *setup) (*session.Config, error) {
 	}
 	return &session.Config{
 		Fleet: s.fleet, Policy: s.policy, Store: s.store,
-		Pools: pools, Shared: shared, Threshold: s.threshold(), Balancers: s.balancers(),
+		Pools: pools, Shared: shared, Threshold: preflight.Threshold(s.policy), Balancers: s.balancers(),
 		Dialer: s.dialer, Share: func() *ssh.Dialer { return s.newDialer(true) },
 		Trees: func() (*rollout.Trees, error) {
-			trees, _, err := a.trees(s)
-			return trees, err
+			known, err := s.history().Known()
+			if err != nil {
+				return nil, err
+			}
+			return known.Trees, nil
 		},
 		Digest: s.asker().Digest,
 		Owner:  s.owner, Machine: s.machine(), Printer: a.say(),
 	}, nil
+}
+
+// history returns what the journals of this machine tell, of the runs that there are when it is first asked for: whoever will change
+// that has the fleet's lock by then.
+func (s *setup) history() *preflight.History {
+	if s.past == nil {
+		s.past = preflight.NewHistory(journals{s}, s.fleet)
+	}
+	return s.past
+}
+
+// journals implements preflight.Journals.
+type journals struct{ *setup }
+
+func (j journals) Runs() ([]string, error) { return j.runs() }
+
+func (j journals) Read(run string) (*rollout.State, error) {
+	past, err := session.Read(j.store, run)
+	return past.State, err
+}
+
+// newRun returns the name of a run that begins now.
+func (s *setup) newRun() string {
+	var random [2]byte
+	_, _ = rand.Read(random[:]) // never fails, says its documentation
+	return s.store.NewRun(time.Now(), random)
+}
+
+// selection returns the hosts that --limit selects; nil, of an empty one, is all.
+func (s *setup) selection(limit string) ([]string, error) {
+	if limit == "" {
+		return nil, nil
+	}
+	selection, err := s.fleet.Select(limit)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--limit: %w", err), "")
+	}
+	return selection, nil
+}
+
+func (s *setup) isMaster(name string) bool {
+	_, ok := s.fleet.Master(name)
+	return ok
 }
 
 func (s *setup) machine() string {
@@ -266,58 +261,4 @@ func (a *app) user() string {
 		return u.Username
 	}
 	return "unknown"
-}
-
-// spare asks the pools which of the fleet's proxies they cannot spare. It only reads.
-func (s *setup) spare(ctx context.Context, pools *pooling.Client, r *request) error {
-	selected := map[string]bool{}
-	for _, name := range r.Selection {
-		selected[name] = true
-	}
-	var proxies []string
-	for _, p := range s.fleet.Proxies {
-		if p.Pooled && (r.Selection == nil || selected[p.Host]) {
-			proxies = append(proxies, p.Host)
-		}
-	}
-	if len(proxies) == 0 {
-		return nil
-	}
-	snapshot, err := pools.Pools(ctx)
-	if err != nil {
-		return fail(exitInvalid, fmt.Errorf("the pools cannot be read: %w", err), "check pooling.endpoints and pooling.prefix; nothing was touched")
-	}
-	r.pools = digestOf(snapshot)
-	threshold := s.threshold()
-	if threshold.Down, err = snapshot.Down(ctx, s.balancers().Down, proxies); err != nil {
-		return fail(exitInvalid, fmt.Errorf("the balancers cannot be asked what is down: %w", err), "check pooling.balancers; nothing was touched")
-	}
-	_, reasons := snapshot.Fit(proxies, threshold)
-	for _, host := range proxies {
-		reason, ok := reasons[host]
-		switch {
-		case !ok:
-		case errors.Is(reason, pooling.ErrNoObjects):
-			// A typing error in select or prefix would look the same, and would let every proxy serve
-			// while its users are on it.
-			return fail(exitInvalid, fmt.Errorf("proxy %s: %w", host, reason),
-				"check pooling.select and pooling.prefix, or say pooled: false for a proxy that is in no pool")
-		default:
-			r.Left = append(r.Left, rollout.Left{Host: host, Reason: reason.Error()})
-		}
-	}
-	return nil
-}
-
-// digestOf returns a digest of what all pool objects say.
-func digestOf(snapshot pooling.Snapshot) string {
-	sum := sha256.New()
-	for _, pool := range slices.Sorted(maps.Keys(snapshot.Pools)) {
-		objects := slices.Clone(snapshot.Pools[pool])
-		slices.SortFunc(objects, func(a, b pooling.Object) int { return strings.Compare(a.Key, b.Key) })
-		for _, o := range objects {
-			_, _ = fmt.Fprintf(sum, "%q %q\n", o.Key, o.Value) // a hash never fails
-		}
-	}
-	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -69,13 +69,13 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	}
 	var last []rollout.LastTree
-	trees, newest, err := a.trees(s)
+	known, err := s.history().Known()
 	if err != nil { // the run itself is worth showing all the same
 		a.say().Warn("%v", err)
 	} else {
 		for _, h := range s.fleet.Hosts {
 			if !s.isMaster(h.Name) {
-				last = append(last, trees.Of(h.Name))
+				last = append(last, known.Trees.Of(h.Name))
 			}
 		}
 	}
@@ -85,8 +85,8 @@ func (a *app) status(ctx context.Context) error {
 		return printJSON(a.stdout, v)
 	}
 	report.Status(a.stdout, &r)
-	if newest != nil {
-		report.Trees(a.stdout, last, newest.Tree, newest.Run, a.command())
+	if known != nil && known.Newest != nil {
+		report.Trees(a.stdout, last, known.Newest, known.NewestRun, a.command())
 	}
 	printQuarantine(a.stdout, quarantine, a.command(), view(r).Outcome.Quarantined)
 	printOthers(a.stdout, others, quarantine)

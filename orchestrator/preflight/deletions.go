@@ -41,16 +41,32 @@ func (j *judgement) deletions() error {
 	j.Allowed = j.facts.Policy.Guard.MaxDelete.Of(j.plan.Tree.Files)
 	j.OverBudget = j.Deletions > j.Allowed
 	j.plan.Delta.Allowed, j.plan.MaxDelete = j.Allowed, j.Allowed
-	if r.Confirmed < 0 {
-		return nil
-	}
-	if j.Deletions != r.Confirmed {
+	if r.Confirmed >= 0 && r.Confirmed != j.Deletions {
 		refusal := refuseByGuard(WrongNumber, "%d deletions were confirmed, and %d would be made", r.Confirmed, j.Deletions)
 		refusal.Number = j.Deletions
 		return refusal
 	}
-	j.plan.MaxDelete, j.plan.Delta.Confirmed, j.OverBudget = max(j.Allowed, r.Confirmed), j.OverBudget, false
 	return nil
+}
+
+// confirm takes it that the user has confirmed the deletions, if the request says so.
+func (j *judgement) confirm() error {
+	if j.request.Confirmed >= 0 {
+		j.Verdict = j.Verdict.Confirm()
+	}
+	return nil
+}
+
+// Confirm returns the verdict once somebody has confirmed the number of deletions.
+func (v Verdict) Confirm() Verdict {
+	if !v.OverBudget {
+		return v
+	}
+	plan, delta := *v.Plan, *v.Plan.Delta
+	delta.Confirmed = true
+	plan.Delta, plan.Limits.MaxDelete = &delta, v.Deletions
+	v.Plan, v.OverBudget = &plan, false
+	return v
 }
 
 // RefuseDeletions returns the refusal of a plan that would delete more than the budget without anybody having confirmed the number.

@@ -53,10 +53,13 @@ func Judge(f *Facts, r Request) (Verdict, error) {
 		steps = []func() error{j.undo, j.finish}
 	case r.Mode == rollout.ModeMasters:
 		j.newPlan, j.plan.Origin, j.plan.Selection = rollout.NewMasterSync, r.From, []string{r.To}
-		steps = []func() error{j.origin, j.space, j.deletions, j.finish}
+		steps = []func() error{j.origin, j.space, j.deletions, j.finish, j.confirm}
+	case r.Draft:
+		j.newPlan = rollout.NewPlan
+		steps = []func() error{j.fleet, j.proxies, j.quarantine, j.finish}
 	default:
 		j.newPlan = rollout.NewPlan
-		steps = []func() error{j.otherRuns, j.fleet, j.quarantine, j.behind, j.proxies, j.down, j.origin, j.space, j.deletions, j.finish, j.saved}
+		steps = []func() error{j.otherRuns, j.fleet, j.quarantine, j.behind, j.proxies, j.down, j.origin, j.space, j.deletions, j.finish, j.confirm, j.saved}
 	}
 	for _, step := range steps {
 		if err := step(); errors.Is(err, errDecided) {
@@ -189,12 +192,6 @@ func behind(draft *rollout.Plan, fleet *inventory.Fleet, known *Known, fingerpri
 // down leaves out the hosts that are not there: nobody waits for them one by one. A policy that says so has everyone tried instead. A
 // plan without them may name others that stand in for them: those are asked, too.
 func (j *judgement) down() error {
-	if j.request.Draft {
-		if err := j.finish(); err != nil {
-			return err
-		}
-		return errDecided
-	}
 	if j.settings.Batches.Down != inventory.DownSkip {
 		return nil
 	}

@@ -98,7 +98,7 @@ func (j *judgement) proxies() error {
 			proxies = append(proxies, p.Host)
 		}
 	}
-	if len(proxies) == 0 {
+	if len(proxies) == 0 && !j.request.Draft {
 		return nil
 	}
 	if f.Pools == nil {

@@ -33,7 +33,7 @@ type Request struct {
 	Saved *SavedPlan // the run must be this one; nil: any
 
 	Begin   bool   // the run will begin, under the fleet's lock, unless it is refused; false: somebody only wants to see its plan
-	Draft   bool   // who plays which part is all that is asked for: no host is asked anything
+	Draft   bool   // who plays which part is all that is asked for: the pools are read, if there are any, and no host is asked anything
 	Command string // how the program is called, in what the plan tells people to type
 }
 

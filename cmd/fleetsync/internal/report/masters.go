@@ -4,28 +4,13 @@ import (
 	"io"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// Master is what became known of one master.
-type Master struct {
-	Host   string        `json:"host"`
-	Serve  bool          `json:"serve"`           // may be synced from
-	Origin bool          `json:"origin"`          // a run would take its tree from here
-	Tree   *rollout.Tree `json:"tree,omitempty"`  // what it holds; nil: see Error
-	Drift  *MasterDrift  `json:"drift,omitempty"` // how it differs from the origin; nil: it does not, or that is not known
-	Error  string        `json:"error,omitempty"`
-}
-
-// MasterDrift is how a master's tree differs from the origin's.
-type MasterDrift struct {
-	Count int     `json:"count"`
-	Paths []Drift `json:"paths"` // the first of them
-}
-
 // Masters prints what each master holds, whether it may be synced from, and how it differs from the origin; and what
 // to type where they differ.
-func Masters(w io.Writer, masters []Master, command string) {
+func Masters(w io.Writer, masters []preflight.Master, command string) {
 	p := text.NewPrinter(w)
 	origin := ""
 	rows := make([]text.Row, 0, len(masters))

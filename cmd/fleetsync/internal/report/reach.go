@@ -6,28 +6,17 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 )
-
-// Reached is what became known of a host that was asked whether a run could sync it.
-type Reached struct {
-	Host    string        `json:"host"`
-	Reached bool          `json:"reached"`
-	Took    time.Duration `json:"took_ns"`         // until it had answered
-	Rsync   string        `json:"rsync,omitempty"` // its version
-	Free    int64         `json:"free"`            // bytes
-	Skew    time.Duration `json:"skew_ns"`         // of its clock against ours
-	Wrong   []string      `json:"wrong,omitempty"` // what keeps a run from it
-}
 
 // Reach prints how many hosts a run could sync, and what is wrong with the others, those with the same reason
 // together.
-func Reach(w io.Writer, results []Reached) {
+func Reach(w io.Writer, results []preflight.Reached) {
 	p := text.NewPrinter(w)
 	reasons := map[string][]string{}
-	good, slowest := 0, Reached{}
+	good, slowest := 0, preflight.Reached{}
 	versions := map[string]int{}
 	least := int64(-1)
 	for _, r := range results {

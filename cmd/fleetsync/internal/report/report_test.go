@@ -10,6 +10,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
@@ -293,25 +294,25 @@ func TestGuard(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	const run = "20160202-190601-9f3c"
-	var same, mixed []report.Verified
+	var same, mixed []preflight.Verified
 	for i := range 40 {
-		r := report.Verified{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Run: run, Verdict: report.Same}
+		r := preflight.Verified{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Run: run, Verdict: preflight.IsSame}
 		same = append(same, r)
 		switch {
 		case i < 3:
-			r.Verdict, r.Count = report.Drifted, 1
-			r.Paths = []report.Drift{{Path: "wmf-config/InitialiseSettings.php", Kind: "changed", What: "content"}}
+			r.Verdict, r.Count = preflight.Drifted, 1
+			r.Paths = []preflight.Drift{{Path: "wmf-config/InitialiseSettings.php", Kind: "changed", What: "content"}}
 		case i == 3:
-			r.Verdict, r.Count = report.Drifted, 4_711
+			r.Verdict, r.Count = preflight.Drifted, 4_711
 			for j := range 20 {
-				r.Paths = append(r.Paths, report.Drift{Path: fmt.Sprintf("cache/%d", j), Kind: "created"})
+				r.Paths = append(r.Paths, preflight.Drift{Path: fmt.Sprintf("cache/%d", j), Kind: "created"})
 			}
 		case i == 4:
-			r.Verdict = report.Drifted
+			r.Verdict = preflight.Drifted
 		case i < 8:
-			r.Verdict, r.Error = report.NotKnown, "ssh: connect to host "+r.Host+" port 22: connection refused"
+			r.Verdict, r.Error = preflight.NotKnown, "ssh: connect to host "+r.Host+" port 22: connection refused"
 		case i == 8:
-			r.Verdict, r.Error, r.Run = report.NotKnown, "no run is known that synced it", ""
+			r.Verdict, r.Error, r.Run = preflight.NotKnown, "no run is known that synced it", ""
 		}
 		mixed = append(mixed, r)
 	}
@@ -320,14 +321,14 @@ func TestVerify(t *testing.T) {
 	report.Verify(&b, mixed, "fleetsync")
 	report.Verify(&b, nil, "fleetsync")
 	golden(t, "verify", b.Bytes())
-	var all []report.Verified
+	var all []preflight.Verified
 	for i := range 3_000 {
-		r := report.Verified{Host: fmt.Sprintf("%c%d.example.org", 'a'+i%26, i*7), Run: run, Verdict: report.Drifted, Count: i}
+		r := preflight.Verified{Host: fmt.Sprintf("%c%d.example.org", 'a'+i%26, i*7), Run: run, Verdict: preflight.Drifted, Count: i}
 		for j := range 20 {
-			r.Paths = append(r.Paths, report.Drift{Path: strings.Repeat(fmt.Sprint(i, j, "/"), 40), Kind: "deleted"})
+			r.Paths = append(r.Paths, preflight.Drift{Path: strings.Repeat(fmt.Sprint(i, j, "/"), 40), Kind: "deleted"})
 		}
 		if i%2 == 0 {
-			r.Verdict, r.Error = report.NotKnown, strings.Repeat(fmt.Sprint("reason ", i), 300)
+			r.Verdict, r.Error = preflight.NotKnown, strings.Repeat(fmt.Sprint("reason ", i), 300)
 		}
 		all = append(all, r)
 	}
@@ -704,14 +705,14 @@ func TestHostile(t *testing.T) {
 	report.Guard(&b, evil, finding, finding, evil)
 	report.Guard(&b, evil, finding, finding, "")
 	report.Guard(&b, evil, nil, finding, "")
-	drift := []report.Drift{{Path: evil, Kind: evil, What: evil}}
-	report.Verify(&b, []report.Verified{
-		{Host: evil, Run: evil, Verdict: report.Drifted, Count: 7, Paths: drift}, {Host: evil, Run: evil, Verdict: report.Drifted, Error: evil},
-		{Host: evil, Verdict: report.NotKnown, Error: evil}, {Host: evil, Verdict: report.Verdict(evil)},
+	drift := []preflight.Drift{{Path: evil, Kind: evil, What: evil}}
+	report.Verify(&b, []preflight.Verified{
+		{Host: evil, Run: evil, Verdict: preflight.Drifted, Count: 7, Paths: drift}, {Host: evil, Run: evil, Verdict: preflight.Drifted, Error: evil},
+		{Host: evil, Verdict: preflight.NotKnown, Error: evil}, {Host: evil, Verdict: preflight.Same(evil)},
 	}, "fleetsync")
 	tree := &rollout.Tree{Fingerprint: evil, Files: 1}
-	report.Masters(&b, []report.Master{
-		{Host: evil, Error: evil}, {Host: evil, Tree: tree, Drift: &report.MasterDrift{Count: 9, Paths: drift}}, {Host: evil, Origin: true, Tree: tree},
+	report.Masters(&b, []preflight.Master{
+		{Host: evil, Error: evil}, {Host: evil, Tree: tree, Drift: &preflight.MasterDrift{Count: 9, Paths: drift}}, {Host: evil, Origin: true, Tree: tree},
 	}, evil)
 	var last []rollout.LastTree
 	for _, standing := range []rollout.Standing{rollout.Synced, rollout.Partial, rollout.Failed, rollout.Syncing, "", rollout.Standing(evil)} {

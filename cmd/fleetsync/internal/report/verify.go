@@ -8,48 +8,22 @@ import (
 	"strings"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 )
-
-// Verdict is whether a host still holds what its last run left there.
-type Verdict string
-
-// The verdicts.
-const (
-	Same     Verdict = "same"
-	Drifted  Verdict = "drifted"
-	NotKnown Verdict = "unknown"
-)
-
-// Drift is a path that is not as the last run left it.
-type Drift struct {
-	Path string `json:"path"`
-	Kind string `json:"kind"`           // what became of it
-	What string `json:"what,omitempty"` // of what has changed: what differs first
-}
-
-// Verified is what became known of one host.
-type Verified struct {
-	Host    string  `json:"host"`
-	Run     string  `json:"run,omitempty"` // that it was held against
-	Verdict Verdict `json:"verdict"`
-	Error   string  `json:"error,omitempty"` // unknown: why
-	Count   int     `json:"count,omitempty"` // drifted paths; 0 of a drifted host: they cannot be named
-	Paths   []Drift `json:"paths,omitempty"` // the first of them
-}
 
 // Verify prints one screen about what became known of hosts: how many are as their last run left them, and which
 // are not, those with the same drift together.
-func Verify(w io.Writer, results []Verified, command string) {
+func Verify(w io.Writer, results []preflight.Verified, command string) {
 	p := text.NewPrinter(w)
 	same := 0
-	var drifted, unknown []Verified
+	var drifted, unknown []preflight.Verified
 	for _, r := range results {
 		switch r.Verdict {
-		case Same:
+		case preflight.IsSame:
 			same++
-		case Drifted:
+		case preflight.Drifted:
 			drifted = append(drifted, r)
-		case NotKnown:
+		case preflight.NotKnown:
 			unknown = append(unknown, r)
 		default:
 			r.Error = orElse(r.Error, "verdict "+string(r.Verdict))
@@ -79,9 +53,9 @@ const (
 )
 
 // driftGroups names hosts that drifted, and what of each.
-func driftGroups(p *text.Printer, drifted []Verified, command string) {
+func driftGroups(p *text.Printer, drifted []preflight.Verified, command string) {
 	type group struct {
-		Verified
+		preflight.Verified
 		hosts []string
 	}
 	var groups []group
@@ -146,7 +120,7 @@ func driftGroups(p *text.Printer, drifted []Verified, command string) {
 }
 
 // unknownGroups names hosts of which it is not known what they hold, those with the same reason together.
-func unknownGroups(p *text.Printer, unknown []Verified) {
+func unknownGroups(p *text.Printer, unknown []preflight.Verified) {
 	var groups alikes
 	for _, r := range unknown {
 		groups.add(r.Host, orElse(r.Error, "no reason is known"))

@@ -1,8 +1,7 @@
-package main
+package preflight
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,8 +15,7 @@ import (
 // another dry run.
 func TestPlanOfWhoWasThere(t *testing.T) {
 	t.Parallel()
-	a := &app{config: "p.yaml", getenv: func(string) string { return "" }}
-	planned := func(down map[string]string) *prepared {
+	planned := func(down map[string]string) Verdict {
 		p := &rollout.Plan{Fleet: "f", Origin: "m1", Tree: &rollout.Tree{Digest: "d"}, Delta: &rollout.Delta{}}
 		for _, name := range []string{"c1", "h1", "h2", "h3"} {
 			role := rollout.RoleHost
@@ -35,7 +33,7 @@ func TestPlanOfWhoWasThere(t *testing.T) {
 			}
 			p.Hosts = append(p.Hosts, rollout.Host{Name: name, Role: role, Down: down[name]})
 		}
-		return &prepared{plan: p, pools: "p"}
+		return Verdict{Plan: p, Pools: "p"}
 	}
 	for name, c := range map[string]struct {
 		then, now map[string]string
@@ -48,11 +46,15 @@ func TestPlanOfWhoWasThere(t *testing.T) {
 		"others":        {map[string]string{"h1": "refused"}, map[string]string{"h2": "x"}, "made: down now, and not then: h2; down then, and not now: h1"},
 		"a canary":      {nil, map[string]string{"c1": "x"}, "down now, and not then: c1"},
 	} {
-		file := filepath.Join(t.TempDir(), "plan.json")
-		if err := writePlan(file, planned(c.then)); err != nil {
+		data, err := SavePlan(planned(c.then))
+		if err != nil {
 			t.Fatal(err)
 		}
-		err := a.comparePlan(file, planned(c.now))
+		saved, err := ParsePlan(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&judgement{Verdict: planned(c.now), request: Request{Saved: saved}}).saved()
 		switch {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !errors.Is(err, errChanged) || !strings.HasSuffix(err.Error(), c.want)):
 			t.Errorf("%s: %v, want %q", name, err, c.want)
