@@ -22,7 +22,9 @@ func GiveUp(r *orchestrator.Run, events []rollout.Event, quarantined []pooling.Q
 		}
 	}
 	r.Doer = k
-	r.First = append(finishedQuarantines(events, run, quarantined), rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Detail: why})
+	r.First = append(finishedQuarantines(events, run, quarantined), rollout.Event{
+		Kind: rollout.AbortAsked, Level: rollout.AbortNow, Cause: rollout.AbortRecover, Detail: why,
+	})
 }
 
 // finishedQuarantines returns, as events, how those steps have ended that a dead run had begun to take hosts into quarantine or to put

@@ -42,7 +42,7 @@ func TestGiveUp(t *testing.T) {
 		r := &orchestrator.Run{State: &rollout.State{Plan: &rollout.Plan{Run: "r1"}}}
 		session.GiveUp(r, events, all, "why")
 		n := len(r.First) - 1
-		if last := r.First[n]; last.Kind != rollout.AbortAsked || last.Level != rollout.AbortNow || last.Detail != "why" {
+		if last := r.First[n]; last.Kind != rollout.AbortAsked || last.Level != rollout.AbortNow || last.Cause != rollout.AbortRecover || last.Detail != "why" {
 			t.Errorf("it ends with %+v", last)
 		}
 		var ids []rollout.StepID
