@@ -15,6 +15,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
 
 // world is what a run works on, and the Doer that works on it: trees and pool objects, which
@@ -228,13 +229,9 @@ func fleet(hosts int) *inventory.Fleet {
 }
 
 func settings() inventory.Settings {
-	return inventory.Settings{
-		Batches: inventory.Batches{
-			Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true}, {BasisPoints: 10000, Share: true}},
-			MaxFailures: inventory.Amount{BasisPoints: 500, Share: true}, Attempts: 3, Timeout: time.Minute,
-		},
-		Gate: inventory.Gate{Soak: 20 * time.Second, Interval: 5 * time.Second, Checks: []inventory.Check{{Name: "front page"}}},
-	}
+	s := rollouttest.Settings()
+	s.Batches.Timeout, s.Gate.Checks = time.Minute, s.Gate.Checks[:1]
+	return s
 }
 
 func plan(t testing.TB, f *inventory.Fleet, s inventory.Settings) *rollout.Plan {

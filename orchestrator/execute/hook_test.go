@@ -14,6 +14,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/execute"
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
@@ -32,7 +33,7 @@ roles: {masters: [{host: m, serve: true}]}
 		t.Fatal(err)
 	}
 	return &execute.Executor{
-		Plan: plan(t, f, settings()), Hooks: hooks,
+		Plan: plan(t, f, rollouttest.Settings()), Hooks: hooks,
 		Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f, Dialer: &ssh.Dialer{Grace: 100 * time.Millisecond}}},
 	}, dir
 }

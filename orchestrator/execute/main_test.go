@@ -3,7 +3,6 @@ package execute_test
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -22,14 +21,6 @@ func (m *memory) Append(events []rollout.Event) error {
 	defer m.mu.Unlock()
 	m.events = append(m.events, events...)
 	return nil
-}
-
-// settings are those of a run without a gate.
-func settings() inventory.Settings {
-	return inventory.Settings{Batches: inventory.Batches{
-		Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true}, {BasisPoints: 10000, Share: true}},
-		MaxFailures: inventory.Amount{BasisPoints: 500, Share: true}, Attempts: 3, Timeout: time.Minute,
-	}}
 }
 
 func plan(t *testing.T, f *inventory.Fleet, s inventory.Settings) *rollout.Plan {

@@ -11,6 +11,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/execute"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
@@ -31,7 +32,7 @@ func (b bad) Do(ctx context.Context, step rollout.Step) rollout.Event {
 // anew begins another run on the same pools: one that takes hosts out which cannot be synced, as those named.
 func (w *workbench) anew(run string, quarantined map[string]string, hosts ...string) {
 	w.t.Helper()
-	s := settings()
+	s := rollouttest.Settings()
 	s.Gate = inventory.Gate{}
 	s.Batches.MaxFailures = inventory.Amount{Count: 9}
 	p, err := rollout.NewPlan(w.executor.Hosts.Fleet, s, rollout.Request{
