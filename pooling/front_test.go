@@ -6,8 +6,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"testing"
-
-	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
 // forward passes requests on to another server.
@@ -26,9 +24,4 @@ func frontend(t testing.TB, h http.Handler) string {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s.URL
-}
-
-// spoil makes every request fail in the same way.
-func spoil(f *poolingtest.Faults, fault poolingtest.Fault) {
-	f.Plan(func(*http.Request) poolingtest.Fault { return fault })
 }

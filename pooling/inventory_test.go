@@ -2,8 +2,6 @@ package pooling_test
 
 import (
 	"errors"
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/pooling/etcd"
-	"github.com/fleetsync/fleetsync/pooling/poolingtest"
+	"github.com/fleetsync/fleetsync/pooling/storetest"
 )
 
 // TestInventoryRecord is the life of the record: there is one, of the last run of the fleet, whoever's it was.
@@ -20,14 +17,13 @@ import (
 // Seen to fail with: a record for each machine; one of another fleet; what cannot be read taken for none; since not cut
 // to what is read back.
 func TestInventoryRecord(t *testing.T) {
-	both(t, func(t *testing.T, a api) {
+	both(t, func(t *testing.T, a others) {
 		ctx := t.Context()
-		tin, mira := share(t, etcd.Config{Endpoints: []string{a.url}}), share(t, etcd.Config{Endpoints: []string{a.url}})
-		other, err := pooling.NewShared(store(t, etcd.Config{Endpoints: []string{a.url}}), pooling.SharedConfig{Fleet: "other"})
+		tin, mira := share(t, a.store), share(t, a.store)
+		other, err := pooling.NewShared(a.store, pooling.SharedConfig{Fleet: "other"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(other.Close)
 		if r, err := tin.Inventory(ctx); !errors.Is(err, pooling.ErrNotFound) || r != (pooling.InventoryRecord{}) {
 			t.Errorf("none: %+v, %v", r, err)
 		}
@@ -54,7 +50,7 @@ func TestInventoryRecord(t *testing.T) {
 		if _, err := other.Inventory(ctx); !errors.Is(err, pooling.ErrNotFound) {
 			t.Errorf("of another fleet: %v", err)
 		}
-		if diff := cmp.Diff([]string{below + "/inventory/last"}, left(t, a.url)); diff != "" {
+		if diff := cmp.Diff([]string{below + "/inventory/last"}, a.below(pooling.DefaultSharedPrefix)); diff != "" {
 			t.Error(diff)
 		}
 		// refused before anything is written
@@ -70,9 +66,7 @@ func TestInventoryRecord(t *testing.T) {
 		}
 		// what somebody else left there
 		for _, value := range []string{"x", "[]", `{"digest": 1}`, `{"digest":"a\u001b[31m","since":"2026-02-02T10:00:00Z"}`, `{"digest":"a","machine":"\u202e"}`} {
-			if status, body := raw(t, "PUT", a.url+"/v2/keys"+below+"/inventory/last", url.Values{"value": {value}}); status >= 300 {
-				t.Fatal(body)
-			}
+			a.set(below+"/inventory/last", value)
 			if r, err := tin.Inventory(ctx); !errors.Is(err, pooling.ErrMalformed) || errors.Is(err, pooling.ErrNotFound) || r != (pooling.InventoryRecord{}) || strings.ContainsAny(err.Error(), "\x1b\u202e") {
 				t.Errorf("%s: %+v, %v", value, r, err)
 			}
@@ -86,43 +80,27 @@ func TestInventoryRecord(t *testing.T) {
 	})
 }
 
-// TestInventoryRecordFaults: a store that is away or says nonsense is an error, and never "there is none".
+// TestInventoryRecordFaults: a store that does not answer is an error, and never "there is none".
 func TestInventoryRecordFaults(t *testing.T) {
-	t.Parallel()
-	s := serve(t)
-	c := share(t, etcd.Config{Endpoints: []string{s.URL}, Timeout: 300 * time.Millisecond})
-	r := pooling.InventoryRecord{Digest: "sha256:1", Machine: "tin", Since: since}
-	if err := c.PutInventory(t.Context(), r); err != nil {
+	m := &storetest.Memory{}
+	if err := share(t, m).PutInventory(t.Context(), pooling.InventoryRecord{Digest: "sha256:1", Machine: "tin", Since: since}); err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range []poolingtest.Fault{
-		poolingtest.DropRequest, poolingtest.Truncate, poolingtest.Unavailable, poolingtest.RaftError, poolingtest.Garbage, poolingtest.Empty,
-		poolingtest.NoNode, poolingtest.OtherKey, poolingtest.NoV2, poolingtest.Redirect, poolingtest.Hang, poolingtest.Proxy401, poolingtest.Proxy403,
-	} {
-		t.Run(string(fault), func(t *testing.T) {
-			spoil(s.Faults, fault)
-			if got, err := c.Inventory(t.Context()); err == nil || errors.Is(err, pooling.ErrNotFound) || got != (pooling.InventoryRecord{}) {
-				t.Errorf("read: %+v, %v", got, err)
-			}
-			if err := c.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "sha256:2"}); err == nil {
-				t.Error("written")
-			}
-		})
-	}
-	// a reply that is lost after the write had its effect costs a second look
-	lost := false
-	s.Faults.Plan(func(r *http.Request) poolingtest.Fault {
-		if r.Method == http.MethodPut && !lost {
-			lost = true
-			return poolingtest.DropReply
+	for _, fault := range []storetest.Fault{storetest.Unavailable, storetest.Lost, storetest.Unauthorized} {
+		s := share(t, &storetest.Faults{Next: m, Plan: func(storetest.Op, string) storetest.Fault { return fault }})
+		if got, err := s.Inventory(t.Context()); err == nil || errors.Is(err, pooling.ErrNotFound) || got != (pooling.InventoryRecord{}) {
+			t.Errorf("%s: read: %+v, %v", fault, got, err)
 		}
-		return poolingtest.None
-	})
-	slow := share(t, etcd.Config{Endpoints: []string{s.URL}})
-	if err := slow.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "sha256:4", Since: since}); err != nil || !lost {
+		if err := s.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "sha256:2"}); err == nil {
+			t.Errorf("%s: written", fault)
+		}
+	}
+	// one that does again what it has done already costs a second look
+	again := share(t, &storetest.Faults{Next: m, Plan: func(storetest.Op, string) storetest.Fault { return storetest.Again }})
+	if err := again.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "sha256:4", Since: since}); err != nil {
 		t.Errorf("a lost reply: %v", err)
 	}
-	if got, err := slow.Inventory(t.Context()); err != nil || got.Digest != "sha256:4" {
+	if got, err := again.Inventory(t.Context()); err != nil || got.Digest != "sha256:4" {
 		t.Errorf("a lost reply: %+v, %v", got, err)
 	}
 }

@@ -1,23 +1,19 @@
 package pooling_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"net/http"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/pooling/etcd"
-	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
 var since = time.Date(2026, 2, 2, 10, 0, 0, 0, time.UTC)
@@ -69,9 +65,9 @@ func TestQuarantineReceipts(t *testing.T) {
 //
 // Seen to fail with: a record that is not compared with its key.
 func TestReceipts(t *testing.T) {
-	both(t, func(t *testing.T, a api) {
+	both(t, func(t *testing.T, a others) {
 		ctx := t.Context()
-		tin, mira := share(t, etcd.Config{Endpoints: []string{a.url}}), share(t, etcd.Config{Endpoints: []string{a.url}})
+		tin, mira := share(t, a.store), share(t, a.store)
 		if all, err := mira.Receipts(ctx); err != nil || all != nil {
 			t.Errorf("none: %v, %v", all, err)
 		}
@@ -96,20 +92,18 @@ func TestReceipts(t *testing.T) {
 		}
 		// bad ones beside good ones
 		for key, value := range map[string]string{
-			"receipts/x":                "x",
-			"receipts/r1,mw2":           `{"run":"r1","host":"mw1","purpose":"serving"}`,
-			"receipts/r1,mw3":           `{"run":"r1","host":"mw3","purpose":"\u001bfun"}`,
-			"receipts/r1,mw4":           `{"run":"r1","host":"mw4","purpose":"serving"}`,
-			"receipts/r1,mw5":           `{"run":"r1","host":"mw5","purpose":"serving","objects":[{"key":"a/b/c/mw1","value":"","index":1}]}`,
-			"receipts/r1,mw6":           `{"run":"r1","host":"mw6","purpose":"serving","owner":"a\nb","objects":[{"key":"a/b/c/mw6","value":"","index":1}]}`,
-			"receipts/r1,mw7":           `{"run":"r1","host":"mw7","purpose":"serving","objects":[{"key":"a/b/../mw7","value":"","index":1}]}`,
-			"receipts/r1,mw8":           `{"run":"r1","host":"mw8","purpose":"serving","objects":[{"key":"a/b/c/mw8","value":"","index":0}]}`,
-			"receipts/r1,mw9/below/it":  "{}",
-			"receipts/r1,%1b%5b31mmw11": "[]",
+			"receipts/x":               "x",
+			"receipts/r1,mw2":          `{"run":"r1","host":"mw1","purpose":"serving"}`,
+			"receipts/r1,mw3":          `{"run":"r1","host":"mw3","purpose":"\u001bfun"}`,
+			"receipts/r1,mw4":          `{"run":"r1","host":"mw4","purpose":"serving"}`,
+			"receipts/r1,mw5":          `{"run":"r1","host":"mw5","purpose":"serving","objects":[{"key":"a/b/c/mw1","value":"","index":1}]}`,
+			"receipts/r1,mw6":          `{"run":"r1","host":"mw6","purpose":"serving","owner":"a\nb","objects":[{"key":"a/b/c/mw6","value":"","index":1}]}`,
+			"receipts/r1,mw7":          `{"run":"r1","host":"mw7","purpose":"serving","objects":[{"key":"a/b/../mw7","value":"","index":1}]}`,
+			"receipts/r1,mw8":          `{"run":"r1","host":"mw8","purpose":"serving","objects":[{"key":"a/b/c/mw8","value":"","index":0}]}`,
+			"receipts/r1,mw9/below/it": "{}",
+			"receipts/r1,\x1b[31mmw11": "[]",
 		} {
-			if status, body := raw(t, "PUT", a.url+"/v2/keys"+below+"/"+key, url.Values{"value": {value}}); status != http.StatusCreated {
-				t.Fatalf("%s: %s", key, body)
-			}
+			a.set(below+"/"+key, value)
 		}
 		all, err = mira.Receipts(ctx)
 		if diff := cmp.Diff(want, all); !errors.Is(err, pooling.ErrMalformed) || diff != "" {
@@ -123,13 +117,8 @@ func TestReceipts(t *testing.T) {
 		if strings.Contains(err.Error(), "\x1b") || strings.Contains(err.Error(), "mw10") {
 			t.Errorf("%q", err)
 		}
-		raw(t, "DELETE", a.url+"/v2/keys"+below+"/receipts/x", nil)
-		for _, n := range []string{"2", "3", "4", "5", "6", "7", "8", "%1b%5b31mmw11", "9?recursive=true"} {
-			key := "receipts/r1,mw" + n
-			if strings.HasPrefix(n, "%") {
-				key = "receipts/r1," + n
-			}
-			raw(t, "DELETE", a.url+"/v2/keys"+below+"/"+key, nil)
+		for _, key := range []string{"x", "r1,mw2", "r1,mw3", "r1,mw4", "r1,mw5", "r1,mw6", "r1,mw7", "r1,mw8", "r1,mw9/below/it", "r1,\x1b[31mmw11"} {
+			a.delete(below + "/receipts/" + key)
 		}
 		// dropped one by one
 		for _, i := range []int{1, 1, 3, 0} {
@@ -163,7 +152,7 @@ func TestReceipts(t *testing.T) {
 		if err := tin.DropReceipt(ctx, "", "mw1"); !errors.Is(err, pooling.ErrMalformed) {
 			t.Error(err)
 		}
-		if keys := left(t, a.url); !slices.Equal(keys, []string{below + "/receipts/r10,mw1"}) {
+		if keys := a.below(pooling.DefaultSharedPrefix); !slices.Equal(keys, []string{below + "/receipts/r10,mw1"}) {
 			t.Errorf("left: %v", keys)
 		}
 	})
@@ -171,9 +160,9 @@ func TestReceipts(t *testing.T) {
 
 // TestRuns is the life of the records of runs.
 func TestRuns(t *testing.T) {
-	both(t, func(t *testing.T, a api) {
+	both(t, func(t *testing.T, a others) {
 		ctx := t.Context()
-		s := share(t, etcd.Config{Endpoints: []string{a.url}})
+		s := share(t, a.store)
 		if all, err := s.Runs(ctx); err != nil || all != nil {
 			t.Errorf("none: %v, %v", all, err)
 		}
@@ -190,7 +179,7 @@ func TestRuns(t *testing.T) {
 		if err := s.PutRun(ctx, want[1]); err != nil {
 			t.Error(err)
 		}
-		raw(t, "PUT", a.url+"/v2/keys"+below+"/runs/x", url.Values{"value": {`{"run":"y"}`}})
+		a.set(below+"/runs/x", `{"run":"y"}`)
 		all, err := s.Runs(ctx)
 		if diff := cmp.Diff(want, all); diff != "" || !errors.Is(err, pooling.ErrMalformed) || !strings.Contains(err.Error(), "/runs/x:") {
 			t.Errorf("%v: %s", err, diff)
@@ -206,7 +195,7 @@ func TestRuns(t *testing.T) {
 		if err := errors.Join(s.PutRun(ctx, pooling.RunRecord{}), s.DropRun(ctx, "")); !errors.Is(err, pooling.ErrMalformed) {
 			t.Error(err)
 		}
-		if keys := left(t, a.url); keys != nil {
+		if keys := a.below(pooling.DefaultSharedPrefix); keys != nil {
 			t.Errorf("left: %v", keys)
 		}
 	})
@@ -216,16 +205,15 @@ func TestRuns(t *testing.T) {
 //
 // Seen to fail with: names that are not escaped.
 func TestNamesStayBelow(t *testing.T) {
-	both(t, func(t *testing.T, a api) {
+	both(t, func(t *testing.T, a others) {
 		odd := []string{"..", ".", "a/b", "../../x", "_hidden", "a,b", "a b", "100%", "%2e%2e", "=2E", "ü", "?x=y", "#", "a&value=x", "-rf", "$(x)", "A", "a"}
 		ctx := t.Context()
 		var want []string
 		for _, f := range []string{fleet, "..", "a/b", "_f", "x,y"} {
-			s, err := pooling.NewShared(store(t, etcd.Config{Endpoints: []string{a.url}}), pooling.SharedConfig{Fleet: f})
+			s, err := pooling.NewShared(a.store, pooling.SharedConfig{Fleet: f})
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(s.Close)
 			acquire(t, s, alice, 0)
 			for _, name := range odd {
 				if err := s.PutRun(ctx, pooling.RunRecord{Run: name}); err != nil {
@@ -246,7 +234,7 @@ func TestNamesStayBelow(t *testing.T) {
 			}
 			want = append(want, pooling.DefaultSharedPrefix+"/"+pooling.EscapeName(f)+"/")
 		}
-		keys := left(t, a.url)
+		keys := a.below(pooling.DefaultSharedPrefix)
 		if n := 5 * (2*len(odd) + 1); len(keys) != n {
 			t.Errorf("%d keys, want %d", len(keys), n)
 		}
@@ -273,57 +261,67 @@ func TestEscapeName(t *testing.T) {
 	})
 }
 
+// late is a store that gives up on writes, which have their effect when they are let go.
+type late struct {
+	pooling.Store
+	writes []func() error
+}
+
+func (l *late) Create(ctx context.Context, key, value string, ttl time.Duration) error {
+	return l.keep(func() error { return l.Store.Create(context.WithoutCancel(ctx), key, value, ttl) })
+}
+
+func (l *late) Swap(ctx context.Context, key, value string, index uint64) (uint64, error) {
+	return 0, l.keep(func() error { _, err := l.Store.Swap(context.WithoutCancel(ctx), key, value, index); return err })
+}
+
+func (l *late) Delete(ctx context.Context, key string, index uint64) error {
+	return l.keep(func() error { return l.Store.Delete(context.WithoutCancel(ctx), key, index) })
+}
+
+func (l *late) keep(write func() error) error {
+	l.writes = append(l.writes, write)
+	return pooling.ErrUnavailable
+}
+
 // TestLateWrites: a write that has its effect after its caller gave up, because an etcd that was stopped finds it in its socket,
 // undoes nothing that was done since.
 //
-// Seen to fail with: DropReceipt without prevIndex; PutReceipt without a condition.
+// Seen to fail with: DropReceipt without an index; PutReceipt without a condition.
 func TestLateWrites(t *testing.T) {
-	for _, late := range []string{"DELETE", "PUT"} {
-		t.Run(late, func(t *testing.T) {
-			server := serve(t)
-			var kept atomic.Pointer[http.Request]
-			var form atomic.Pointer[url.Values]
-			server.Faults.Plan(func(r *http.Request) poolingtest.Fault {
-				if r.Method != late {
-					return poolingtest.None
+	both(t, func(t *testing.T, a others) {
+		now := share(t, a.store)
+		r, old, stale := receiptOf("r1", "mw1"), receiptOf("r1", "mw1"), receiptOf("r1", "mw1")
+		old.Owner, stale.Owner = "bob", "stale"
+		for name, write := range map[string]func(s *pooling.Shared) error{
+			"drop": func(s *pooling.Shared) error { return s.DropReceipt(t.Context(), "r1", "mw1") },
+			"put":  func(s *pooling.Shared) error { return s.PutReceipt(t.Context(), stale) },
+		} {
+			for _, there := range []bool{true, false} {
+				if there {
+					if err := now.PutReceipt(t.Context(), old); err != nil {
+						t.Fatal(err)
+					}
+				} else if err := now.DropReceipt(t.Context(), "r1", "mw1"); err != nil {
+					t.Fatal(err)
 				}
-				_ = r.ParseForm()
-				form.Store(&r.Form)
-				kept.Store(r.Clone(t.Context()))
-				return poolingtest.DropRequest
-			})
-			s := share(t, etcd.Config{Endpoints: []string{server.URL}, Timeout: time.Second})
-			free := frontend(t, server.Store) // without faults
-			now := share(t, etcd.Config{Endpoints: []string{free}})
-			old, r := receiptOf("r1", "mw1"), receiptOf("r1", "mw1")
-			old.Owner = "bob"
-			if err := now.PutReceipt(t.Context(), old); err != nil {
-				t.Fatal(err)
+				l := &late{Store: a.store}
+				if err := write(share(t, l)); !errors.Is(err, pooling.ErrUnavailable) && (there || name == "put") {
+					t.Fatal(err)
+				}
+				if err := now.PutReceipt(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+				for _, w := range l.writes {
+					if err := w(); !errors.Is(err, pooling.ErrConflict) {
+						t.Errorf("%s, there before: %t: a late write: %v", name, there, err)
+					}
+				}
+				all, err := now.Receipts(t.Context())
+				if diff := cmp.Diff([]pooling.Receipt{r}, all); err != nil || diff != "" {
+					t.Errorf("%s, there before: %t: %v: %s", name, there, err, diff)
+				}
 			}
-			var err error
-			if late == "DELETE" {
-				err = s.DropReceipt(t.Context(), "r1", "mw1")
-			} else {
-				stale := old
-				stale.Owner = "stale"
-				err = s.PutReceipt(t.Context(), stale)
-			}
-			if !errors.Is(err, pooling.ErrUnavailable) {
-				t.Fatal(err)
-			}
-			if err := now.PutReceipt(t.Context(), r); err != nil {
-				t.Fatal(err)
-			}
-			q := kept.Load()
-			target := free + q.URL.Path
-			if late == "DELETE" {
-				target += "?" + q.URL.RawQuery
-			}
-			status, body := raw(t, late, target, *form.Load())
-			all, err := now.Receipts(t.Context())
-			if diff := cmp.Diff([]pooling.Receipt{r}, all); err != nil || diff != "" || status != http.StatusPreconditionFailed {
-				t.Error(fmt.Sprint(status, body, err), diff)
-			}
-		})
-	}
+		}
+	})
 }

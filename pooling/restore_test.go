@@ -1,27 +1,23 @@
 package pooling_test
 
 import (
+	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/pooling/etcd"
-	"github.com/fleetsync/fleetsync/pooling/poolingtest"
+	"github.com/fleetsync/fleetsync/pooling/storetest"
 )
 
 // TestRestore: what is restored, what is left alone and named, and that a second call changes nothing.
 func TestRestore(t *testing.T) {
 	const before = `{ "x": [1.0, 12345678901234567890],"weight":10 ,"pooled": "yes"}`
 	const taken = `{ "x": [1.0, 12345678901234567890],"weight":10 ,"pooled": "no", "fleetsync": "run-1"}`
-	both(t, func(t *testing.T, a api) {
-		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
+	both(t, func(t *testing.T, a others) {
+		c := dial(t, a.store)
 		for i, test := range []struct {
 			name    string
 			do      func(key string) // while it is held
@@ -44,8 +40,8 @@ func TestRestore(t *testing.T) {
 			{"inactive, without the marker", func(k string) { a.put(k, inactive) }, pooling.Foreign, inactive, pooling.Foreign, false},
 			{"held by another", func(k string) { a.put(k, strings.Replace(taken, "run-1", "run-10", 1)) }, pooling.Foreign, strings.Replace(taken, "run-1", "run-10", 1), pooling.Foreign, false},
 			{"garbage", func(k string) { a.put(k, "run-1") }, pooling.Foreign, "run-1", pooling.Foreign, false},
-			{"deleted", func(k string) { a.do("DELETE", k, nil) }, pooling.Deleted, "", pooling.Deleted, false},
-			{"deleted and made again", func(k string) { a.do("DELETE", k, nil); a.put(k, taken) }, pooling.Back, before, pooling.Unchanged, true},
+			{"deleted", func(k string) { a.remove(k) }, pooling.Deleted, "", pooling.Deleted, false},
+			{"deleted and made again", func(k string) { a.remove(k); a.put(k, taken) }, pooling.Back, before, pooling.Unchanged, true},
 		} {
 			host := fmt.Sprintf("mw%d", i)
 			key := "eqiad/appserver/apache2/" + host
@@ -62,18 +58,18 @@ func TestRestore(t *testing.T) {
 			restored, err := c.Restore(t.Context(), "run-1", receipts)
 			after := a.get(key)
 			if err != nil || len(restored) != 1 || restored[0].Outcome != test.want || after.Value != test.value ||
-				(after.Modified != before.Modified) != test.written || after.Created != before.Created {
+				(after.Index != before.Index) != test.written {
 				t.Errorf("%s: %v, %v; from %+v to %+v", test.name, restored, err, before, after)
 			}
-			if test.want != pooling.Deleted && restored[0].Object != (pooling.Object{Key: key, Value: after.Value, Index: after.Modified}) {
+			if test.want != pooling.Deleted && restored[0].Object != (pooling.Object{Key: key, Value: after.Value, Index: after.Index}) {
 				t.Errorf("%s: told %+v, is %+v", test.name, restored[0].Object, after)
 			}
 			restored, err = c.Restore(t.Context(), "run-1", receipts)
 			if now := a.get(key); err != nil || restored[0].Outcome != test.again || now != after {
 				t.Errorf("%s, again: %v, %v; from %+v to %+v", test.name, restored, err, after, now)
 			}
-			if status, _ := a.do("GET", key, nil); (status == http.StatusNotFound) != (test.want == pooling.Deleted) {
-				t.Errorf("%s: HTTP %d", test.name, status)
+			if there := a.get(key).Index != 0; there == (test.want == pooling.Deleted) {
+				t.Errorf("%s: is there: %t", test.name, there)
 			}
 		}
 	})
@@ -81,30 +77,28 @@ func TestRestore(t *testing.T) {
 
 // TestRestoreMany: one receipt that cannot be put back keeps no other from it.
 func TestRestoreMany(t *testing.T) {
-	s := serve(t)
-	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
+	m := &storetest.Memory{}
+	c := dial(t, m)
 	var receipts []pooling.Object
 	for _, host := range []string{"mw1", "mw2", "mw3"} {
-		put(t, s, host, yes)
+		put(m, host, yes)
 		receipts = append(receipts, observe(t, c, host)...)
 	}
 	if _, err := c.Depool(t.Context(), "run-1", receipts, pooling.Threshold{}); err != nil {
 		t.Fatal(err)
 	}
-	s.Faults.Plan(func(r *http.Request) poolingtest.Fault {
-		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "mw2") {
-			return poolingtest.RaftError
+	restored, err := dial(t, &storetest.Faults{Next: m, Plan: func(op storetest.Op, key string) storetest.Fault {
+		if op == storetest.Swap && strings.HasSuffix(key, "mw2") {
+			return storetest.Unavailable
 		}
-		return poolingtest.None
-	})
-	restored, err := c.Restore(t.Context(), "run-1", receipts)
+		return storetest.None
+	}}).Restore(t.Context(), "run-1", receipts)
 	if diff := cmp.Diff([]pooling.Outcome{pooling.Back, pooling.Unknown, pooling.Back}, outcomes(restored)); diff != "" || err == nil || restored[1].Err == nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	if restored[1].Object.Value != held {
 		t.Errorf("seen last: %v", restored[1].Object)
 	}
-	s.Faults.Plan(nil)
 	restored, err = c.Restore(t.Context(), "run-1", receipts)
 	if diff := cmp.Diff([]pooling.Outcome{pooling.Unchanged, pooling.Back, pooling.Unchanged}, outcomes(restored)); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
@@ -116,8 +110,8 @@ func TestRestoreMany(t *testing.T) {
 //
 // Seen to fail with: an object that is unchanged not written.
 func TestRestoreLateDepool(t *testing.T) {
-	both(t, func(t *testing.T, a api) {
-		c := dial(t, etcd.Config{Endpoints: []string{a.url}})
+	both(t, func(t *testing.T, a others) {
+		c := dial(t, a.store)
 		a.put(mw1, yes)
 		a.put(mw2, no)
 		receipts := append(observe(t, c, "mw1"), observe(t, c, "mw2")...)
@@ -125,11 +119,10 @@ func TestRestoreLateDepool(t *testing.T) {
 		if diff := cmp.Diff([]pooling.Outcome{pooling.Unchanged, pooling.Unchanged}, outcomes(restored)); diff != "" || err != nil {
 			t.Fatalf("%v\n%s", err, diff)
 		}
-		late := url.Values{"value": {held}, "prevExist": {"true"}, "prevIndex": {strconv.FormatUint(receipts[0].Index, 10)}}
-		if status, _ := a.do("PUT", mw1, late); status != http.StatusPreconditionFailed || a.get(mw1).Value != yes {
-			t.Errorf("HTTP %d, %v", status, a.get(mw1))
+		if _, err := a.store.Swap(t.Context(), prefix+"/"+mw1, held, receipts[0].Index); !errors.Is(err, pooling.ErrConflict) || a.get(mw1).Value != yes {
+			t.Errorf("%v, %v", err, a.get(mw1))
 		}
-		if a.get(mw2).Modified != receipts[1].Index {
+		if a.get(mw2).Index != receipts[1].Index {
 			t.Error("wrote what was never ours to take")
 		}
 	})
@@ -149,24 +142,21 @@ func TestRestoreRace(t *testing.T) {
 		{"taken over", func(int) string { return no }, pooling.Foreign, no},
 		{"as we would have it", func(int) string { return yes }, pooling.Back, yes},
 	} {
-		s := serve(t)
-		client := dial(t, etcd.Config{Endpoints: []string{s.URL}})
-		put(t, s, "mw1", yes)
+		m := &storetest.Memory{}
+		client := dial(t, m)
+		put(m, "mw1", yes)
 		receipts := observe(t, client, "mw1")
 		if _, err := client.Depool(t.Context(), "run-1", receipts, pooling.Threshold{}); err != nil {
 			t.Fatal(err)
 		}
-		var mu sync.Mutex
 		edits := 0
-		s.Faults.Plan(func(r *http.Request) poolingtest.Fault {
-			mu.Lock()
-			defer mu.Unlock()
-			if r.Method == http.MethodPut && edits < 3 {
+		client = dial(t, &storetest.Faults{Next: m, Plan: func(op storetest.Op, _ string) storetest.Fault {
+			if op == storetest.Swap && edits < 3 {
 				edits++
-				_ = s.Store.Put(prefix+"/"+mw1, c.edit(edits))
+				put(m, "mw1", c.edit(edits))
 			}
-			return poolingtest.None
-		})
+			return storetest.None
+		}})
 		restored, err := client.Restore(t.Context(), "run-1", receipts)
 		if err != nil || restored[0].Outcome != c.want || restored[0].Object.Value != c.end {
 			t.Errorf("%s: %v, %v", c.name, restored, err)
@@ -176,10 +166,10 @@ func TestRestoreRace(t *testing.T) {
 
 // TestRestoreWithoutReceipt: a receipt that was taken while the object was held says enough.
 func TestRestoreWithoutReceipt(t *testing.T) {
-	s := serve(t)
-	c := dial(t, etcd.Config{Endpoints: []string{s.URL}})
+	m := &storetest.Memory{}
+	c := dial(t, m)
 	const before = `{"weight": 1.50, "pooled": "yes"	}`
-	put(t, s, "mw1", before)
+	put(m, "mw1", before)
 	if _, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw1"), pooling.Threshold{}); err != nil {
 		t.Fatal(err)
 	}
