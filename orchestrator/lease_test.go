@@ -60,8 +60,8 @@ func hang(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// keeping are ways in which the refreshes of a lease go.
-var keeping = []struct {
+// refreshes are ways in which the refreshes of a lease go.
+var refreshes = []struct {
 	name    string
 	refresh func(ctx context.Context, n int) error
 	lost    bool          // the lease is
@@ -104,7 +104,7 @@ var keeping = []struct {
 // live. Steps that begin without asking the lease; repools that ask it; a loss that lets transfers go on,
 // or that does not halt the run.
 func TestKeepAlive(t *testing.T) {
-	for _, test := range keeping {
+	for _, test := range refreshes {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began, l := time.Now(), newLease(test.refresh)
@@ -156,7 +156,7 @@ func TestKeepAliveEnds(t *testing.T) {
 // From the moment at which a lease is not valid nothing begins but repools; what is in flight is ended
 // soon after, all pools are put back, and the outcome says why. A lease that lasts disturbs nothing.
 func TestLostLease(t *testing.T) {
-	for _, test := range keeping {
+	for _, test := range refreshes {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, s := fleet(70), settings()
@@ -183,7 +183,7 @@ func TestLostLease(t *testing.T) {
 				})
 				world := make(chan rollout.Event, 1)
 				j := &memory{}
-				begun := &beginnings{lease: l, fails: fails}
+				begun := &leasedDoer{lease: l, fails: fails}
 				begun.Doer = &someTransfers{
 					Executor: &execute.Executor{
 						Plan: p, Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f}, Pools: us.pools, Receipts: us.shared}, Lease: l, Owner: "o", Machine: "m1",
@@ -221,8 +221,8 @@ func TestLostLease(t *testing.T) {
 	}
 }
 
-// beginnings sees what begins with which lease.
-type beginnings struct {
+// leasedDoer sees which steps begin while the lease is valid, and which while it is not.
+type leasedDoer struct {
 	orchestrator.Doer
 	lease *lease
 	fails chan struct{} // closed when the fleet is being synced
@@ -235,7 +235,7 @@ type beginnings struct {
 	refused int // steps that did not begin, for want of the lock
 }
 
-func (b *beginnings) Do(ctx context.Context, step rollout.Step) rollout.Event {
+func (b *leasedDoer) Do(ctx context.Context, step rollout.Step) rollout.Event {
 	valid := b.lease.Valid()
 	b.mu.Lock()
 	if step.ID == "sync/h0005" && !b.slow {
@@ -260,7 +260,7 @@ func (b *beginnings) Do(ctx context.Context, step rollout.Step) rollout.Event {
 }
 
 // takes is how long a transfer takes: the first of the fleet longer than any lease, while others begin.
-func (b *beginnings) takes() time.Duration {
+func (b *leasedDoer) takes() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.slow {
@@ -273,7 +273,7 @@ func (b *beginnings) takes() time.Duration {
 }
 
 // check sees that nothing was wrong, and that the loss ended all transfers at once.
-func (b *beginnings) check(t *testing.T, j *memory) {
+func (b *leasedDoer) check(t *testing.T, j *memory) {
 	t.Helper()
 	for _, text := range b.wrong {
 		t.Error(text)

@@ -285,7 +285,7 @@ const (
 // what follows a change, or watching a host only from the end of its depool. The state: edits not named,
 // not those that a repool found; a proxy that serves on, whose transfers go on, or that counts as out
 // before it was taken out again; edits during a depool forgotten, or judged before it has ended; all
-// edits taken for our own. The pools: what does not bear our mark put back; a weight or a "yes" of theirs
+// edits taken for our own. The pools: what does not bear our marker put back; a weight or a "yes" of theirs
 // overwritten; a depool from the first receipt and not the last; writes without an index; a depool that
 // does not see that an object it has no business with became "yes".
 func TestOperator(t *testing.T) {

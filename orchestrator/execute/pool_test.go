@@ -173,7 +173,7 @@ func TestRepoolUnconfirmed(t *testing.T) {
 	w.check()
 }
 
-// TestObserveHeld: a second look at what bears our mark keeps what the first receipt says, journal and store alike.
+// TestObserveHeld: a second look at what bears our marker keeps what the first receipt says, journal and store alike.
 //
 // Seen to fail with: a receipt of the held value; a receipt of nothing that could be put back in the place of a good one.
 func TestObserveHeld(t *testing.T) {
@@ -215,7 +215,7 @@ func TestObserveHeld(t *testing.T) {
 	}
 }
 
-// TestUnhealthy: what a health check says no to, or says nothing of, stays out with its mark and its receipt, and is
+// TestUnhealthy: what a health check says no to, or says nothing of, stays out with its marker and its receipt, and is
 // named with what was said; one that gets well in time is put back; and one of which we hold nothing is not asked.
 //
 // Seen to fail with: unknown taken for yes; health not asked; asked of what is not held.
@@ -295,7 +295,7 @@ func TestEditsWhileHeld(t *testing.T) {
 		{"weight", func(w *workbench) { w.put(apache, `{"weight":99, "note":[1.50],  "pooled":"no", "fleetsync": "r1"}`) }, `{"weight":99, "note":[1.50],  "pooled":"yes"}`, "kept"},
 		{"another field", func(w *workbench) { w.put(apache, strings.Replace(w.get(apache), "[1.50]", "[2]", 1)) }, `{"weight":11, "note":[2],  "pooled":"yes"}`, "kept"},
 		{"inactive", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"inactive"}`) }, `{"weight":11, "pooled":"inactive"}`, "left as it is"},
-		{"no, without our mark", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no"}`) }, `{"weight":11, "pooled":"no"}`, "left as it is"},
+		{"no, without our marker", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no"}`) }, `{"weight":11, "pooled":"no"}`, "left as it is"},
 		{"yes", func(w *workbench) { w.put(apache, `{"weight":12, "pooled":"yes"}`) }, `{"weight":12, "pooled":"yes"}`, "left as it is"},
 		{"another run's", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`) }, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`, "left as it is"},
 		{"garbage", func(w *workbench) { w.put(apache, "?") }, "?", "left as it is"},

@@ -77,7 +77,7 @@ func isOut(o pooling.Object, run string) bool {
 // one that cannot leaves them out.
 //
 // Seen to fail with: a proxy that is put back first; a receipt that says what a proxy was when it was out already, or that is
-// still one for serving; a release with the mark of the run that releases; receipts that are kept; a mark beside "yes" that is
+// still one for serving; a release with the marker of the run that releases; receipts that are kept; a marker beside "yes" that is
 // taken for a host that is out.
 func TestQuarantine(t *testing.T) {
 	w := newBench(t)
@@ -136,7 +136,7 @@ func TestQuarantine(t *testing.T) {
 		t.Errorf("it serves: %s", out.Value)
 	}
 
-	// Somebody says "yes" and leaves our mark in place: it is in its pool, and nobody may say otherwise.
+	// Somebody says "yes" and leaves our marker in place: it is in its pool, and nobody may say otherwise.
 	out := w.get(keyOf("h0008", "apache2"))
 	w.put(keyOf("h0008", "apache2"), strings.Replace(out, `"no"`, `"yes"`, 1))
 	w.anew("r2c", nil, "h0008")
