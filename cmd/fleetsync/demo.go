@@ -152,7 +152,7 @@ func (a *app) incident(ctx context.Context, o demo.Options) (err error) {
 		o.Program, err = filepath.Abs(o.Program)
 	}
 	if err != nil {
-		return fail(exitMissing, fmt.Errorf("this program cannot be found, so that no rsync daemon can ask it: %w", err), "call it by its path")
+		return notFoundError{fmt.Errorf("this program cannot be found, so that no rsync daemon can ask it: %w", err)}
 	}
 	o.KeepAll = true
 	fleet, err := a.up(ctx, o)

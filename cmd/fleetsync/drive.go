@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -33,27 +31,13 @@ func (a *app) begin(ctx context.Context, s *setup, claim session.Claim) (*sessio
 }
 
 // start begins the run of a verdict and carries it out. Until it has begun, a signal ends it; stop ends that.
-func (a *app) start(ctx context.Context, stop func(), s *setup, on *session.Session, v preflight.Verdict) error {
+func (a *app) start(ctx context.Context, stop func(), on *session.Session, v preflight.Verdict) error {
 	run, err := on.Start(v.Plan, v.Manifest)
 	if err != nil {
 		return err
 	}
 	stop()
-	defer func() { a.pruneManifests(s, run.State) }()
 	return a.drive(ctx, on, run)
-}
-
-// pruneManifests deletes the manifests that nobody needs any more after a run.
-func (a *app) pruneManifests(s *setup, now *rollout.State) {
-	saved := func(run string) bool {
-		_, err := os.Stat(s.store.ManifestPath(run))
-		return err == nil
-	}
-	for _, run := range s.history().Obsolete(now, saved, s.policy.Keep.Manifests) {
-		if err := os.Remove(s.store.ManifestPath(run)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			a.say().Warn("an old manifest cannot be deleted: %v", err)
-		}
-	}
 }
 
 // drive carries out a run to its end: it wires it to signals, to the screen and to who reads events, and says what it came to.

@@ -48,20 +48,6 @@ const exitCodes = `Exit codes:
    15  a program is missing on this machine
   130  interrupted, pools restored (143: terminated)`
 
-// exitError is an error with what the program is to make of it. Use typed errors instead, which endingOf knows.
-type exitError struct {
-	code int
-	err  error
-	hint string // what to type next; may be empty
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-func fail(code int, err error, hint string) error {
-	return &exitError{code: code, err: err, hint: hint}
-}
-
 // usageError is what was typed wrong.
 type usageError struct{ error }
 
@@ -92,6 +78,12 @@ func (e toldError) Unwrap() error { return e.error }
 
 // failuresError says that a command did its work and found hosts that are not as they should be.
 type failuresError struct{ error }
+
+// invalidError says what is wrong with the policy or the inventory, beyond their form.
+type invalidError struct{ error }
+
+// notFoundError says that this program cannot find itself.
+type notFoundError struct{ error }
 
 // noPlanError says that a file holds no plan to carry out.
 type noPlanError struct{ error }
@@ -178,9 +170,6 @@ func (a *app) endingOf(err error) (code int, hint string) {
 }
 
 func (a *app) ending(err error) (code int, hint string) {
-	if e, ok := errors.AsType[*exitError](err); ok {
-		return e.code, e.hint
-	}
 	if refusal, ok := errors.AsType[*preflight.Refusal](err); ok {
 		return a.refusalEnding(refusal)
 	}
@@ -225,16 +214,16 @@ func (a *app) ending(err error) (code int, hint string) {
 		return exitInterrupted, ""
 	case is[usageError](err):
 		return exitUsage, ""
-	case is[inventory.Problems](err):
+	case is[inventory.Problems](err), is[invalidError](err):
 		return exitInvalid, ""
 	case is[noPlanError](err):
 		return exitInvalid, "fleetsync plan -o FILE writes one"
 	case errors.Is(err, transport.ErrMissing):
 		return exitMissing, installHint(err)
+	case is[notFoundError](err):
+		return exitMissing, "call it by its path"
 	case errors.Is(err, pooling.ErrHeld), errors.Is(err, journal.ErrLocked):
 		return exitLocked, fleetsync + " status, or --wait"
-	case is[*session.UnrestoredError](err):
-		return exitLocked, fleetsync + " recover"
 	case is[*session.LockError](err):
 		return exitInvalid, "check lock.endpoints; nothing was touched"
 	case is[*session.WriteError](err):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -50,12 +51,14 @@ func TestEndings(t *testing.T) {
 		{usage(other, "like this"), exitUsage, "like this"},
 		{errors.New("unknown flag: --x"), exitUsage, "fleetsync help"},
 		{inventory.Problems{{}}, exitInvalid, ""},
+		{invalidError{other}, exitInvalid, ""},
+		{notFoundError{other}, exitMissing, "call it by its path"},
 		{&transport.MissingError{Programs: []string{"flock"}}, exitMissing, "apt-get install util-linux"},
 		{journal.ErrLocked, exitLocked, "status, or --wait"},
 		{held("r1"), exitLocked, "status, or --wait"},
 		{held(""), exitLocked, "unlock   (once bob agrees), or --wait"},
 		{fmt.Errorf("%w, by whom is not known", pooling.ErrHeld), exitLocked, "status, or --wait"},
-		{&session.UnrestoredError{}, exitLocked, "recover"},
+		{&preflight.Refusal{Kind: preflight.Unrestored, Err: other}, exitLocked, "recover"},
 		{&session.NotFrozenError{Holder: pooling.Holder{Run: "r1"}}, exitLocked, "recover, if the run died"},
 		{&session.NotFrozenError{}, exitLocked, "it runs out by itself if that died"},
 		{&session.LockError{Err: other}, exitInvalid, "check lock.endpoints; nothing was touched"},

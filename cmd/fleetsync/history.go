@@ -54,15 +54,6 @@ func (a *app) read(s *setup, run string) (report.RunReport, error) {
 	return report.RunReport{State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
 }
 
-// runs lists the runs of this machine, newest first.
-func (s *setup) runs() ([]string, error) {
-	runs, err := s.store.Runs()
-	if err != nil {
-		return nil, &session.JournalError{Path: s.store.Dir, Err: err}
-	}
-	return runs, nil
-}
-
 // find returns the one run of this machine whose name is or begins with a name.
 func (s *setup) find(name string) (string, error) {
 	run, err := s.store.Find(name)
@@ -89,7 +80,7 @@ func (a *app) historyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runs, err := s.runs()
+			runs, err := session.Journals{Store: s.store}.Runs()
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,6 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/preflight"
-	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/balancer"
@@ -58,7 +57,7 @@ func (a *app) load() (*setup, error) {
 		return nil, err
 	}
 	if err := preflight.Agree(policy, fleet); err != nil {
-		return nil, fail(exitInvalid, err, "change the one or the other")
+		return nil, withHint(invalidError{err}, "change the one or the other")
 	}
 	s := &setup{policy: policy, fleet: fleet, store: journal.Store{Dir: filepath.Join(policy.State, fleet.Name)}, owner: a.user()}
 	s.dialer = s.newDialer(false)
@@ -93,9 +92,9 @@ func (a *app) fallbacks(s *setup) {
 
 func unreadable(err error, hint string) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return fail(exitInvalid, err, hint)
+		return withHint(invalidError{err}, hint)
 	}
-	return fail(exitInvalid, err, "")
+	return invalidError{err}
 }
 
 // programs returns an error that is transport.ErrMissing if this machine lacks what the fleet's
@@ -112,13 +111,13 @@ func (s *setup) pools() (*pooling.Client, error) {
 	}
 	store, err := etcd.New(s.etcdConfig())
 	if err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("pooling: %w", err), "")
+		return nil, invalidError{fmt.Errorf("pooling: %w", err)}
 	}
 	client, err := pooling.NewClient(store, pooling.Config{Prefix: p.Prefix, Timeout: p.Timeout, Select: pooling.Selection{
 		Datacenters: p.Select["datacenter"], Clusters: p.Select["cluster"], Services: p.Select["service"],
 	}})
 	if err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("pooling: %w", err), "")
+		return nil, invalidError{fmt.Errorf("pooling: %w", err)}
 	}
 	return client, nil
 }
@@ -160,11 +159,11 @@ func (s *setup) shared() (*pooling.Shared, error) {
 	}
 	store, err := etcd.New(c)
 	if err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("lock: %w", err), "")
+		return nil, invalidError{fmt.Errorf("lock: %w", err)}
 	}
 	shared, err := pooling.NewShared(store, pooling.SharedConfig{Fleet: s.fleet.Name, Prefix: s.policy.Lock.Prefix, Timeout: c.Timeout})
 	if err != nil {
-		return nil, fail(exitInvalid, fmt.Errorf("lock: %w", err), "")
+		return nil, invalidError{fmt.Errorf("lock: %w", err)}
 	}
 	return shared, nil
 }
@@ -187,17 +186,9 @@ func (a *app) session(s *setup) (*session.Config, error) {
 	}
 	return &session.Config{
 		Fleet: s.fleet, Policy: s.policy, Store: s.store,
-		Pools: pools, Shared: shared, Threshold: preflight.Threshold(s.policy), Balancers: s.balancers(),
+		Pools: pools, Shared: shared, Balancers: s.balancers(),
 		Dialer: s.dialer, Share: func() *ssh.Dialer { return s.newDialer(true) },
-		Trees: func() (*rollout.Trees, error) {
-			known, err := s.history().Known()
-			if err != nil {
-				return nil, err
-			}
-			return known.Trees, nil
-		},
-		Digest: s.asker().Digest,
-		Owner:  s.owner, Machine: s.machine(), Printer: a.say(),
+		History: s.history, Owner: s.owner, Machine: s.machine(), Printer: a.say(),
 	}, nil
 }
 
@@ -205,19 +196,9 @@ func (a *app) session(s *setup) (*session.Config, error) {
 // that has the fleet's lock by then.
 func (s *setup) history() *preflight.History {
 	if s.past == nil {
-		s.past = preflight.NewHistory(journals{s}, s.fleet)
+		s.past = preflight.NewHistory(session.Journals{Store: s.store}, s.fleet)
 	}
 	return s.past
-}
-
-// journals implements preflight.Journals.
-type journals struct{ *setup }
-
-func (j journals) Runs() ([]string, error) { return j.runs() }
-
-func (j journals) Read(run string) (*rollout.State, error) {
-	past, err := session.Read(j.store, run)
-	return past.State, err
 }
 
 // newRun returns the name of a run that begins now.

@@ -46,7 +46,7 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	runs, err := s.runs()
+	runs, err := session.Journals{Store: s.store}.Runs()
 	if err != nil {
 		return err
 	}

@@ -127,5 +127,5 @@ func (a *app) carryOut(
 	if v, err = confirm(v); err != nil {
 		return err
 	}
-	return a.start(ctx, stop, s, on, v)
+	return a.start(ctx, stop, on, v)
 }

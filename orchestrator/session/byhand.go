@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport"
 )
@@ -39,7 +40,7 @@ func (c *Config) depool(ctx context.Context, host string) (changed []pooling.Obj
 			err = c.free(fields.Marker)
 		}
 		if err == nil {
-			o, err = c.Pools.Set(ctx, o, pooling.PooledNo, c.Threshold)
+			o, err = c.Pools.Set(ctx, o, pooling.PooledNo, preflight.Threshold(c.Policy))
 		}
 		if err != nil {
 			return changed, fmt.Errorf("%s: %w", o.Key, err)
@@ -105,7 +106,7 @@ func (c *Config) putBack(ctx context.Context, o pooling.Object, held bool) (pool
 	case fields.Marker == "" && fields.Pooled == pooling.PooledInactive:
 		return o, errors.New("is inactive: somebody took it off the lists that are made from the pools, and must put it on them")
 	case fields.Marker == "":
-		return c.Pools.Set(ctx, o, pooling.PooledYes, c.Threshold)
+		return c.Pools.Set(ctx, o, pooling.PooledYes, preflight.Threshold(c.Policy))
 	}
 	if err := c.free(fields.Marker); err != nil {
 		return o, err
@@ -113,7 +114,7 @@ func (c *Config) putBack(ctx context.Context, o pooling.Object, held bool) (pool
 	receipt, ok := c.receipt(fields.Marker, o)
 	if !ok {
 		// Of another machine, or lost. A run takes out only what is yes, so that is what it was.
-		return c.Pools.Set(ctx, o, pooling.PooledYes, c.Threshold)
+		return c.Pools.Set(ctx, o, pooling.PooledYes, preflight.Threshold(c.Policy))
 	}
 	restored, err := c.Pools.Restore(ctx, fields.Marker, []pooling.Object{receipt})
 	if err != nil {
@@ -132,11 +133,11 @@ func (c *Config) free(marker string) error {
 
 // receipt returns what an object was before a run took it out, by the journal of that run.
 func (c *Config) receipt(run string, o pooling.Object) (pooling.Object, bool) {
-	past, err := Read(c.Store, run)
+	state, err := Journals{c.Store}.Read(run)
 	if err != nil {
 		return o, false
 	}
-	for _, was := range objects(past.State.Receipts(o.Host())) {
+	for _, was := range objects(state.Receipts(o.Host())) {
 		if was.Key == o.Key {
 			return was, true
 		}

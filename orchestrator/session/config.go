@@ -1,12 +1,11 @@
 package session
 
 import (
-	"context"
 	"os"
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
-	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/balancer"
 	"github.com/fleetsync/fleetsync/transport/ssh"
@@ -20,18 +19,13 @@ type Config struct {
 
 	Pools     *pooling.Client // nil: the fleet has no pools
 	Shared    *pooling.Shared // what all masters share; nil: there is none
-	Threshold pooling.Threshold
 	Balancers balancer.Groups
 
-	// Dialer returns what connects to hosts; the caller closes it. With share it keeps a process and a connection of the ssh program for
-	// each host, which is closed by the session.
-	Dialer *ssh.Dialer
-	Share  func() *ssh.Dialer
+	Dialer *ssh.Dialer        // connects to hosts; who made it closes it
+	Share  func() *ssh.Dialer // returns one that keeps a process and a connection of the ssh program for each host; the session closes it
 
-	// Trees returns what is last known of every host's tree, by the journals of this machine.
-	Trees func() (*rollout.Trees, error)
-	// Digest asks a host for the metadata digest of its tree, or of some paths of it.
-	Digest func(ctx context.Context, host string, paths []string) (string, error)
+	// History returns what the journals of this machine tell. It is called under the fleet's lock, so that no run is missed.
+	History func() *preflight.History
 
 	Owner   string // the user who asks
 	Machine string // this one

@@ -7,7 +7,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 // Errors without anything to tell beyond their text. Others of this package's functions are the types below; pooling.HeldError and
@@ -78,14 +77,6 @@ func (e *NotFrozenError) Error() string {
 		return fmt.Sprintf("%s of %s on %s holds the lock: it ends with that", h.Reason, h.Owner, h.Host)
 	}
 	return fmt.Sprintf("run %s of %s on %s holds the lock: it ends with the run", e.Holder.Run, e.Holder.Owner, e.Holder.Host)
-}
-
-// UnrestoredError says that another run has not put back a host that it took out of its pools. Nothing was touched.
-type UnrestoredError struct{ Receipt pooling.Receipt }
-
-func (e *UnrestoredError) Error() string {
-	r := e.Receipt
-	return transport.Neutral(fmt.Sprintf("run %s of %s on %s has not put back %s", r.Run, r.Owner, r.Machine, r.Host))
 }
 
 // OvertakenError says that a run cannot be resumed, because a later one has changed some of its hosts.

@@ -30,7 +30,7 @@ type facts struct {
 }
 
 // Leftovers returns what runs that died have left to be put back, sorted by run. All runs of this machine are dead, as the session has
-// its lock; so are those of other machines, as it has their lease. The error is a StoreError or a StateError.
+// its lock; so are those of other machines, as it has their lease. The error is a StoreError or a JournalError.
 func (s *Session) Leftovers(ctx context.Context) ([]Leftover, error) {
 	var f facts
 	var err error
@@ -45,20 +45,21 @@ func (s *Session) Leftovers(ctx context.Context) ([]Leftover, error) {
 			return nil, &StoreError{"the unfinished runs cannot be read", err}
 		}
 	}
-	runs, err := s.Store.Runs()
+	journals := Journals{s.Store}
+	runs, err := journals.Runs()
 	if err != nil {
-		return nil, &StateError{"the runs of this machine cannot be listed", err}
+		return nil, err
 	}
 	f.local = map[string]bool{}
 	for _, run := range runs {
 		f.local[run] = true
-		past, err := Read(s.Store, run)
+		state, err := journals.Read(run)
 		if err != nil {
 			s.Printer.Warn("%v", err)
 			continue
 		}
-		for _, host := range past.State.Held() {
-			f.held = append(f.held, pooling.Receipt{Run: run, Host: host, Purpose: pooling.Serving, Objects: objects(past.State.Receipts(host))})
+		for _, host := range state.Held() {
+			f.held = append(f.held, pooling.Receipt{Run: run, Host: host, Purpose: pooling.Serving, Objects: objects(state.Receipts(host))})
 		}
 	}
 	return leftovers(f), nil

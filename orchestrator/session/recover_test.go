@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
@@ -87,11 +88,11 @@ func TestRecover(t *testing.T) {
 			if !slices.Equal(said, []string{"p1: back in its pools", "p2: back in its pools"}) {
 				t.Errorf("the user is told %q", said)
 			}
-			past, err := session.Read(dead.Store, "r1")
+			state, err := session.Journals{Store: dead.Store}.Read("r1")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if ended := past.State.Finished(); where.other == (ended != nil) || ended != nil && ended.Why != "given up by recover" {
+			if ended := state.Finished(); where.other == (ended != nil) || ended != nil && ended.Why != "given up by recover" {
 				t.Errorf("its journal says %+v", ended)
 			}
 			w.writes = map[string]int{}
@@ -231,38 +232,6 @@ func TestOthers(t *testing.T) {
 	}
 }
 
-// TestRefuseOthers: another run's hosts that are out keep a run from beginning; its own do not, nor do those in quarantine.
-//
-// Seen to fail with: a receipt of a quarantine that counts.
-func TestRefuseOthers(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	tin, mira := w.master("tin"), w.master("mira")
-	tin.die("r1", "p1")
-	tin.depool("r0", "p2", pooling.Quarantine)
-	w.api.Store.Advance(time.Minute)
-	s := mira.open(session.Claim{Run: "r2"})
-	err := s.RefuseOthers(t.Context(), "r2")
-	if e, ok := as[*session.UnrestoredError](err); !ok || e.Receipt.Run != "r1" || e.Receipt.Host != "p1" || e.Receipt.Machine != "tin" {
-		t.Errorf("%v", err)
-	}
-	if err := s.RefuseOthers(t.Context(), "r1"); err != nil {
-		t.Errorf("its own: %v", err)
-	}
-	mira.wantSaid()
-	if err := tin.Shared.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "another", Machine: "tin"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.RefuseOthers(t.Context(), "r1"); err != nil {
-		t.Errorf("%v", err)
-	}
-	mira.wantSaid("the last run, on tin, used another inventory than the one of this machine (inventory.yaml)")
-	w.put(sharedKeys+"receipts/x", "{")
-	if err := s.RefuseOthers(t.Context(), "r1"); !is[*session.StoreError](err) {
-		t.Errorf("a receipt that cannot be read: %v", err)
-	}
-}
-
 // TestResumeRefused: a run is not resumed that cannot be gone on with, and its journal is free for the next who tries.
 //
 // Seen to fail with: runs after it that are not asked; a journal that stays locked.
@@ -271,31 +240,37 @@ func TestResumeRefused(t *testing.T) {
 	w := newWorld(t)
 	m := w.master("tin")
 	m.die("r1", "p1")
-	later := rollout.NewTrees([]string{"c1", "p1"})
-	state, err := rollout.NewState(m.begin("r2")[0].Plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, e := range m.begin("r2")[:3] {
-		e.Seq, e.Run = int64(i+1), "r2"
-		if err := state.Apply(&e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	later.Add(state)
 	s := m.open(session.Claim{Run: "r1"})
-	s.Trees = func() (*rollout.Trees, error) { return later, nil }
-	_, err = s.Resume(t.Context(), "r1")
+	m.write("r2", m.begin("r2")[:3]) // has changed c1, and died
+	_, err := s.Resume(t.Context(), "r1")
 	if e, ok := as[*session.OvertakenError](err); !ok || *e != (session.OvertakenError{Run: "r1", By: "r2", Hosts: 1}) {
 		t.Errorf("overtaken: %v", err)
 	}
 	if m.Store.Alive("r1") {
 		t.Error("its journal stays locked")
 	}
-	s.Trees = m.Trees
-	m.depool("r0", "p2", pooling.Serving)
-	if _, err := s.Resume(t.Context(), "r1"); !is[*session.UnrestoredError](err) {
+	if err := os.RemoveAll(filepath.Dir(m.Store.JournalPath("r2"))); err != nil {
+		t.Fatal(err)
+	}
+	m.depool("r0", "p2", pooling.Quarantine)
+	r, err := s.Resume(t.Context(), "r1")
+	if err != nil {
+		t.Fatalf("beside a quarantine: %v", err)
+	}
+	if err := r.Finish(t.Context()); err != nil {
+		t.Error(err)
+	}
+	m.said()
+	m.receipt("r0", "p3", pooling.Serving)
+	if err := m.Shared.PutInventory(t.Context(), pooling.InventoryRecord{Digest: "another", Machine: "mira"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Resume(t.Context(), "r1")
+	if e, ok := as[*preflight.Refusal](err); !ok || e.Kind != preflight.Unrestored || e.Run != "r0" {
 		t.Errorf("while another run holds hosts: %v", err)
+	}
+	if err := m.Shared.DropReceipt(t.Context(), "r0", "p3"); err != nil {
+		t.Fatal(err)
 	}
 	for _, run := range []string{"none", "torn"} {
 		if run == "torn" {

@@ -5,29 +5,42 @@ import (
 	"errors"
 
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
 // Resume opens a run that died, halted or was interrupted to go on with it. Who gets a Run must Finish it. If the origin does not hold
-// the tree any more that the run began with, it will only put its pools back and halt. The errors are those of RefuseOthers, a
-// JournalError, a GoneHostsError or an OvertakenError.
+// the tree any more that the run began with, it will only put its pools back and halt. The errors are a preflight.Refusal, a
+// JournalError or one of package journal's, a GoneHostsError or an OvertakenError.
 func (s *Session) Resume(ctx context.Context, run string) (*Run, error) {
 	r, _, err := s.reopen(run)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.RefuseOthers(ctx, run); err != nil {
-		return nil, errors.Join(err, r.close())
-	}
-	trees, err := s.Trees()
-	if err == nil {
-		err = overtaken(r.State, trees)
-	}
-	if err != nil {
+	if err := s.mayResume(ctx, r.State); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	r.changed = s.sourceChanged(ctx, r.State.Plan)
 	return r, nil
+}
+
+// mayResume refuses to go on with a run beside what another has left, or after one that has changed its hosts.
+func (s *Session) mayResume(ctx context.Context, state *rollout.State) error {
+	if s.Shared != nil {
+		receipts, err := s.Shared.Receipts(ctx)
+		if err := preflight.RefuseUnrestored(receipts, err, state.Plan.Run); err != nil {
+			return err
+		}
+		last, err := s.Shared.Inventory(ctx)
+		if err == nil && last.Digest != s.Fleet.Digest && last.Machine != s.Machine {
+			s.Printer.Warn("the last run, on %s, used another inventory than the one of this machine (%s)", last.Machine, s.Policy.Inventory)
+		}
+	}
+	known, err := s.History().Known()
+	if err != nil {
+		return err
+	}
+	return overtaken(state, known.Trees)
 }
 
 // reopen opens the journal of a run and folds it. The events are those of the journal, with all that the fold fills in.
@@ -82,7 +95,7 @@ func (s *Session) sourceChanged(ctx context.Context, plan *rollout.Plan) string 
 	if plan.Tree == nil || plan.Origin == "" {
 		return ""
 	}
-	digest, err := s.Digest(ctx, plan.Origin, plan.Paths)
+	digest, err := s.hosts(s.Dialer).Digest(ctx, plan.Origin, plan.Paths)
 	if err != nil || digest != plan.Tree.Digest {
 		return "the tree of " + plan.Origin + " is not the one that the run began with: begin a new one"
 	}

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/orchestrator/monitor"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/transport/rsync"
@@ -27,6 +30,7 @@ type Run struct {
 	journal  *journal.Journal
 	log      *runLog
 	changed  string // see orchestrator.Run
+	begun    bool   // here and now, not resumed
 	restored bool   // it left nothing out of its pools, as far as it knows
 }
 
@@ -34,28 +38,6 @@ type Run struct {
 type View struct {
 	Observers []orchestrator.Observer
 	Progress  func(host string, p rsync.Progress) // of running transfers; nil: nobody asks
-}
-
-// RefuseOthers refuses to begin the named run, with an UnrestoredError, while another has hosts out of their pools that it has not put
-// back. It warns if the last run was made with another inventory. The error is a StoreError if the store does not tell.
-func (s *Session) RefuseOthers(ctx context.Context, run string) error {
-	if s.Shared == nil {
-		return nil
-	}
-	receipts, err := s.Shared.Receipts(ctx)
-	if err != nil {
-		return &StoreError{"the receipts of other runs cannot be read", err}
-	}
-	for _, r := range receipts {
-		if r.Run != run && r.Purpose == pooling.Serving {
-			return &UnrestoredError{r}
-		}
-	}
-	last, err := s.Shared.Inventory(ctx)
-	if err == nil && last.Digest != s.Fleet.Digest && last.Machine != s.Machine {
-		s.Printer.Warn("the last run, on %s, used another inventory than the one of this machine (%s)", last.Machine, s.Policy.Inventory)
-	}
-	return nil
 }
 
 // Start begins a run of a plan. The manifest is what its tree holds, or nil if it brings none. Who gets a Run must Finish it.
@@ -73,7 +55,11 @@ func (s *Session) Start(plan *rollout.Plan, m *manifest.Manifest) (*Run, error) 
 			return nil, errors.Join(&StateError{"the manifest cannot be kept", err}, j.Close())
 		}
 	}
-	return s.newRun(state, j)
+	r, err := s.newRun(state, j)
+	if err == nil {
+		r.begun = true
+	}
+	return r, err
 }
 
 // newRun returns a run with an open journal, which is closed if there can be no log.
@@ -128,7 +114,7 @@ func (r *Run) Do(ctx context.Context, view View) (rollout.Outcome, error) {
 }
 
 // Finish closes what the run has open. Of one that left nothing out of its pools it drops the receipts, and the record that it is
-// unfinished.
+// unfinished. Manifests of earlier runs that nobody needs any more are deleted.
 func (r *Run) Finish(ctx context.Context) error {
 	s, run := r.session, r.State.Plan.Run
 	if r.restored && s.Shared != nil {
@@ -138,14 +124,31 @@ func (r *Run) Finish(ctx context.Context) error {
 			}
 		}
 	}
+	if r.begun {
+		r.prune()
+	}
 	return r.close()
+}
+
+// prune deletes the manifests that nobody needs any more after the run.
+func (r *Run) prune() {
+	store := r.session.Store
+	saved := func(run string) bool {
+		_, err := os.Stat(store.ManifestPath(run))
+		return err == nil
+	}
+	for _, run := range r.session.History().Obsolete(r.State, saved, r.session.Policy.Keep.Manifests) {
+		if err := os.Remove(store.ManifestPath(run)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.session.Printer.Warn("an old manifest cannot be deleted: %v", err)
+		}
+	}
 }
 
 // executor returns what turns the steps of a plan into effects.
 func (s *Session) executor(plan *rollout.Plan) *execute.Executor {
 	x := &execute.Executor{
 		Plan: plan, Retention: s.Policy.Keep, Checks: s.Policy.For(plan.Mode).Gate.Checks, Hooks: s.Policy.Hooks,
-		Restorer: s.restorer(), Threshold: s.Threshold, Owner: s.Owner, Machine: s.Machine,
+		Restorer: s.restorer(), Threshold: preflight.Threshold(s.Policy), Owner: s.Owner, Machine: s.Machine,
 	}
 	if plan.Tree != nil {
 		x.Want = sync.OnceValues(func() (*manifest.Manifest, error) { return manifest.Load(s.Store.ManifestPath(plan.Run)) })

@@ -15,11 +15,13 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/journal"
+	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 	"github.com/fleetsync/fleetsync/pooling"
 	"github.com/fleetsync/fleetsync/pooling/etcd"
 	"github.com/fleetsync/fleetsync/pooling/poolingtest"
+	"github.com/fleetsync/fleetsync/transport/ssh"
 )
 
 // world is a fleet with its pools and its shared store in this process, and as many masters as a test makes, each with journals of
@@ -39,9 +41,9 @@ const (
 	sharedKeys = pooling.DefaultSharedPrefix + "/test/"
 
 	fleetText = `fleet: test
-tree: {source: /srv/a, destination: /srv/b, module: m}
+tree: {source: "/nowhere/{host}/a", destination: "/nowhere/{host}/b", module: m}
 hosts:
-  m1: {datacenter: a, address: 127.0.0.1, endpoint: "rsync://127.0.0.1:1"}
+  m1: {datacenter: a, connection: local, address: 127.0.0.1, endpoint: "rsync://127.0.0.1:1"}
   c1: {datacenter: a, connection: local}
   p[1-4]: {datacenter: a}
   h1: {datacenter: a}
@@ -168,13 +170,13 @@ func (w *world) master(machine string) *master {
 	m.Config = session.Config{
 		Fleet: w.fleet, Store: journal.Store{Dir: filepath.Join(w.t.TempDir(), machine)}, Pools: pools, Shared: shared,
 		Policy: &inventory.Policy{
-			Inventory: "inventory.yaml", Pooling: &inventory.Pooling{}, Lock: inventory.Lock{TTL: 5 * time.Second}, Keep: inventory.Keep{Manifests: 5},
+			Inventory: "inventory.yaml", Pooling: &inventory.Pooling{Threshold: inventory.Amount{BasisPoints: 5000}}, Lock: inventory.Lock{TTL: 5 * time.Second}, Keep: inventory.Keep{Manifests: 5},
 		},
-		Threshold: pooling.Threshold{Default: 5000},
-		Trees:     func() (*rollout.Trees, error) { return rollout.NewTrees(nil), nil },
-		Digest:    func(context.Context, string, []string) (string, error) { return "digest", nil },
-		Owner:     "alice", Machine: machine, Printer: m,
+		Owner: "alice", Machine: machine, Printer: m,
 	}
+	m.Dialer = &ssh.Dialer{}
+	w.t.Cleanup(func() { _ = m.Dialer.Close() })
+	m.History = func() *preflight.History { return preflight.NewHistory(session.Journals{Store: m.Store}, w.fleet) }
 	return m
 }
 

@@ -7,25 +7,30 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 )
 
-// Past is where a run of this machine stands.
-type Past struct {
-	State *rollout.State
-	Alive bool // the process that writes its journal still runs
+// Journals reads the journals of this machine. It implements preflight.Journals.
+type Journals struct{ Store journal.Store }
+
+// Runs returns the runs that have a journal, newest first. The error is a JournalError.
+func (j Journals) Runs() ([]string, error) {
+	runs, err := j.Store.Runs()
+	if err != nil {
+		return nil, &JournalError{j.Store.Dir, err}
+	}
+	return runs, nil
 }
 
-// Read reads the journal of a run. The error is a JournalError or one of package journal's.
-func Read(store journal.Store, run string) (Past, error) {
-	alive := store.Alive(run) // before the journal is read: what ended in between has ended
-	path := store.JournalPath(run)
+// Read returns where a run stands. The error is a JournalError or one of package journal's.
+func (j Journals) Read(run string) (*rollout.State, error) {
+	path := j.Store.JournalPath(run)
 	events, err := journal.Read(path)
 	if err != nil {
-		return Past{}, journalError(path, err)
+		return nil, journalError(path, err)
 	}
 	state, err := journal.Fold(events)
 	if err != nil {
-		return Past{}, journalError(path, err)
+		return nil, journalError(path, err)
 	}
-	return Past{State: state, Alive: alive}, nil
+	return state, nil
 }
 
 // journalError returns the error of a journal as one that says by its type what it is and names the path, once.
