@@ -26,7 +26,7 @@ const poolsPrefix = "/conftool/v1/pools"
 // etcd is the in-memory pool server behind connections in memory, so that the real client can be used
 // where time is not real.
 type etcd struct {
-	store *poolingtest.Store
+	store *poolingtest.Etcd
 
 	mu     sync.Mutex // held while a write is done
 	wrote  func()     // called after each, with the lock
@@ -37,7 +37,7 @@ type etcd struct {
 // same pools.
 func newEtcd(t *testing.T, f *inventory.Fleet, others int, pooled func() string) *etcd {
 	t.Helper()
-	e := &etcd{store: &poolingtest.Store{}, before: map[string]string{}}
+	e := &etcd{store: &poolingtest.Etcd{}, before: map[string]string{}}
 	for _, service := range []string{"apache2", "nginx"} {
 		put := func(host, value string) {
 			key := "a/appserver/" + service + "/" + host

@@ -27,7 +27,7 @@ func TestDemoUp(t *testing.T) {
 	t.Cleanup(func() { _ = pools.Close() })
 	// An object that exists is never overwritten.
 	const key, value = "/conftool/v1/pools/eqiad/appserver/nginx/mw1018.eqiad.wmnet", `{"pooled":"inactive","weight":7}`
-	if err := pools.Store.Put(key, value); err != nil {
+	if err := pools.Etcd.Put(key, value); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "fleet")

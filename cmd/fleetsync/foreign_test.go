@@ -27,7 +27,7 @@ func (w *world) edits(t *testing.T, key string, pairs ...string) {
 	if changed == now {
 		t.Fatalf("%s holds none of %q: %s", key, pairs, now)
 	}
-	if err := w.Pools.Store.Put(key, changed); err != nil {
+	if err := w.Pools.Etcd.Put(key, changed); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -59,7 +59,7 @@ func TestForeignEdit(t *testing.T) {
 			w.edit(t, "fleetsync.yaml", "pooling:\n", "pooling:\n  on_foreign_edit: "+policy+"\n")
 			p, release, host, source := w.servingOne(t)
 			key := w.objectOf(t, source)
-			if err := w.Pools.Store.Put(key, w.before[key]); err != nil { // what an operator's confctl makes of a stale copy
+			if err := w.Pools.Etcd.Put(key, w.before[key]); err != nil { // what an operator's confctl makes of a stale copy
 				t.Fatal(err)
 			}
 			p.await(t, "pool_changed", func(e rollout.Event) bool { return e.Kind == rollout.PoolChanged && e.Host == source })
@@ -93,8 +93,8 @@ func TestForeignEdit(t *testing.T) {
 			if !strings.Contains(r.stderr, source+": "+strings.TrimPrefix(key, "/conftool/v1/pools/")+" was set to yes by somebody else") {
 				t.Errorf("the edit is not named:\n%s", r.stderr)
 			}
-			if len(w.Pools.Store.Values("/fleetsync/v1")) != 1 { // the record of the inventory
-				t.Errorf("left in the store: %v", w.Pools.Store.Values("/fleetsync/v1"))
+			if len(w.Pools.Etcd.Values("/fleetsync/v1")) != 1 { // the record of the inventory
+				t.Errorf("left in the store: %v", w.Pools.Etcd.Values("/fleetsync/v1"))
 			}
 		})
 	}
@@ -110,7 +110,7 @@ func TestForeignEditsAreKept(t *testing.T) {
 	weight, inactive, gone := w.objectOf(t, proxies[0]), w.objectOf(t, proxies[1]), w.objectOf(t, proxies[2])
 	w.edits(t, weight, "[1.50, null]", "[2.50, null]")
 	w.edits(t, inactive, `"no"`, `"inactive"`)
-	w.Pools.Store.Delete(gone)
+	w.Pools.Etcd.Delete(gone)
 	for range proxies[1:] {
 		p.await(t, "pool_changed", func(e rollout.Event) bool {
 			return e.Kind == rollout.PoolChanged && slices.Contains(proxies[1:], e.Host)

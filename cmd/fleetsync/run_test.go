@@ -375,7 +375,7 @@ func TestCapacityLostMeanwhile(t *testing.T) {
 	for key, value := range w.before {
 		if host := filepath.Base(key); host == canaries[0] || host == ordinary[0] {
 			value = strings.Replace(value, `"yes"`, `"no"`, 1)
-			if err := w.Pools.Store.Put(key, value); err != nil {
+			if err := w.Pools.Etcd.Put(key, value); err != nil {
 				t.Fatal(err)
 			}
 			w.before[key] = value

@@ -198,7 +198,7 @@ func sharedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile(args[0])
 	ts.Check(err)
 	var matching, all []string
-	for key, value := range worldOf(ts).Pools.Store.Values("/fleetsync/v1") {
+	for key, value := range worldOf(ts).Pools.Etcd.Values("/fleetsync/v1") {
 		all = append(all, key+" = "+value)
 		if !strings.HasSuffix(key, "/inventory/last") && re.MatchString(key) {
 			matching = append(matching, key)
@@ -213,9 +213,9 @@ func setCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	w, n := worldOf(ts), 0
 	for _, dir := range []string{"/conftool", "/fleetsync"} {
-		for key, value := range w.Pools.Store.Values(dir) {
+		for key, value := range w.Pools.Etcd.Values(dir) {
 			if changed := strings.ReplaceAll(value, args[1], args[2]); re.MatchString(key) && changed != value {
-				ts.Check(w.Pools.Store.Put(key, changed))
+				ts.Check(w.Pools.Etcd.Put(key, changed))
 				n++
 			}
 		}
@@ -225,12 +225,12 @@ func setCommand(ts *testscript.TestScript, neg bool, args []string) {
 
 func putCommand(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, !neg && len(args) == 2, "usage: put KEY VALUE")
-	ts.Check(worldOf(ts).Pools.Store.Put(args[0], args[1]))
+	ts.Check(worldOf(ts).Pools.Etcd.Put(args[0], args[1]))
 }
 
 func dropCommand(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, !neg && len(args) == 1, "usage: drop KEY")
-	check(ts, worldOf(ts).Pools.Store.Delete(args[0]), "no such key")
+	check(ts, worldOf(ts).Pools.Etcd.Delete(args[0]), "no such key")
 }
 
 func readonlyCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -251,7 +251,7 @@ func expireCommand(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, !neg && len(args) == 1, "usage: expire DURATION")
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
-	worldOf(ts).Pools.Store.Advance(d)
+	worldOf(ts).Pools.Etcd.Advance(d)
 }
 
 func balancersCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -266,7 +266,7 @@ func balancersCommand(ts *testscript.TestScript, neg bool, args []string) {
 	var policy bytes.Buffer
 	policy.WriteString("  balancers:\n")
 	for _, datacenter := range []string{"eqiad", "codfw"} {
-		b := &poolingtest.Balancer{Store: w.Pools.Store, Pools: map[string]string{"apaches_80": "/conftool/v1/pools/" + datacenter + "/appserver/apache2"}}
+		b := &poolingtest.Balancer{Etcd: w.Pools.Etcd, Pools: map[string]string{"apaches_80": "/conftool/v1/pools/" + datacenter + "/appserver/apache2"}}
 		page := httptest.NewServer(b)
 		ts.Defer(page.Close)
 		c.lbs = append(c.lbs, b)

@@ -243,7 +243,7 @@ func depoolCommand(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	for key, value := range w.objects() {
 		if filepath.Base(key) == args[0] {
-			ts.Check(w.Pools.Store.Put(key, strings.ReplaceAll(value, `"yes"`, `"no"`)))
+			ts.Check(w.Pools.Etcd.Put(key, strings.ReplaceAll(value, `"yes"`, `"no"`)))
 		}
 	}
 }

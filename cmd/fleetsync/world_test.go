@@ -97,7 +97,7 @@ func needPrograms(t *testing.T) {
 	}
 }
 
-func (w *world) objects() map[string]string { return w.Pools.Store.Values("/conftool/v1/pools") }
+func (w *world) objects() map[string]string { return w.Pools.Etcd.Values("/conftool/v1/pools") }
 
 // wantPools fails the test unless every pool object is what it was at first, byte for byte.
 func (w *world) wantPools(t *testing.T) {

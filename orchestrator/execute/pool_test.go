@@ -299,7 +299,7 @@ func TestEditsWhileHeld(t *testing.T) {
 		{"yes", func(w *workbench) { w.put(apache, `{"weight":12, "pooled":"yes"}`) }, `{"weight":12, "pooled":"yes"}`, "left as it is"},
 		{"another run's", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`) }, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`, "left as it is"},
 		{"garbage", func(w *workbench) { w.put(apache, "?") }, "?", "left as it is"},
-		{"deleted", func(w *workbench) { w.api.Store.Delete(poolKeys + apache) }, "", "deleted"},
+		{"deleted", func(w *workbench) { w.api.Etcd.Delete(poolKeys + apache) }, "", "deleted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newBench(t)

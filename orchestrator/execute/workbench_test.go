@@ -136,7 +136,7 @@ func newBench(t *testing.T) *workbench {
 		},
 	}
 	for _, datacenter := range []string{"a", "b"} {
-		b := &poolingtest.Balancer{Store: api.Store, Pools: map[string]string{"apaches_80": poolKeys + datacenter + "/appserver/apache2"}}
+		b := &poolingtest.Balancer{Etcd: api.Etcd, Pools: map[string]string{"apaches_80": poolKeys + datacenter + "/appserver/apache2"}}
 		page := httptest.NewServer(b)
 		t.Cleanup(page.Close)
 		w.balancers[datacenter] = b
@@ -157,18 +157,18 @@ func (w *workbench) hurry() {
 
 func (w *workbench) put(key, value string) {
 	w.t.Helper()
-	if err := w.api.Store.Put(poolKeys+key, value); err != nil {
+	if err := w.api.Etcd.Put(poolKeys+key, value); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *workbench) get(key string) string {
-	value, _, _ := w.api.Store.Get(poolKeys + key)
+	value, _, _ := w.api.Etcd.Get(poolKeys + key)
 	return value
 }
 
 func (w *workbench) pools() map[string]string {
-	return w.api.Store.Values(strings.TrimSuffix(poolKeys, "/"))
+	return w.api.Etcd.Values(strings.TrimSuffix(poolKeys, "/"))
 }
 
 // asked keeps the order of writes.

@@ -136,7 +136,7 @@ func TestOpenFails(t *testing.T) {
 	} else if _, ok := errors.AsType[*session.LockError](err); !ok {
 		t.Errorf("a lock that makes no sense: %v", err)
 	}
-	w.api.Store.Delete(sharedKeys + "lock")
+	w.api.Etcd.Delete(sharedKeys + "lock")
 	w.plan(func(r *http.Request) poolingtest.Fault {
 		if r.Method == http.MethodPut {
 			return poolingtest.Proxy403
@@ -208,7 +208,7 @@ func TestAwaitDeath(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- mira.AwaitDeath(t.Context()) }()
 	mira.await("to see whether run r1 on tin lives")
-	w.api.Store.Advance(time.Minute)
+	w.api.Etcd.Advance(time.Minute)
 	if err := <-ended; err != nil {
 		t.Errorf("dead: %v", err)
 	}

@@ -63,11 +63,11 @@ func TestRecover(t *testing.T) {
 			dead := m
 			if where.other {
 				m = w.master("mira")
-				w.api.Store.Advance(time.Minute)
+				w.api.Etcd.Advance(time.Minute)
 			}
 			if where.lost {
-				for key := range w.api.Store.Values(sharedKeys) {
-					w.api.Store.Delete(key)
+				for key := range w.api.Etcd.Values(sharedKeys) {
+					w.api.Etcd.Delete(key)
 				}
 			}
 			w.writes = map[string]int{}
@@ -178,7 +178,7 @@ func TestRecoverFails(t *testing.T) {
 	w := newWorld(t)
 	w.master("tin").die("r1", "p1", "p2")
 	m := w.master("mira")
-	w.api.Store.Advance(time.Minute)
+	w.api.Etcd.Advance(time.Minute)
 	w.plan(func(r *http.Request) poolingtest.Fault {
 		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/p1") {
 			return poolingtest.Proxy403

@@ -96,11 +96,11 @@ func (w *world) plan(plan func(*http.Request) poolingtest.Fault) {
 	})
 }
 
-func (w *world) objects() map[string]string { return w.api.Store.Values(poolKeys) }
+func (w *world) objects() map[string]string { return w.api.Etcd.Values(poolKeys) }
 
 func (w *world) put(key, value string) {
 	w.t.Helper()
-	if err := w.api.Store.Put(key, value); err != nil {
+	if err := w.api.Etcd.Put(key, value); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -131,7 +131,7 @@ func (w *world) wantPools() {
 func (w *world) wantShared(want ...string) {
 	w.t.Helper()
 	var got []string
-	for _, key := range slices.Sorted(maps.Keys(w.api.Store.Values(strings.TrimSuffix(sharedKeys, "/")))) {
+	for _, key := range slices.Sorted(maps.Keys(w.api.Etcd.Values(strings.TrimSuffix(sharedKeys, "/")))) {
 		got = append(got, strings.TrimPrefix(key, sharedKeys))
 	}
 	if !slices.Equal(got, want) {

@@ -39,14 +39,14 @@ func frontend(t testing.TB, h http.Handler) string {
 }
 
 // lvs is a balancer that follows a store, with faults in front.
-func lvs(t testing.TB, s *poolingtest.Store) (b *poolingtest.Balancer, f *poolingtest.Faults, base string) {
+func lvs(t testing.TB, s *poolingtest.Etcd) (b *poolingtest.Balancer, f *poolingtest.Faults, base string) {
 	t.Helper()
-	b = &poolingtest.Balancer{Store: s, Pools: map[string]string{"apaches_80": prefix + apache, "nginx_443": prefix + "/eqiad/appserver/nginx"}}
+	b = &poolingtest.Balancer{Etcd: s, Pools: map[string]string{"apaches_80": prefix + apache, "nginx_443": prefix + "/eqiad/appserver/nginx"}}
 	f = &poolingtest.Faults{Next: b}
 	return b, f, frontend(t, f)
 }
 
-func set(t testing.TB, s *poolingtest.Store, key, value string) {
+func set(t testing.TB, s *poolingtest.Etcd, key, value string) {
 	t.Helper()
 	if err := s.Put(prefix+key, value); err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestConfirm(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := &poolingtest.Store{}
+			s := &poolingtest.Etcd{}
 			before := map[bool]string{true: no, false: yes}[c.pooled]
 			set(t, s, apache+"/mw1", before)
 			set(t, s, "/eqiad/appserver/nginx/mw1", before)
@@ -216,7 +216,7 @@ func TestConfirmBounds(t *testing.T) {
 //
 // Seen to fail with: "pooled" alone taken for up; a balancer that does not answer taken for one that finds nobody down.
 func TestDown(t *testing.T) {
-	s := &poolingtest.Store{}
+	s := &poolingtest.Etcd{}
 	hosts := []string{"mw5", "mw1", "mw2", "mw3", "mw4", "mw1", "mw9"}
 	for _, host := range hosts[:5] {
 		set(t, s, apache+"/"+host, yes)

@@ -15,7 +15,7 @@ import (
 )
 
 // pools is what a store holds, as pooling reads it.
-func pools(s *poolingtest.Store) pooling.Snapshot {
+func pools(s *poolingtest.Etcd) pooling.Snapshot {
 	all := pooling.Snapshot{Hosts: map[string][]pooling.Object{}, Pools: map[string][]pooling.Object{}}
 	values := s.Values(prefix)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -32,7 +32,7 @@ func pools(s *poolingtest.Store) pooling.Snapshot {
 // Seen to fail with: what is out asked about, too; hosts without their service as keys; pools of which none of the
 // hosts is; the balancers of another datacenter asked.
 func TestGroupsDown(t *testing.T) {
-	s := &poolingtest.Store{}
+	s := &poolingtest.Etcd{}
 	for key, value := range map[string]string{
 		"/mw1": yes, "/mw2": yes, "/mw3": no, "/mw4": inactive, "/mw5": "?", "/mw6": yes,
 	} {
@@ -91,7 +91,7 @@ func TestGroupsDown(t *testing.T) {
 //
 // Seen to fail with: an error taken for nobody down.
 func TestGroupsDownUnknown(t *testing.T) {
-	s := &poolingtest.Store{}
+	s := &poolingtest.Etcd{}
 	set(t, s, apache+"/mw1", yes)
 	set(t, s, "/codfw/appserver/apache2/mw9", yes)
 	_, _, good := lvs(t, s)

@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 						return
 					}
 					server := serve(t)
-					if err := server.Store.Put(key, "1"); err != nil {
+					if err := server.Etcd.Put(key, "1"); err != nil {
 						t.Fatal(err)
 					}
 					timeout := 5 * time.Second
@@ -131,8 +131,8 @@ func TestFaults(t *testing.T) {
 					if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r == 0x7f }) {
 						t.Errorf("not clean: %q", err)
 					}
-					if value, _, _ := server.Store.Get(key); want == nil && value != op.after {
-						t.Errorf("no effect: %v", server.Store.Values("/"))
+					if value, _, _ := server.Etcd.Get(key); want == nil && value != op.after {
+						t.Errorf("no effect: %v", server.Etcd.Values("/"))
 					}
 				})
 			}

@@ -46,7 +46,7 @@ func TestFailover(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	s := serve(t)
 	put(t, s, "/x", "1")
-	s.Store.User, s.Store.Password = "root", "pw"
+	s.Etcd.User, s.Etcd.Password = "root", "pw"
 	for _, c := range []struct {
 		user, password string
 		readOnly       bool
@@ -57,12 +57,12 @@ func TestRefusals(t *testing.T) {
 		{"root", "pw", true, nil, pooling.ErrReadOnly},
 		{"root", "pw", false, nil, nil},
 	} {
-		s.Store.ReadOnly = c.readOnly
+		s.Etcd.ReadOnly = c.readOnly
 		client := open(t, etcd.Config{Endpoints: []string{s.URL}, User: c.user, Password: c.password})
 		if _, err := client.Get(t.Context(), "/x"); !errors.Is(err, c.read) {
 			t.Errorf("%+v: read: %v", c, err)
 		}
-		_, index, _ := s.Store.Get("/x")
+		_, index, _ := s.Etcd.Get("/x")
 		if _, err := client.Swap(t.Context(), "/x", "2", index); !errors.Is(err, c.write) {
 			t.Errorf("%+v: write: %v", c, err)
 		}
@@ -129,7 +129,7 @@ func TestCanceled(t *testing.T) {
 
 func put(t testing.TB, s *poolingtest.Server, key, value string) {
 	t.Helper()
-	if err := s.Store.Put(key, value); err != nil {
+	if err := s.Etcd.Put(key, value); err != nil {
 		t.Fatal(err)
 	}
 }

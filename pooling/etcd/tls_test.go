@@ -54,7 +54,7 @@ func TestTLS(t *testing.T) {
 	clients := x509.NewCertPool()
 	clients.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 
-	store := &poolingtest.Store{User: "conftool", Password: "pw"}
+	store := &poolingtest.Etcd{User: "conftool", Password: "pw"}
 	if err := store.Put("/x", "1"); err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,11 @@ import (
 	"sync"
 )
 
-// Balancer imitates the status pages of a PyBal that follows the pool objects of a Store: /pools,
+// Balancer imitates the status pages of a PyBal that follows the pool objects of an Etcd: /pools,
 // /pools/POOL and /pools/POOL/HOST, in text, with the wording of PyBal's instrumentation.py and server.py. It is an
 // http.Handler, safe for concurrent use. Its fields must not be changed while it serves; its methods may be called.
 type Balancer struct {
-	Store *Store
+	Etcd  *Etcd
 	Pools map[string]string // keys of the directories of pool objects, by PyBal's name of the pool
 
 	mu    sync.Mutex
@@ -75,7 +75,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(parts) == 2:
 		dir := b.Pools[parts[1]]
 		var hosts []string
-		for key := range b.Store.Values(dir) {
+		for key := range b.Etcd.Values(dir) {
 			hosts = append(hosts, strings.TrimPrefix(key, clean(dir)+"/"))
 		}
 		slices.Sort(hosts)
@@ -103,7 +103,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (b *Balancer) status(dir, host string) string {
 	key := clean(dir) + "/" + host
 	var object struct{ Pooled string }
-	if value, _, ok := b.Store.Get(key); ok && json.Unmarshal([]byte(value), &object) != nil {
+	if value, _, ok := b.Etcd.Get(key); ok && json.Unmarshal([]byte(value), &object) != nil {
 		object.Pooled = ""
 	}
 	s := b.shown[key]

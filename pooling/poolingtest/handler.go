@@ -82,7 +82,7 @@ type query struct {
 }
 
 // ServeHTTP answers requests for /v2/keys.
-func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Etcd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != keys && !strings.HasPrefix(r.URL.Path, keys+"/") {
 		http.NotFound(w, r)
 		return
@@ -154,7 +154,7 @@ func reply(w http.ResponseWriter, status int, index uint64, body any) {
 }
 
 // admit applies credentials and read-only mode.
-func (s *Store) admit(r *http.Request) *refusal {
+func (s *Etcd) admit(r *http.Request) *refusal {
 	if s.User != "" {
 		if user, password, ok := r.BasicAuth(); !ok || user != s.User || password != s.Password {
 			return &refusal{Code: unauthorized, Message: messages[unauthorized], Cause: "Insufficient credentials"}
@@ -167,7 +167,7 @@ func (s *Store) admit(r *http.Request) *refusal {
 }
 
 // serveWatch answers a long poll. It is called with the lock held and gives it up.
-func (s *Store) serveWatch(w http.ResponseWriter, r *http.Request, q query) {
+func (s *Etcd) serveWatch(w http.ResponseWriter, r *http.Request, q query) {
 	watcher, no := s.watch(q)
 	index := s.index
 	s.mu.Unlock()
@@ -200,7 +200,7 @@ func (s *Store) serveWatch(w http.ResponseWriter, r *http.Request, q query) {
 }
 
 // parse reads a request as etcd does, which complains of the first mistake in this order.
-func (s *Store) parse(r *http.Request) (q query, _ *refusal) {
+func (s *Etcd) parse(r *http.Request) (q query, _ *refusal) {
 	bad := func(code int, format string, args ...any) *refusal {
 		return &refusal{Code: code, Message: messages[code], Cause: fmt.Sprintf(format, args...)}
 	}

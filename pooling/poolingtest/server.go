@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Server serves a Store on a loopback port of the kernel's choice.
+// Server serves an Etcd on a loopback port of the kernel's choice.
 type Server struct {
 	URL    string // base URL: an endpoint for a pooling.Client
-	Store  *Store
+	Etcd   *Etcd
 	Faults *Faults // in front of the store
 
 	http *http.Server
 	done chan struct{}
 }
 
-// NewServer starts a server of an empty store. The caller must close it.
+// NewServer starts a server of an empty Etcd. The caller must close it.
 func NewServer() (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the pool API: %w", err)
 	}
-	store := &Store{}
+	store := &Etcd{}
 	s := &Server{
 		URL:    "http://" + l.Addr().String(),
-		Store:  store,
+		Etcd:   store,
 		Faults: &Faults{Next: store},
 		done:   make(chan struct{}),
 	}

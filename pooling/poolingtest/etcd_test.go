@@ -18,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The same requests go to a Store and to a real etcd 3.4, and the answers must be the same: statuses, bodies
+// The same requests go to an Etcd and to a real etcd 3.4, and the answers must be the same: statuses, bodies
 // byte for byte, headers. Only indexes are counted from where each began, and times are left out.
 
 type reply2 struct {
@@ -286,7 +286,7 @@ func TestRandomRequests(t *testing.T) {
 				// only for what has happened; that is the deletion of the directory above if nothing else
 				method, v = "GET", url.Values{"wait": {"true"}, "waitIndex": {"i:1"}, "recursive": {"true"}}
 				p = "/r"
-				if _, ok := firstVisible(s.Store); !ok {
+				if _, ok := firstVisible(s.Etcd); !ok {
 					continue
 				}
 			}
@@ -306,7 +306,7 @@ func TestRandomRequests(t *testing.T) {
 func plainQuery(v url.Values) string { return strings.ReplaceAll(v.Encode(), "i%3A", "i:") }
 
 // firstVisible reports whether a watch of /r from the beginning finds anything.
-func firstVisible(s *Store) (event, bool) {
+func firstVisible(s *Etcd) (event, bool) {
 	s.lock()
 	defer s.mu.Unlock()
 	w, no := s.watch(query{path: "/r", recursive: true, waitIndex: 1})
@@ -424,7 +424,7 @@ func TestExpiry(t *testing.T) {
 		})
 	}
 	a, s := store(t)
-	got := play(a, ttl/2, func() { s.Store.Advance(time.Duration(ttl) * time.Second) })
+	got := play(a, ttl/2, func() { s.Etcd.Advance(time.Duration(ttl) * time.Second) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-etcd +store:\n%s", diff)
 	}
@@ -436,9 +436,9 @@ func TestExpiryByItself(t *testing.T) {
 	a, s := store(t)
 	a.do("PUT", "/t/a", "", "value=1&ttl=100")
 	a.do("PUT", "/t/b", "", "value=1&ttl=101")
-	s.Store.mu.Lock()
-	s.Store.ahead = 100 * time.Second
-	s.Store.mu.Unlock()
+	s.Etcd.mu.Lock()
+	s.Etcd.ahead = 100 * time.Second
+	s.Etcd.mu.Unlock()
 	if got := a.do("GET", "/t/a", "", ""); got.Status != http.StatusNotFound {
 		t.Errorf("a request: %+v", got)
 	}
@@ -450,7 +450,7 @@ func TestExpiryByItself(t *testing.T) {
 // TestAuth: etcd answers a wrong password, and any write if guests may not, with 401 and errorCode 110.
 func TestAuth(t *testing.T) {
 	a, s := store(t)
-	s.Store.User, s.Store.Password = "root", "pw"
+	s.Etcd.User, s.Etcd.Password = "root", "pw"
 	theirs := real34(t)
 	for _, x := range []struct{ method, path, body string }{
 		{"PUT", "/v2/auth/users/root", `{"user":"root","password":"pw"}`},
@@ -487,10 +487,10 @@ func TestAuth(t *testing.T) {
 
 func TestReadOnly(t *testing.T) {
 	a, s := store(t)
-	if err := s.Store.Put("/x", "1"); err != nil {
+	if err := s.Etcd.Put("/x", "1"); err != nil {
 		t.Fatal(err)
 	}
-	s.Store.ReadOnly = true
+	s.Etcd.ReadOnly = true
 	for method, want := range map[string]int{"GET": 200, "PUT": 403, "DELETE": 403, "POST": 403} {
 		if got := a.do(method, "/x", "", ""); got.Status != want || want == 403 && !strings.Contains(got.Body, `"errorCode":107`) {
 			t.Errorf("%s: %+v, want %d", method, got, want)
@@ -518,8 +518,8 @@ func TestCreate(t *testing.T) {
 	})
 }
 
-func TestStore(t *testing.T) {
-	s := &Store{}
+func TestEtcd(t *testing.T) {
+	s := &Etcd{}
 	if err := s.Put("/a/b", "1"); err != nil {
 		t.Fatal(err)
 	}

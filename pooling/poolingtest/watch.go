@@ -15,7 +15,7 @@ type watcher struct {
 
 // watch registers a watcher, unless what it waits for has happened already: then it holds the event.
 // The caller must call forget.
-func (s *Store) watch(q query) (*watcher, *refusal) {
+func (s *Etcd) watch(q query) (*watcher, *refusal) {
 	w := &watcher{path: q.path, recursive: q.recursive, since: q.waitIndex, got: make(chan event, 1)}
 	if w.since == 0 {
 		w.since = s.index + 1
@@ -33,14 +33,14 @@ func (s *Store) watch(q query) (*watcher, *refusal) {
 	return w, nil
 }
 
-func (s *Store) forget(w *watcher) {
+func (s *Etcd) forget(w *watcher) {
 	s.lock()
 	defer s.mu.Unlock()
 	delete(s.watchers, w)
 }
 
 // notify records an event and tells those who wait for it. removed holds every path that it removed.
-func (s *Store) notify(ev event, removed map[string]bool) {
+func (s *Etcd) notify(ev event, removed map[string]bool) {
 	s.history = append(s.history, ev)
 	if extra := len(s.history) - maxHistory; extra > 0 {
 		s.history = s.history[extra:]
