@@ -26,6 +26,17 @@ test: ## set up what is missing, run all tests with the race detector; with CI=1
 	@.ci/setup test
 	TMPDIR=$${TMPDIR:-$$(.ci/memory)} CGO_ENABLED=1 $(GO) test -race -timeout 30m $(PKG)
 
+# What make quick tests, and what of it not: what runs a shell, and what takes a second or more.
+quick := ./inventory ./configs ./orchestrator/rollout/... ./orchestrator/journal ./orchestrator/manifest ./orchestrator/guard \
+	./orchestrator/checks ./orchestrator/fanout ./orchestrator/preflight ./orchestrator/session ./pooling ./pooling/balancer \
+	./transport ./transport/rsync ./cmd/fleetsync/internal/report/... ./cmd/fleetsync/internal/live
+not_quick := ^(TestStripComments|TestQuote|TestWord|TestWrapper.*|TestParseFleetIsBounded|TestScanLeavesHolesAlone|TestSecondLook|$\
+	TestAwaitDeath|TestOthers|TestOpenWaits|TestConfirmWords)$$
+
+.PHONY: quick
+quick: ## in some 20 seconds: the pure core, the parsers and what is shown, by tests that need nothing but Go and find no other program
+	$(GO) test -short -exec 'env PATH=/nowhere' -skip '$(not_quick)' $(quick)
+
 .PHONY: lint
 lint: $(golangci_lint) ## shell syntax, gofmt, go vet, golangci-lint and a test of its rules, go mod tidy
 	@.ci/setup lint
