@@ -42,7 +42,7 @@ func TestPolicyHoldsTheDefaults(t *testing.T) {
 	got.Guard.Required, got.Guard.Provisioned, got.Guard.Owners, got.Guard.Untracked = nil, "", nil, nil
 	same(t, "guard", got.Guard, want.Guard)
 	same(t, "verify", got.Verify, want.Verify)
-	same(t, "keep", got.Keep, want.Keep)
+	same(t, "keep", got.Retention, want.Retention)
 	same(t, "pooling", got.Pooling, want.Pooling)
 	same(t, "rsync", got.Rsync, want.Rsync)
 	for _, mode := range []inventory.Mode{inventory.ModeSync, inventory.ModeCanary} {

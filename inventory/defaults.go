@@ -16,7 +16,7 @@ func defaults() (Policy, Settings) {
 				Git:       true,
 			},
 			Verify: VerifyAll,
-			Keep: Keep{
+			Retention: Retention{
 				Hosts:     KeepCanaries,
 				Runs:      3,
 				Age:       14 * day,

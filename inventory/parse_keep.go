@@ -14,7 +14,7 @@ const (
 )
 
 func (p *policyParser) readKeep(n *yaml.Node) {
-	k := &p.policy.Keep
+	k := &p.policy.Retention
 	p.mapping(n, "keep", keys{
 		"hosts":     p.textInto((*string)(&k.Hosts), checkKeepHosts),
 		"runs":      p.numberInto(&k.Runs, 1, maxKept),

@@ -8,7 +8,7 @@ import (
 )
 
 func TestParseKeep(t *testing.T) {
-	for text, want := range map[string]Keep{
+	for text, want := range map[string]Retention{
 		"{}":                                {Hosts: KeepCanaries, Runs: 3, Age: 14 * day, Manifests: 10},
 		"{hosts: canaries, age: 1h}":        {Hosts: KeepCanaries, Runs: 3, Age: time.Hour, Manifests: 10},
 		"{hosts: all, age: 3650d}":          {Hosts: KeepAll, Runs: 3, Age: 3650 * day, Manifests: 10},
@@ -22,7 +22,7 @@ func TestParseKeep(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if diff := cmp.Diff(want, got.Keep); diff != "" {
+		if diff := cmp.Diff(want, got.Retention); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}

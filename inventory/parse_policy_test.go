@@ -107,9 +107,9 @@ func TestParsePolicy(t *testing.T) {
 			MinFree:     2 << 30,
 			Sparse:      true,
 		},
-		Verify: VerifySample,
-		Keep:   Keep{Hosts: KeepAll, Runs: 5, Age: 720 * time.Hour, Manifests: 1},
-		SSH:    SSH{Client: SSHNative, MaxConnections: 1000},
+		Verify:    VerifySample,
+		Retention: Retention{Hosts: KeepAll, Runs: 5, Age: 720 * time.Hour, Manifests: 1},
+		SSH:       SSH{Client: SSHNative, MaxConnections: 1000},
 		Hooks: Hooks{
 			Run: HookSet{
 				Pre: []Hook{{Name: "freeze jobs", Command: []string{"/usr/local/bin/freeze", "{run}", "--mode={mode}", "of {fleet}"}, Timeout: time.Minute, Failure: HookFails}},
@@ -180,7 +180,7 @@ func TestParsePolicyDefaults(t *testing.T) {
 		Rsync:     Rsync{Timeout: time.Minute},
 		Guard:     Guard{MaxDelete: percent(10), MaxShrink: percent(10), Git: true},
 		Verify:    VerifyAll,
-		Keep:      Keep{Hosts: KeepCanaries, Runs: 3, Age: 336 * time.Hour, Manifests: 10},
+		Retention: Retention{Hosts: KeepCanaries, Runs: 3, Age: 336 * time.Hour, Manifests: 10},
 		SSH:       SSH{Client: SSHNative, MaxConnections: 1000},
 		Pooling: &Pooling{
 			Endpoints: []string{"http://h:1"}, Prefix: "/conftool/v1/pools", Threshold: Amount{BasisPoints: 5000, Share: true},
@@ -336,7 +336,7 @@ func checkPolicy(t *testing.T, p *Policy) {
 	}
 	checkGuard(t, p.Guard)
 	checkHooks(t, p.Hooks)
-	switch k := p.Keep; {
+	switch k := p.Retention; {
 	case k.Hosts != KeepCanaries && k.Hosts != KeepAll, k.Runs < 1, k.Manifests < 1, k.Age < time.Hour, k.Age > 3650*24*time.Hour:
 		t.Fatalf("bad keep %+v", k)
 	case p.Verify != VerifyNone && p.Verify != VerifySample && p.Verify != VerifyAll:

@@ -15,7 +15,7 @@ type Policy struct {
 	Rsync     Rsync
 	Guard     Guard
 	Verify    Verify
-	Keep      Keep
+	Retention Retention
 	SSH       SSH
 	Hooks     Hooks
 
@@ -128,9 +128,9 @@ const (
 	VerifyAll    Verify = "all"
 )
 
-// Keep is what is kept to undo syncs with, and for how long. What is older than Age, or has Runs newer
+// Retention is what is kept to undo syncs with, and for how long. What is older than Age, or has Runs newer
 // ones beside it, may be deleted.
-type Keep struct {
+type Retention struct {
 	Hosts     KeepHosts     // the hosts that keep what a sync replaced; masters always do
 	Runs      int           // runs of which a host keeps what they replaced; at least one
 	Age       time.Duration // how long it is kept

@@ -18,7 +18,7 @@ import (
 // Its fields must not change after the first step. It is safe for concurrent use.
 type Executor struct {
 	Plan      *rollout.Plan
-	Retention inventory.Keep // how much a host keeps of what syncs replace
+	Retention inventory.Retention // how much a host keeps of what syncs replace
 	Checks    []inventory.Check
 	Hooks     inventory.Hooks
 

@@ -27,7 +27,7 @@ func (x *Executor) undo(ctx context.Context, step rollout.Step) rollout.Event {
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTimeout)
 	defer cancel()
 	undone, err := t.Undo(attempt, run)
-	if errors.Is(err, tree.ErrNoKeep) && x.Plan.Undoes == "" {
+	if errors.Is(err, tree.ErrNoBackup) && x.Plan.Undoes == "" {
 		// What is kept is kept before the tree's record says that the run begins to write.
 		if last, lastErr := t.Record(attempt); lastErr == nil && (last == nil || last.Run != run) {
 			return rollout.Event{Kind: rollout.StepDone} // nothing had been changed

@@ -25,7 +25,7 @@ func (x *Executor) sync(ctx context.Context, step rollout.Step) rollout.Event {
 	verify := x.verifies(step)
 	if x.Plan.Tree != nil {
 		around := tree.Around{
-			Run: x.Plan.Run, Attempt: step.Attempt, Fingerprint: x.Plan.Tree.Fingerprint, Keep: x.backup(step.Host), Prune: x.retention(),
+			Run: x.Plan.Run, Attempt: step.Attempt, Fingerprint: x.Plan.Tree.Fingerprint, Backup: x.backup(step.Host), Prune: x.retention(),
 		}
 		if verify {
 			around.Want = x.Plan.Tree.Digest
@@ -55,7 +55,7 @@ func (x *Executor) sync(ctx context.Context, step rollout.Step) rollout.Event {
 }
 
 // backup says how much a host keeps of what syncs replace; nil: nothing.
-func (x *Executor) backup(name string) *tree.Limit {
+func (x *Executor) backup(name string) *tree.Retention {
 	if host, ok := x.planned(name); !ok || !host.Keep {
 		return nil
 	}
@@ -63,8 +63,8 @@ func (x *Executor) backup(name string) *tree.Limit {
 	return &limit
 }
 
-func (x *Executor) retention() tree.Limit {
-	return tree.Limit{Runs: x.Retention.Runs, Age: x.Retention.Age}
+func (x *Executor) retention() tree.Retention {
+	return tree.Retention{Runs: x.Retention.Runs, Age: x.Retention.Age}
 }
 
 // verifies says whether a host's tree is compared with the run's after a sync: where the plan says so, and of whoever

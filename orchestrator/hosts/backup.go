@@ -16,15 +16,15 @@ func (a *Asker) Undoable(ctx context.Context, name, run string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	backups, err := t.Keeps(ctx)
+	backups, err := t.Backups(ctx)
 	if err != nil {
 		return "", err
 	}
 	return undoable(backups, run)
 }
 
-func undoable(backups []tree.Keep, run string) (string, error) {
-	backups = slices.DeleteFunc(backups, func(b tree.Keep) bool { return !b.Whole || b.Undone })
+func undoable(backups []tree.Backup, run string) (string, error) {
+	backups = slices.DeleteFunc(backups, func(b tree.Backup) bool { return !b.Whole || b.Undone })
 	if len(backups) == 0 {
 		return "", errors.New("nothing is kept of what syncs have replaced")
 	}
@@ -32,7 +32,7 @@ func undoable(backups []tree.Keep, run string) (string, error) {
 	if run == "" || run == last {
 		return last, nil
 	}
-	if slices.ContainsFunc(backups, func(b tree.Keep) bool { return b.Run == run }) {
+	if slices.ContainsFunc(backups, func(b tree.Backup) bool { return b.Run == run }) {
 		return "", fmt.Errorf("run %s has changed the tree since run %s: take that back first", last, run)
 	}
 	return "", fmt.Errorf("nothing is kept of what run %s has replaced; the last that is kept is of run %s", run, last)

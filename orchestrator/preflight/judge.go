@@ -110,7 +110,7 @@ func (j *judgement) fleet() (err error) {
 	if len(r.Paths) > 0 { // an empty list would sync nothing
 		j.plan.Paths = r.Paths
 	}
-	j.plan.Verify, j.plan.Keep = f.Policy.Verify, f.Policy.Keep.Hosts == inventory.KeepAll
+	j.plan.Verify, j.plan.Keep = f.Policy.Verify, f.Policy.Retention.Hosts == inventory.KeepAll
 	if p := f.Policy.Pooling; f.Pooled {
 		j.plan.Quarantine, j.plan.Drain, j.plan.OnForeignEdit = p.Quarantine, p.Drain, p.OnForeignEdit
 	}

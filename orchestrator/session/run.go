@@ -137,7 +137,7 @@ func (r *Run) prune() {
 		_, err := os.Stat(store.ManifestPath(run))
 		return err == nil
 	}
-	for _, run := range r.session.History().Obsolete(r.State, saved, r.session.Policy.Keep.Manifests) {
+	for _, run := range r.session.History().Obsolete(r.State, saved, r.session.Policy.Retention.Manifests) {
 		if err := os.Remove(store.ManifestPath(run)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			r.session.Printer.Warn("an old manifest cannot be deleted: %v", err)
 		}
@@ -147,7 +147,7 @@ func (r *Run) prune() {
 // executor returns what turns the steps of a plan into effects.
 func (s *Session) executor(plan *rollout.Plan) *execute.Executor {
 	x := &execute.Executor{
-		Plan: plan, Retention: s.Policy.Keep, Checks: s.Policy.For(plan.Mode).Gate.Checks, Hooks: s.Policy.Hooks,
+		Plan: plan, Retention: s.Policy.Retention, Checks: s.Policy.For(plan.Mode).Gate.Checks, Hooks: s.Policy.Hooks,
 		Restorer: s.restorer(), Threshold: preflight.Threshold(s.Policy), Owner: s.Owner, Machine: s.Machine,
 	}
 	if plan.Tree != nil {

@@ -170,7 +170,7 @@ func (w *world) master(machine string) *master {
 	m.Config = session.Config{
 		Fleet: w.fleet, Store: journal.Store{Dir: filepath.Join(w.t.TempDir(), machine)}, Pools: pools, Shared: shared,
 		Policy: &inventory.Policy{
-			Inventory: "inventory.yaml", Pooling: &inventory.Pooling{Threshold: inventory.Amount{BasisPoints: 5000}}, Lock: inventory.Lock{TTL: 5 * time.Second}, Keep: inventory.Keep{Manifests: 5},
+			Inventory: "inventory.yaml", Pooling: &inventory.Pooling{Threshold: inventory.Amount{BasisPoints: 5000}}, Lock: inventory.Lock{TTL: 5 * time.Second}, Retention: inventory.Retention{Manifests: 5},
 		},
 		Owner: "alice", Machine: machine, Printer: m,
 	}

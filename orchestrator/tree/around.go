@@ -17,11 +17,11 @@ import (
 
 // Around is what happens around a sync of a tree, under the same lock.
 type Around struct {
-	Run         string // its ID: letters, digits and -_., beginning with none of those; IDs sort by time
-	Attempt     int    // of the run to sync this tree, from 1
-	Fingerprint string // of what is synced, for the Record; may be empty
-	Keep        *Limit // nil: what is replaced is lost
-	Prune       Limit  // of what earlier runs have kept, when Keep is nil
+	Run         string     // its ID: letters, digits and -_., beginning with none of those; IDs sort by time
+	Attempt     int        // of the run to sync this tree, from 1
+	Fingerprint string     // of what is synced, for the Record; may be empty
+	Backup      *Retention // nil: what is replaced is lost
+	Prune       Retention  // of what earlier runs have kept, when Backup is nil
 	// Want is what Digest must be for the tree to be recorded as good; with another one the Record stays partial, and Accept
 	// may say otherwise. Empty: any is good.
 	Want   string
@@ -29,7 +29,7 @@ type Around struct {
 }
 
 // Limit is how much is kept: what is more goes before the next sync. The run that is under way is always kept.
-type Limit struct {
+type Retention struct {
 	Runs int           // the newest; 0 is any number
 	Age  time.Duration // since a run's last attempt; 0 is any
 }
@@ -75,9 +75,9 @@ func (t Tree) Around(p rsync.Pull, a Around) (rsync.Pull, error) {
 		return p, fmt.Errorf("%q is no digest of a tree", clip(a.Want))
 	}
 	keep, limit := "no", a.Prune
-	if a.Keep != nil {
-		keep, limit = "yes", *a.Keep
-		p.Backup = t.keeps() + "/" + a.Run + "/" + strconv.Itoa(a.Attempt)
+	if a.Backup != nil {
+		keep, limit = "yes", *a.Backup
+		p.Backup = t.backups() + "/" + a.Run + "/" + strconv.Itoa(a.Attempt)
 	}
 	began := Record{Run: a.Run, Fingerprint: a.Fingerprint, Paths: p.Paths, Partial: true, At: moment()}
 	args := []string{t.Root, t.Scratch, rsync.FileName(t.Root), a.Run, strconv.Itoa(a.Attempt), keep, strconv.Itoa(max(0, limit.Runs)),
@@ -109,8 +109,8 @@ func (t Tree) after(record string, digest bool, expected string, paths []string)
 	return rsync.Script{Text: common + afterText, Args: args}, nil
 }
 
-// keeps returns the folder of what is kept of the tree.
-func (t Tree) keeps() string { return t.Scratch + "/keep/" + rsync.FileName(t.Root) }
+// backups returns the folder of what is kept of the tree.
+func (t Tree) backups() string { return t.Scratch + "/keep/" + rsync.FileName(t.Root) }
 
 const acceptText = `
 if ! partial "$2" "$RUN"; then die 65 "the record is not of a sync of run $RUN that is to be accepted"; fi

@@ -33,12 +33,12 @@ func BenchmarkSync(b *testing.B) {
 		{"digest", func() *tree.Around { return &tree.Around{Run: "r1", Attempt: 1, Digest: true} }},
 		{"keep", func() *tree.Around {
 			n++
-			return &tree.Around{Run: fmt.Sprintf("r%d", 1000+n), Attempt: 1, Keep: &tree.Limit{Runs: 2}}
+			return &tree.Around{Run: fmt.Sprintf("r%d", 1000+n), Attempt: 1, Backup: &tree.Retention{Runs: 2}}
 		}},
-		{"keep again", func() *tree.Around { return &tree.Around{Run: "r2000", Attempt: 1, Keep: &tree.Limit{Runs: 2}} }},
+		{"keep again", func() *tree.Around { return &tree.Around{Run: "r2000", Attempt: 1, Backup: &tree.Retention{Runs: 2}} }},
 		{"keep and digest", func() *tree.Around {
 			n++
-			return &tree.Around{Run: fmt.Sprintf("r%d", 3000+n), Attempt: 1, Keep: &tree.Limit{Runs: 2}, Digest: true}
+			return &tree.Around{Run: fmt.Sprintf("r%d", 3000+n), Attempt: 1, Backup: &tree.Retention{Runs: 2}, Digest: true}
 		}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

@@ -127,7 +127,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, last, err)
 		}
 		undone, err := h.Undo(t.Context(), "r1")
-		if err != nil && !errors.Is(err, tree.ErrNoKeep) {
+		if err != nil && !errors.Is(err, tree.ErrNoBackup) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if diff := cmp.Diff(before, walk(t, h.Root)); diff != "" {

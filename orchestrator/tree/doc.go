@@ -17,7 +17,7 @@
 //	keep/NAME/RUN/undo.1, …   what each undo removed or replaced; and, if the run begins anew after it was undone, what its
 //	                          attempts had kept
 //
-// A keep is whole once before or absent is there, and rsync is not started earlier. Each of these files is written beside its
+// A backup is whole once before or absent is there, and rsync is not started earlier. Each of these files is written beside its
 // place, made durable and renamed.
 //
 // # Undo
@@ -28,7 +28,7 @@
 // is listed once more, and anything but the old listing is an error.
 //
 // Nobody knows who made what an undo removes or replaces: the sync, or somebody since. So it is kept: moved aside, or linked
-// there just before something else takes its place, in its keep and pruned with it. This takes no room, but the copies
+// there just before something else takes its place, in its backup and pruned with it. This takes no disk space, but the copies
 // do; where there is too little for them, what was kept is linked into the tree instead.
 //
 // What it does not put back: ACLs and extended attributes of what only changed its metadata (of replaced content they are kept),

@@ -15,7 +15,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte("r1\x00\x00abc  -\n\x00\x00d 755 0 1.0000000000 1.0000000000 1 1 2 0 0 0 .//\x00\x00\x00f 644 1 1.0000000000 1.0000000000 1 1 1 0 0 8 ./1/a//\x00"))
 	f.Add([]byte("\x00\x00f 644 1 1.0000000000 1.0000000000 1 1 2 0 0 8 ./a//\x00f 644 1 1.0000000000 1.0000000000 1 1 2 0 0 8 ./b//\x00\x00l 777 1 1.0000000000 1.0000000000 1 1 1 0 0 8 ./a//x\x00"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		_, _ = parseKeeps(string(answer))
+		_, _ = parseBackups(string(answer))
 		_, _ = ParseRecord(answer)
 		_, _ = ParseDigest(answer)
 		var trees [3]*manifest.Manifest

@@ -69,7 +69,7 @@ func newHost(t testing.TB) *host {
 
 // sync syncs the host for a run and keeps what it replaces.
 func (h *host) sync(ctx context.Context, run string, attempt int) (rsync.Stats, error) {
-	p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: attempt, Fingerprint: "f-" + run, Keep: &tree.Limit{}, Digest: true})
+	p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: attempt, Fingerprint: "f-" + run, Backup: &tree.Retention{}, Digest: true})
 	if err != nil {
 		return rsync.Stats{}, err
 	}

@@ -381,8 +381,8 @@ func (p *plan) move(verb string, names []string) []operation {
 // below returns where something is kept.
 func (p *plan) below(name string) string { return p.aside + "/" + path.Clean(name) }
 
-// room returns the folders that there must be below aside.
-func (p *plan) room() []string {
+// asideFolders returns the folders that there must be below aside.
+func (p *plan) asideFolders() []string {
 	need := map[string]bool{}
 	for _, names := range [][]string{p.replaced, p.conflicts, p.extras} {
 		for _, name := range names {
@@ -450,7 +450,7 @@ func (p *plan) operations(short bool) []operation {
 	}
 	add("open", "-", p.closed())
 	add("remove", "-", p.leftovers)
-	add("room", "-", p.room())
+	add("room", "-", p.asideFolders())
 	// What is replaced is there until it is, unless there is no room for what takes its place.
 	keep, restore := "spare", "restore"
 	if short {

@@ -28,9 +28,9 @@ type Tree struct {
 // ErrChanging is wrapped by the error that names what has changed in a tree while it was read.
 var ErrChanging = manifest.ErrChanging
 
-// ErrNoKeep is wrapped by the error of an undo of a run that kept nothing on the host: none of its syncs began there, or
+// ErrNoBackup is wrapped by the error of an undo of a run that kept nothing on the host: none of its syncs began there, or
 // none was to be kept, or it was so long ago that it was removed.
-var ErrNoKeep = errors.New("nothing was kept")
+var ErrNoBackup = errors.New("nothing was kept")
 
 // ErrLater is wrapped by the error of an undo that was refused, and has changed nothing, because another run has synced the
 // tree since: the error names it.
@@ -50,8 +50,8 @@ var (
 	applyText string
 	//go:embed finish.sh
 	finishText string
-	//go:embed keeps.sh
-	keepsText string
+	//go:embed backups.sh
+	backupsText string
 	//go:embed hash.sh
 	hashText string
 )
@@ -108,7 +108,7 @@ func (t Tree) run(ctx context.Context, s script) ([]byte, error) {
 	case r.ExitCode == exitChanging:
 		e.Class, e.Err = transport.ClassTransient, ErrChanging
 	case r.ExitCode == exitNothing:
-		e.Err = ErrNoKeep
+		e.Err = ErrNoBackup
 		if strings.HasPrefix(e.Message, "flock:") {
 			e.Message = ""
 		}

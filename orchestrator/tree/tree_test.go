@@ -163,10 +163,10 @@ func TestAround(t *testing.T) {
 	if r, err := h.Record(t.Context()); r != nil || err != nil {
 		t.Error(r, err)
 	}
-	if keeps, err := h.Keeps(t.Context()); keeps != nil || err != nil {
+	if keeps, err := h.Backups(t.Context()); keeps != nil || err != nil {
 		t.Error(keeps, err)
 	}
-	if _, err := h.Undo(t.Context(), "r1"); !errors.Is(err, tree.ErrNoKeep) {
+	if _, err := h.Undo(t.Context(), "r1"); !errors.Is(err, tree.ErrNoBackup) {
 		t.Error(err)
 	}
 	stats, err := h.sync(t.Context(), "r1", 1)
@@ -183,7 +183,7 @@ func TestAround(t *testing.T) {
 	if age := time.Since(last.At); last.Run != "r1" || last.Partial || last.Fingerprint != "f-r1" || last.Digest != sum || age < -time.Second || age > time.Minute {
 		t.Errorf("%+v", last)
 	}
-	keeps, err := h.Keeps(t.Context())
+	keeps, err := h.Backups(t.Context())
 	if err != nil || len(keeps) != 1 || keeps[0].Run != "r1" || !keeps[0].Whole || keeps[0].Undone || keeps[0].Size < 4096 || time.Since(keeps[0].At) > time.Minute {
 		t.Errorf("%+v, %v", keeps, err)
 	}
@@ -233,12 +233,12 @@ func TestAroundRefuses(t *testing.T) {
 	t.Parallel()
 	good := tree.Tree{Root: "/srv/tree", Scratch: "/srv/scratch", Exclude: []string{"*.swp"}}
 	pull := rsync.Pull{Source: "rsync://a/m", Destination: "/srv/tree", Scratch: "/srv/scratch", Exclude: []string{"*.swp"}}
-	around := tree.Around{Run: "r1", Attempt: 1, Keep: &tree.Limit{}}
+	around := tree.Around{Run: "r1", Attempt: 1, Backup: &tree.Retention{}}
 	p, err := good.Around(pull, around)
 	if err != nil || p.Validate() != nil || !strings.HasPrefix(p.Backup, "/srv/scratch/keep/tree-") || !strings.HasSuffix(p.Backup, "/r1/1") {
 		t.Errorf("%q, %v, %v", p.Backup, err, p.Validate())
 	}
-	around.Keep = nil
+	around.Backup = nil
 	if p, err := good.Around(pull, around); err != nil || p.Backup != "" {
 		t.Errorf("%q, %v", p.Backup, err)
 	}
@@ -266,17 +266,17 @@ func TestAroundRefuses(t *testing.T) {
 func TestPrune(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	sync := func(run string, limit tree.Limit) {
+	sync := func(run string, limit tree.Retention) {
 		t.Helper()
 		write(t, h.source+"/a", run)
-		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Keep: &limit})
+		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Backup: &limit})
 		must(t, err)
 		_, err = rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{})
 		must(t, err)
 	}
 	kept := func() (runs []string) {
 		t.Helper()
-		keeps, err := h.Keeps(t.Context())
+		keeps, err := h.Backups(t.Context())
 		must(t, err)
 		for _, k := range keeps {
 			runs = append(runs, k.Run)
@@ -284,12 +284,12 @@ func TestPrune(t *testing.T) {
 		return runs
 	}
 	for _, run := range []string{"r1", "r2", "r3", "r4"} {
-		sync(run, tree.Limit{})
+		sync(run, tree.Retention{})
 	}
 	if got := kept(); !slices.Equal(got, []string{"r1", "r2", "r3", "r4"}) {
 		t.Error(got)
 	}
-	sync("r5", tree.Limit{Runs: 3})
+	sync("r5", tree.Retention{Runs: 3})
 	if got := kept(); !slices.Equal(got, []string{"r3", "r4", "r5"}) {
 		t.Error(got)
 	}
@@ -300,40 +300,40 @@ func TestPrune(t *testing.T) {
 	touch(t, names[0], time.Now().Add(-2*time.Hour).UnixNano())
 	// As a prune that was killed leaves it.
 	must(t, os.Mkdir(filepath.Dir(names[0])+"/.gone-r0", 0o755))
-	sync("r6", tree.Limit{Age: time.Hour})
+	sync("r6", tree.Retention{Age: time.Hour})
 	if got := kept(); !slices.Equal(got, []string{"r4", "r5", "r6"}) {
 		t.Error(got)
 	}
-	sync("r1", tree.Limit{Runs: 1}) // resumed: not the newest, but under way
+	sync("r1", tree.Retention{Runs: 1}) // resumed: not the newest, but under way
 	if got := kept(); !slices.Equal(got, []string{"r1", "r6"}) {
 		t.Error(got)
 	}
 	// A host that keeps no more.
-	bare := func(run string, limit tree.Limit) {
+	bare := func(run string, limit tree.Retention) {
 		t.Helper()
 		p, err := h.Around(h.pull, tree.Around{Run: run, Attempt: 1, Prune: limit})
 		must(t, err)
 		_, err = rsync.Sync(t.Context(), h.Conn, p, rsync.Watch{})
 		must(t, err)
 	}
-	bare("r7", tree.Limit{})
+	bare("r7", tree.Retention{})
 	if got := kept(); !slices.Equal(got, []string{"r1", "r6"}) {
 		t.Error(got)
 	}
-	bare("r8", tree.Limit{Runs: 1})
+	bare("r8", tree.Retention{Runs: 1})
 	if got := kept(); !slices.Equal(got, []string{"r6"}) {
 		t.Error(got)
 	}
-	bare("r9", tree.Limit{Age: time.Hour})
+	bare("r9", tree.Retention{Age: time.Hour})
 	if got := kept(); !slices.Equal(got, []string{"r6"}) {
 		t.Error(got)
 	}
 	touch(t, filepath.Dir(names[0])+"/r6", time.Now().Add(-2*time.Hour).UnixNano())
-	bare("r91", tree.Limit{Age: time.Hour})
+	bare("r91", tree.Retention{Age: time.Hour})
 	if got := kept(); got != nil {
 		t.Error(got)
 	}
-	bare("r92", tree.Limit{Runs: 1, Age: time.Hour})
+	bare("r92", tree.Retention{Runs: 1, Age: time.Hour})
 	if left, _ := filepath.Glob(filepath.Dir(names[0]) + "/.*"); left != nil {
 		t.Error(left)
 	}
@@ -463,7 +463,7 @@ func TestScratchInTree(t *testing.T) {
 			must(t, os.Symlink("..", h.Root))
 		},
 		"the tree leads into what is kept": func(h *host, base string) {
-			p, err := h.Around(h.pull, tree.Around{Run: "r1", Attempt: 1, Keep: &tree.Limit{}})
+			p, err := h.Around(h.pull, tree.Around{Run: "r1", Attempt: 1, Backup: &tree.Retention{}})
 			must(t, err)
 			kept := filepath.Dir(filepath.Dir(p.Backup)) + "/x"
 			must(t, os.MkdirAll(kept, 0o755))

@@ -21,7 +21,7 @@ type Undone struct {
 	Linked   int // names that were made hard links again
 	Metadata int // entries of which only owner, mode or mtime was put back
 	// Moved is how many entries, folders not counted, were removed or replaced; they are kept in the folder Aside of the host,
-	// at their paths, for as long as the run's keep. Aside is empty if Moved is 0.
+	// at their paths, for as long as the run's backup. Aside is empty if Moved is 0.
 	Moved int
 	Aside string
 	// Left are folders that were not there before but hold what is excluded, sorted; their names' bytes as they are: hostile.
@@ -56,7 +56,7 @@ func (u Undone) String() string {
 }
 
 // Undo puts the tree back to what it was before the run, under the lock that syncs take: ClassBusy if somebody else writes the
-// tree. It returns an error and has changed nothing if the run kept nothing (ErrNoKeep), if another run has synced the tree
+// tree. It returns an error and has changed nothing if the run kept nothing (ErrNoBackup), if another run has synced the tree
 // since (ErrLater), whether or not that kept anything, or if content is not to be found. What it has put back it compares; it
 // is an error that names the first differences if that is not exactly what there was.
 //
@@ -65,7 +65,7 @@ func (u Undone) String() string {
 //
 // It may be called again after any end, also of one that was killed. A run that is undone already is left alone.
 func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
-	s, err := t.look(ctx, run)
+	s, err := t.examine(ctx, run)
 	if err != nil || s.undone {
 		return Undone{Already: s.undone}, err
 	}
@@ -85,7 +85,7 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 	}
 	find, format := t.expression()
 	what := "undo run " + run
-	args := append([]string{t.Root, t.keeps(), run, s.seen, t.RecordPath(), began, gone, format}, find...)
+	args := append([]string{t.Root, t.backups(), run, s.seen, t.RecordPath(), began, gone, format}, find...)
 	out, err := t.run(ctx, script{what: what, text: applyText, args: args, stdin: encode(ops), lock: "--exclusive"})
 	if err != nil {
 		return undone, err
@@ -99,7 +99,7 @@ func (t Tree) Undo(ctx context.Context, run string) (Undone, error) {
 		return undone, cannot(run, fmt.Errorf("it is not what it was: %s", first(differences)))
 	}
 	undone.Left = left
-	_, err = t.run(ctx, script{what: what, text: finishText, args: []string{t.keeps(), run, t.RecordPath()}, lock: "--exclusive"})
+	_, err = t.run(ctx, script{what: what, text: finishText, args: []string{t.backups(), run, t.RecordPath()}, lock: "--exclusive"})
 	return undone, err
 }
 
@@ -118,7 +118,7 @@ type Preview struct {
 
 // Preview tells what Undo would do, in the same order of refusals, and changes nothing. It names at most most paths.
 func (t Tree) Preview(ctx context.Context, run string, most int) (Preview, error) {
-	s, err := t.look(ctx, run)
+	s, err := t.examine(ctx, run)
 	if err != nil || s.undone {
 		return Preview{Undone: Undone{Already: s.undone}}, err
 	}
@@ -154,8 +154,8 @@ func cannot(run string, err error) error {
 	return &transport.Error{Class: transport.ClassPermanent, Message: message, Err: err}
 }
 
-// looked is what an undo must know of a host.
-type looked struct {
+// examined is what an undo must know of a host.
+type examined struct {
 	undone               bool
 	before, now, backups *manifest.Manifest
 	aside                string  // where what goes is kept; it is not there yet
@@ -164,26 +164,26 @@ type looked struct {
 	seen                 string  // tells whether anything has changed since
 }
 
-// look looks at a host for an undo, and refuses what must not be undone.
-func (t Tree) look(ctx context.Context, run string) (looked, error) {
+// examine reads what is on a host for an undo, and refuses what must not be undone.
+func (t Tree) examine(ctx context.Context, run string) (examined, error) {
 	if err := validRun(run); err != nil {
-		return looked{}, cannot(run, err)
+		return examined{}, cannot(run, err)
 	}
 	what := "undo run " + run
 	find, format := t.expression()
-	args := append([]string{t.Root, t.keeps(), run, t.RecordPath(), format}, find...)
+	args := append([]string{t.Root, t.backups(), run, t.RecordPath(), format}, find...)
 	out, err := t.run(ctx, script{what: what, text: lookText, args: args, lock: "--shared"})
 	if err != nil {
-		return looked{}, err
+		return examined{}, err
 	}
 	if string(out) == "undone\x00" {
-		return looked{undone: true}, nil
+		return examined{undone: true}, nil
 	}
 	var part [7][]byte
 	for i := range part {
 		part[i], out = cutPart(out)
 	}
-	var s looked
+	var s examined
 	for name := range strings.SplitSeq(string(part[0]), "\x00") {
 		if name > run && validRun(name) == nil {
 			return s, cannot(run, fmt.Errorf("%w, by run %s: undo that first", ErrLater, name))
@@ -193,7 +193,7 @@ func (t Tree) look(ctx context.Context, run string) (looked, error) {
 	if err != nil || number < 1 {
 		return s, cannot(run, errors.New("the host answers something else"))
 	}
-	s.aside = t.keeps() + "/" + run + "/undo." + strconv.Itoa(number)
+	s.aside = t.backups() + "/" + run + "/undo." + strconv.Itoa(number)
 
 	written, record, _ := bytes.Cut(bytes.TrimSuffix(part[2], []byte{0}), []byte("\n"))
 	record = bytes.TrimSpace(record)

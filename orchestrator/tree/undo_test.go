@@ -458,7 +458,7 @@ func TestPreview(t *testing.T) {
 	write(t, h.source+"/a", "another")
 	write(t, h.source+"/new/d", "d")
 	must(t, exec.Command("cp", "-p", h.Root+"/same", h.source+"/same").Run())
-	if _, err := h.Preview(t.Context(), "r1", 5); !errors.Is(err, tree.ErrNoKeep) {
+	if _, err := h.Preview(t.Context(), "r1", 5); !errors.Is(err, tree.ErrNoBackup) {
 		t.Error(err)
 	}
 	_, err := h.sync(t.Context(), "r1", 1)

@@ -9,8 +9,8 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// Keep is what is kept of a tree for a run.
-type Keep struct {
+// Backup is what is kept of a tree for a run.
+type Backup struct {
 	Run    string
 	At     time.Time // of its last attempt or undo, by the host's clock
 	Size   int64     // in bytes
@@ -18,18 +18,18 @@ type Keep struct {
 	Undone bool
 }
 
-// Keeps returns what is kept of the tree, the oldest run first.
-func (t Tree) Keeps(ctx context.Context) ([]Keep, error) {
-	out, err := t.run(ctx, script{what: "look for what is kept", text: keepsText, args: []string{t.keeps()}, most: 16 << 20})
+// Backups returns what is kept of the tree, the oldest run first.
+func (t Tree) Backups(ctx context.Context) ([]Backup, error) {
+	out, err := t.run(ctx, script{what: "look for what is kept", text: backupsText, args: []string{t.backups()}, most: 16 << 20})
 	if err != nil {
 		return nil, err
 	}
-	return parseKeeps(string(out))
+	return parseBackups(string(out))
 }
 
-func parseKeeps(out string) ([]Keep, error) {
+func parseBackups(out string) ([]Backup, error) {
 	f := strings.Split(out, "\x00")
-	var keeps []Keep
+	var backups []Backup
 	for ; len(f) > 5; f = f[5:] {
 		at, err1 := strconv.ParseInt(f[3], 10, 64)
 		size, err2 := strconv.ParseInt(f[4], 10, 53)
@@ -39,7 +39,7 @@ func parseKeeps(out string) ([]Keep, error) {
 		if validRun(f[0]) != nil {
 			continue // not ours
 		}
-		keeps = append(keeps, Keep{Run: f[0], At: time.Unix(at, 0), Size: size << 10, Whole: f[1] == "yes", Undone: f[2] == "yes"})
+		backups = append(backups, Backup{Run: f[0], At: time.Unix(at, 0), Size: size << 10, Whole: f[1] == "yes", Undone: f[2] == "yes"})
 	}
-	return keeps, nil
+	return backups, nil
 }
