@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -80,6 +81,16 @@ func (e *MissingError) Error() string {
 
 // Unwrap returns ErrMissing.
 func (e *MissingError) Unwrap() error { return ErrMissing }
+
+// Packages returns the Debian packages that the programs are in.
+func (e *MissingError) Packages() []string {
+	known := map[string]string{"flock": "util-linux", "ssh": "openssh-client", "env": "coreutils", "sh": "dash"}
+	names := make([]string, len(e.Programs))
+	for i, program := range e.Programs {
+		names[i] = cmp.Or(known[program], program)
+	}
+	return names
+}
 
 // Missing returns a *MissingError with those of the programs that are not in the PATH, or nil.
 func Missing(programs ...string) error {

@@ -1,6 +1,9 @@
 package transport
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Word returns s as a POSIX shell reads it as one word, for lines that people can paste: as it is where that is possible,
 // else quoted. It must hold no NUL.
@@ -24,3 +27,6 @@ func Quote(args ...string) string {
 	}
 	return b.String()
 }
+
+// Quoted returns s, whatever is in it, so that people can tell where it begins and ends. It is neutral, and not for a shell.
+func Quoted(s string) string { return strconv.Quote(Neutral(s)) }

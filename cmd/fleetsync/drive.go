@@ -48,9 +48,9 @@ func (a *app) drive(ctx context.Context, on *session.Session, run *session.Run) 
 	if screen.Live() {
 		view.Progress = screen.Progress
 	}
-	var events *jsonEvents
+	var events *live.Events
 	if a.json {
-		events = newJSONEvents(a.stdout)
+		events = live.NewEvents(a.stdout)
 		view.Observers = append(view.Observers, events)
 	}
 	signals := a.watchSignals(on.World(), held)

@@ -187,6 +187,9 @@ func (a *app) ending(err error) (code int, hint string) {
 		}
 		return exitInvalid, fleetsync + " pool get"
 	}
+	if missing, ok := errors.AsType[*transport.MissingError](err); ok {
+		return exitMissing, "apt-get install " + strings.Join(missing.Packages(), " ") + "   (or the like on other systems)"
+	}
 	if held, ok := errors.AsType[*pooling.HeldError](err); ok && held.Holder.Run == "" {
 		return exitLocked, fleetsync + " unlock   (once " + held.Holder.Owner + " agrees), or --wait"
 	}
@@ -218,8 +221,6 @@ func (a *app) ending(err error) (code int, hint string) {
 		return exitInvalid, ""
 	case is[noPlanError](err):
 		return exitInvalid, "fleetsync plan -o FILE writes one"
-	case errors.Is(err, transport.ErrMissing):
-		return exitMissing, installHint(err)
 	case is[notFoundError](err):
 		return exitMissing, "call it by its path"
 	case errors.Is(err, pooling.ErrHeld), errors.Is(err, journal.ErrLocked):
@@ -322,25 +323,4 @@ func isUsage(err error) bool {
 		}
 	}
 	return false
-}
-
-// packages are the Debian packages that programs come from.
-var packages = map[string]string{
-	"rsync": "rsync", "flock": "util-linux", "ssh": "openssh-client", "sudo": "sudo", "env": "coreutils", "sh": "dash",
-}
-
-func installHint(err error) string {
-	missing, ok := errors.AsType[*transport.MissingError](err)
-	if !ok {
-		return ""
-	}
-	var names []string
-	for _, program := range missing.Programs {
-		name, ok := packages[program]
-		if !ok {
-			name = program
-		}
-		names = append(names, name)
-	}
-	return "apt-get install " + strings.Join(names, " ") + "   (or the like on other systems)"
 }

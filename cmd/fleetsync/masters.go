@@ -12,6 +12,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) mastersCommand() *cobra.Command {
@@ -188,7 +189,7 @@ func (a *app) showUndo(master string, u *preflight.Undo) {
 	say := lines(a.stderr)
 	say("%s gets back the tree that it had before run %s: %s", master, u.Run, u.Preview.String())
 	for _, path := range u.Preview.Since {
-		say("  made or changed since, and to be kept aside: %s", quoted(path))
+		say("  made or changed since, and to be kept aside: %s", transport.Quoted(path))
 	}
 	switch {
 	case u.Preview.More > 0:

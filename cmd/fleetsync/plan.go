@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report"
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -40,12 +41,12 @@ changed anywhere.
 			case 1:
 				o.Mode = inventory.Mode(modes[0])
 			default:
-				return usage(fmt.Errorf("one mode is enough: %s", quoted(modes[1])), "fleetsync plan resync -- PATH")
+				return usage(fmt.Errorf("one mode is enough: %s", transport.Quoted(modes[1])), "fleetsync plan resync -- PATH")
 			}
 			switch o.Mode {
 			case inventory.ModeSync, inventory.ModeCanary, inventory.ModeResync:
 			default:
-				return usage(fmt.Errorf("no mode is called %s", quoted(string(o.Mode))), "sync, canary or resync")
+				return usage(fmt.Errorf("no mode is called %s", transport.Quoted(string(o.Mode))), "sync, canary or resync")
 			}
 			if err := o.check(c); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetsync/fleetsync/orchestrator/preflight"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // writePlan records a plan in a file, whole or not at all.
@@ -39,7 +40,7 @@ func (a *app) readPlan(c *cobra.Command, o *runFlags) error {
 	}
 	saved, err := preflight.ParsePlan(data)
 	if err != nil {
-		return noPlanError{fmt.Errorf("--plan: %s %w", quoted(o.planFile), err)}
+		return noPlanError{fmt.Errorf("--plan: %s %w", transport.Quoted(o.planFile), err)}
 	}
 	saved.Apply(&o.Request)
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -23,3 +24,10 @@ func (p printer) Say(format string, args ...any) {
 
 // say returns the printer of the program.
 func (a *app) say() printer { return printer{a.stderr} }
+
+// printJSON prints v as one line.
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // runCommand is one of the commands that sync the fleet.
@@ -83,7 +84,7 @@ func (a *app) runCommands() (all []*cobra.Command) {
 
 func (a *app) runOnFleet(c *cobra.Command, args []string, o *runFlags) error {
 	if len(args) > 0 && c.ArgsLenAtDash() != 0 {
-		return usage(errors.New("unexpected argument "+quoted(args[0])), "paths follow two dashes: fleetsync "+c.Name()+" -- "+args[0])
+		return usage(errors.New("unexpected argument "+transport.Quoted(args[0])), "paths follow two dashes: fleetsync "+c.Name()+" -- "+args[0])
 	}
 	o.Paths = args
 	if err := o.check(c); err != nil {

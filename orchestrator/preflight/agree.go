@@ -6,6 +6,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // Agree says in what a policy and its inventory contradict each other.
@@ -13,7 +14,7 @@ func Agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
 	excluded := manifest.Excluded(fleet.Tree.Exclude)
 	for _, r := range policy.Guard.Required {
 		if excluded(r.Path, false) {
-			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there", quoted(r.Path))
+			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there", transport.Quoted(r.Path))
 		}
 	}
 	for _, hooks := range [][]inventory.Hook{policy.Hooks.Hosts.Pre, policy.Hooks.Hosts.Post, policy.Hooks.Hosts.OnFailure} {
@@ -25,7 +26,7 @@ func Agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
 		host, _ := fleet.Host(m.Host) // it is one
 		if marker := policy.Guard.Provisioned; marker == host.Source || strings.HasPrefix(marker, host.Source+"/") {
 			// A sync would bring it to a master that is not provisioned.
-			return fmt.Errorf("guard: provisioned: %s is in the tree of %s: it must be outside", quoted(marker), m.Host)
+			return fmt.Errorf("guard: provisioned: %s is in the tree of %s: it must be outside", transport.Quoted(marker), m.Host)
 		}
 	}
 	return nil

@@ -240,7 +240,7 @@ func (j *judgement) warnPaths(origin string, m *manifest.Manifest) {
 	excluded := manifest.Excluded(j.facts.Fleet.Tree.Exclude)
 	for _, p := range j.plan.Paths {
 		if p = path.Clean(p); m.Find(p) == nil && !excluded(p, false) && !excluded(p, true) {
-			j.warn(WarnPath, "%s has no %s: hosts that have it will lose it", origin, quoted(p))
+			j.warn(WarnPath, "%s has no %s: hosts that have it will lose it", origin, transport.Quoted(p))
 		}
 	}
 }

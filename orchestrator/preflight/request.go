@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/fleetsync/fleetsync/inventory"
@@ -44,7 +43,7 @@ func Check(fleet *inventory.Fleet, r Request) error {
 	}
 	if r.From != "" {
 		if _, ok := fleet.Master(r.From); !ok {
-			return refuse(UnknownMaster, "%s is not a master", quoted(r.From))
+			return refuse(UnknownMaster, "%s is not a master", transport.Quoted(r.From))
 		}
 		if err := MayServe(fleet, r.From); err != nil {
 			return refuseByGuard(MayNotServe, "%w", err)
@@ -56,7 +55,7 @@ func Check(fleet *inventory.Fleet, r Request) error {
 
 func checkMasters(fleet *inventory.Fleet, r Request) error {
 	if _, ok := fleet.Master(r.To); !ok {
-		return refuse(UnknownTarget, "%s is not a master", quoted(r.To))
+		return refuse(UnknownTarget, "%s is not a master", transport.Quoted(r.To))
 	}
 	_, isMaster := fleet.Master(r.From)
 	_, isHost := fleet.Host(r.From)
@@ -64,9 +63,9 @@ func checkMasters(fleet *inventory.Fleet, r Request) error {
 	case r.From == "":
 		return nil
 	case r.FromHost && (isMaster || !isHost):
-		return refuse(UnknownHost, "%s is no host that is synced to", quoted(r.From))
+		return refuse(UnknownHost, "%s is no host that is synced to", transport.Quoted(r.From))
 	case !r.FromHost && !isMaster:
-		return refuse(UnknownSource, "%s is not a master", quoted(r.From))
+		return refuse(UnknownSource, "%s is not a master", transport.Quoted(r.From))
 	case r.From == r.To:
 		return refuse(SameMaster, "%s cannot be synced from itself", r.To)
 	case r.FromHost:
@@ -101,6 +100,3 @@ func MayServe(fleet *inventory.Fleet, name string) error {
 		return nil
 	}
 }
-
-// quoted returns s as people can tell where it begins and ends, whatever is in it.
-func quoted(s string) string { return strconv.Quote(transport.Neutral(s)) }

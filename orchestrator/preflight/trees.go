@@ -67,7 +67,7 @@ func (t FleetTrees) UserID(ctx context.Context, name, user string) (uint32, erro
 	}
 	id, err := strconv.ParseUint(strings.TrimSpace(string(r.Stdout)), 10, 32)
 	if r.ExitCode != 0 || err != nil {
-		return 0, fmt.Errorf("%s knows no user %s", name, quoted(user))
+		return 0, fmt.Errorf("%s knows no user %s", name, transport.Quoted(user))
 	}
 	return uint32(id), nil
 }

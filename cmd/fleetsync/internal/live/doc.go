@@ -1,8 +1,7 @@
 // Package live shows a run while it goes on: as live bars on a terminal, as plain lines elsewhere.
 //
 // The Screen is an observer at the rim: it is shown each event after it is durable, keeps its own books
-// of what a person wants to see, and never talks back. It is for stderr; results go to stdout, and
-// are none of its business.
+// of what a person wants to see, and never talks back. It is for stderr; what goes to stdout is the Events of --json.
 //
 //	loop ──Observe──▶ story (books, under a lock) ──messages──▶ one goroutine ──▶ terminal
 //	transfers ─Progress─▶   ▲────────── frames, ten a second ──────────┘
