@@ -10,6 +10,7 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/preflight"
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/pooling"
+	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // TestGatherAsksOnce: whatever a run must know is asked once: the receipts, the pools, each journal, and the listing of the origin.
@@ -87,7 +88,12 @@ func TestGatherStopsAsking(t *testing.T) {
 // hanging is a world in which hosts do not answer before they are given up.
 type hanging struct {
 	*world
-	scan bool // the origin, too
+	scan bool // it is the origin that hangs, and nobody else
+}
+
+func (h hanging) DryRun(ctx context.Context, _, _ string, _ []string, _ int) (rsync.Delta, error) {
+	<-ctx.Done()
+	return rsync.Delta{}, ctx.Err()
 }
 
 func (h hanging) Free(ctx context.Context, _ string) (int64, error) {

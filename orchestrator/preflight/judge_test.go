@@ -234,6 +234,13 @@ func TestJudgePlans(t *testing.T) {
 				return !slices.Equal(v.Plan.Stages[0].Hosts, []string{"h1", "h2"}) || len(v.Plan.Delta.Hosts) != 2
 			},
 		},
+		"another who stands in is down": {
+			world:   func(w *world) { w.down["c1"], w.down["h1"] = errNo, errNo },
+			request: func(r *preflight.Request) { r.Mode, r.Limit = inventory.ModeCanary, "c1 or h[1-2]" },
+			wrong: func(v preflight.Verdict) bool {
+				return !slices.Equal(v.Plan.Stages[0].Hosts, []string{"h2"}) || len(v.Plan.Delta.Hosts) != 1
+			},
+		},
 		"nobody behind": {
 			world: func(w *world) { w.ran(t, "r1", w.trees["m1"], nil) }, request: func(r *preflight.Request) { r.Behind = true },
 			wrong: func(v preflight.Verdict) bool { return v.NoneBehind != "m1" || v.Plan != nil },

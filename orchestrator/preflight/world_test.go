@@ -320,19 +320,27 @@ func (j journals) Read(run string) (*rollout.State, error) {
 }
 
 // ran adds a run of a tree, in which the syncs of some hosts fail for good.
-func (w *world) ran(t testing.TB, run string, m *manifest.Manifest, change func(*rollout.Request), failed ...string) *rollout.State {
+func (w *world) ran(t testing.TB, run string, m *manifest.Manifest, change func(*rollout.Request), failed ...string) {
 	t.Helper()
+	s, err := w.play(run, m, change, failed...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.runs = append(w.runs, s)
+}
+
+func (w *world) play(run string, m *manifest.Manifest, change func(*rollout.Request), failed ...string) (*rollout.State, error) {
 	r := rollout.Request{Run: run, Mode: inventory.ModeSync, MaxDelete: rsync.Unlimited, Keep: true, Tree: preflight.TreeOf(m, nil)}
 	if change != nil {
 		change(&r)
 	}
-	make := rollout.NewPlan
+	newPlan := rollout.NewPlan
 	if r.Mode == rollout.ModeRollback {
-		make = rollout.NewRollback
+		newPlan = rollout.NewRollback
 	}
-	plan, err := make(w.fleet, w.policy.For(r.Mode), r)
+	plan, err := newPlan(w.fleet, w.policy.For(r.Mode), r)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	play := rollouttest.Play{Plan: plan, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if (step.Kind == rollout.StepSync || step.Kind == rollout.StepRollback) && slices.Contains(failed, step.Host) {
@@ -340,12 +348,7 @@ func (w *world) ran(t testing.TB, run string, m *manifest.Manifest, change func(
 		}
 		return time.Second, nil
 	}}
-	s, err := play.Run()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.runs = append(w.runs, s)
-	return s
+	return play.Run()
 }
 
 func names(hosts []rollout.Host) []string {
