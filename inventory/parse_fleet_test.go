@@ -146,20 +146,21 @@ func TestParseFleetIsBounded(t *testing.T) {
 		fmt.Fprintf(&groups, "  g%d: ['@g%d']\n", i+1, i)
 	}
 	for name, text := range map[string]string{
-		"NUL":           "fleet: \x00",
-		"UTF-16":        "\xff\xfef\x00l\x00",
-		"not UTF-8":     "fleet: \xc3\x28",
-		"escape":        "fleet: \x1b[2J",
-		"large":         strings.Repeat("# comment\n", maxFile/10+1),
-		"flow":          strings.Repeat("[", 100_000),
-		"blocks":        strings.Repeat("- ", 100_000),
-		"braces":        strings.Repeat("{a: ", 100_000),
-		"unknown keys":  manyKeys(20_000),
-		"one line":      "fleet: " + strings.Repeat("x", 1<<20) + " y",
-		"group chain":   groups.String(),
-		"large ranges":  head + "hosts:\n  h[1-99999]:\n" + manyRanges(100) + "roles: {masters: [{host: h1, serve: true}]}\n",
-		"alias bomb":    "a: &a [x,x]\n" + strings.Repeat("b: &a [*a,*a,*a,*a]\n", 1000),
-		"unknown hosts": head + "hosts: {'h[1-20000]': }\nroles:\n  masters: [{host: h1, serve: true}]\n  canaries:\n" + strings.Repeat("    - g1\n", 20_000),
+		"NUL":          "fleet: \x00",
+		"UTF-16":       "\xff\xfef\x00l\x00",
+		"not UTF-8":    "fleet: \xc3\x28",
+		"escape":       "fleet: \x1b[2J",
+		"large":        strings.Repeat("# comment\n", maxFile/10+1),
+		"flow":         strings.Repeat("[", 100_000),
+		"blocks":       strings.Repeat("- ", 100_000),
+		"braces":       strings.Repeat("{a: ", 100_000),
+		"unknown keys": manyKeys(20_000),
+		"one line":     "fleet: " + strings.Repeat("x", 1<<20) + " y",
+		"group chain":  groups.String(),
+		"large ranges": head + "hosts:\n  h[1-99999]:\n" + manyRanges(100) + "roles: {masters: [{host: h1, serve: true}]}\n",
+		"alias bomb":   "a: &a [x,x]\n" + strings.Repeat("b: &a [*a,*a,*a,*a]\n", 1000),
+		"unknown hosts": head + "hosts: {'h[1-20000]': }\nroles:\n  masters: [{host: h1, serve: true}]\n  canaries:\n" +
+			strings.Repeat("    - g1\n", 20_000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseFleet("f.yaml", []byte(text))

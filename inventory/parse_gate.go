@@ -38,7 +38,8 @@ func (p *policyParser) readChecks(n *yaml.Node) []Check {
 			p.report(item, "write either http: {url: …} or command: [PROGRAM, ARGUMENT, …]", "a check has exactly one of http and command")
 		}
 		if c.HTTP != nil && c.HTTP.Latency > c.Timeout {
-			p.report(asks, "make the latency smaller or the timeout larger", "latency %v can never be reached: the check's timeout is %v", c.HTTP.Latency, c.Timeout)
+			p.report(asks, "make the latency smaller or the timeout larger", "latency %v can never be reached: the check's timeout is %v",
+				c.HTTP.Latency, c.Timeout)
 		}
 		if p.isDuplicate(first, name, "check", c.Name) {
 			continue
@@ -147,7 +148,8 @@ func checkURLPort(u *url.URL, s, hint string) *fault {
 
 func checkPattern(s string) *fault {
 	if _, err := regexp.Compile(s); err != nil {
-		return faultf("write a regular expression of Go's syntax (RE2)", "bad pattern: %s", escape(strings.TrimPrefix(err.Error(), "error parsing regexp: ")))
+		return faultf("write a regular expression of Go's syntax (RE2)", "bad pattern: %s",
+			escape(strings.TrimPrefix(err.Error(), "error parsing regexp: ")))
 	}
 	return nil
 }

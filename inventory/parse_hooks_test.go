@@ -57,7 +57,8 @@ func TestCheckSelection(t *testing.T) {
 	lacks := regexp.MustCompile(`^(unknown (host|hosts|group|datacenter|rack) |no host matches |the selection .* holds no host)`)
 	words := []string{
 		"spare", "mw[2-5].eqiad", "mw[5-2].eqiad", "mw[", "x]", "@jobrunners", "@nobody", "@", "@a b", "role:canaries", "role:canary", "role:",
-		"datacenter:codfw", "datacenter:x", "rack:", "dc:x", "mw*", "db?", "mw[1-2]*", "and", "or", "not", "(", ")", ",", "é", "mw[1-9][1-9999999]",
+		"datacenter:codfw", "datacenter:x", "rack:", "dc:x", "mw*", "db?", "mw[1-2]*", "and", "or", "not", "(", ")", ",", "é",
+		"mw[1-9][1-9999999]",
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		expression := strings.Join(rapid.SliceOfN(rapid.SampledFrom(words), 0, 8).Draw(t, "words"), " ")

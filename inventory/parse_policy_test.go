@@ -78,7 +78,8 @@ func TestParsePolicy(t *testing.T) {
 	}
 	checks := []Check{
 		{Name: "front page", Timeout: 10 * time.Second, HTTP: &HTTPCheck{
-			URL: "http://{host}/wiki/Main_Page", Headers: map[string]string{"Host": "en.wikipedia.org"}, Status: 200, Body: "a+", Latency: time.Second,
+			URL: "http://{host}/wiki/Main_Page", Headers: map[string]string{"Host": "en.wikipedia.org"}, Status: 200, Body: "a+",
+			Latency: time.Second,
 		}},
 		{Name: "version", Timeout: 30 * time.Second, Command: []string{"php", "-r", "function f(){}\nexit(0);", "{destination}"}},
 	}
@@ -93,7 +94,8 @@ func TestParsePolicy(t *testing.T) {
 		Inventory: filepath.Join(filepath.Dir(dir), "inventory.yaml"),
 		State:     filepath.Join(dir, "state"),
 		Lock:      Lock{TTL: time.Minute, Prefix: "/locks", Endpoints: []string{"http://lock1001:2379"}},
-		Rsync:     Rsync{BandwidthLimit: "1.5M", Compress: true, Timeout: 2 * time.Minute, Args: []string{"--fuzzy", "-HAX", "--sockopts=TCP_NODELAY"}},
+		Rsync: Rsync{BandwidthLimit: "1.5M", Compress: true, Timeout: 2 * time.Minute,
+			Args: []string{"--fuzzy", "-HAX", "--sockopts=TCP_NODELAY"}},
 		Guard: Guard{
 			Required: []Required{
 				{Path: "wikiversions.php"}, {Path: "wmf-config/InitialiseSettings.php", Match: `^<\?php`}, {Path: "-x"}, {Path: "a{host}"},
@@ -112,16 +114,19 @@ func TestParsePolicy(t *testing.T) {
 		SSH:       SSH{Client: SSHNative, MaxConnections: 1000},
 		Hooks: Hooks{
 			Run: HookSet{
-				Pre: []Hook{{Name: "freeze jobs", Command: []string{"/usr/local/bin/freeze", "{run}", "--mode={mode}", "of {fleet}"}, Timeout: time.Minute, Failure: HookFails}},
+				Pre: []Hook{{Name: "freeze jobs", Command: []string{"/usr/local/bin/freeze", "{run}", "--mode={mode}", "of {fleet}"},
+					Timeout: time.Minute, Failure: HookFails}},
 				OnFailure: []Hook{
 					{Name: "tell", Command: []string{"logger", "-t", "fleetsync", "{run} failed"}, Timeout: time.Second, Failure: HookIgnored},
 					{Name: "tell again", Command: []string{"mail"}, Timeout: time.Minute, Failure: HookIgnored},
 				},
 			},
 			Hosts: HookSet{
-				Pre: []Hook{{Name: "stop job runner", Hosts: "@jobrunners", Command: []string{"systemctl", "stop", "jobrunner"}, Timeout: time.Minute, Failure: HookFails}},
+				Pre: []Hook{{Name: "stop job runner", Hosts: "@jobrunners", Command: []string{"systemctl", "stop", "jobrunner"},
+					Timeout: time.Minute, Failure: HookFails}},
 				Post: []Hook{
-					{Name: "restart php", Command: []string{"systemctl", "reload", "php-fpm"}, Timeout: 2 * time.Minute, Parallel: 5, Failure: HookIgnored},
+					{Name: "restart php", Command: []string{"systemctl", "reload", "php-fpm"}, Timeout: 2 * time.Minute, Parallel: 5,
+						Failure: HookIgnored},
 					{
 						Name: "warm", Hosts: "not (role:canaries or mw[1017-1020].eqiad)", Timeout: time.Minute, Failure: HookFails,
 						Command: []string{"sh", "-c", "f() { {x}; }", "{host}", "--in={destination}"},
@@ -146,7 +151,8 @@ func TestParsePolicy(t *testing.T) {
 					URLs:  []string{"http://lvs1003:9090", "https://[::1]"},
 					Pools: map[string]string{"apache2": "apaches_80", "nginx": "apaches_443"}, Timeout: 10 * time.Minute,
 				},
-				"codfw": {URLs: []string{"http://lvs2003:9090"}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""}, Timeout: 10 * time.Second},
+				"codfw": {URLs: []string{"http://lvs2003:9090"}, Pools: map[string]string{"apache2": "apaches_80", "nginx": ""},
+					Timeout: 10 * time.Second},
 			},
 
 			User: "root", Password: "hunter2",
@@ -407,7 +413,8 @@ func checkGuard(t *testing.T, g Guard) {
 	}
 	paths := map[string]bool{}
 	for _, r := range g.Required {
-		if !filepath.IsLocal(r.Path) || filepath.Clean(r.Path) != r.Path || r.Path == "." || paths[r.Path] || strings.ContainsAny(r.Path, "\n\x00\x1b") {
+		if !filepath.IsLocal(r.Path) || filepath.Clean(r.Path) != r.Path || r.Path == "." || paths[r.Path] ||
+			strings.ContainsAny(r.Path, "\n\x00\x1b") {
 			t.Fatalf("bad path %q", r.Path)
 		}
 		paths[r.Path] = true

@@ -48,7 +48,8 @@ var rsyncHints = []rsyncHint{
 	{regexp.MustCompile(`^--(no-)?timeout`), "use the key timeout"},
 	{regexp.MustCompile(`^(--(exclude|include|filter|cvs-exclude)|-[a-zA-Z0-9]*[fFC])`), "use exclude under tree in the inventory"},
 	{regexp.MustCompile(`^--port`), "use the key endpoint in the inventory"},
-	{regexp.MustCompile(`^--(del|max-delete|force|ignore-errors|remove-|prune-empty)`), "fleetsync decides what is deleted, so that nothing is lost"},
+	{regexp.MustCompile(`^--(del|max-delete|force|ignore-errors|remove-|prune-empty)`),
+		"fleetsync decides what is deleted, so that nothing is lost"},
 	{regexp.MustCompile(`^(--(backup|suffix)|-[a-zA-Z0-9]*b)`), "use the policy's key keep, which puts what a sync replaced beside the tree"},
 	{regexp.MustCompile(`^(--modify-window|-[a-zA-Z0-9]*@)`), "hosts are compared with the origin, and their mtimes to the nanosecond"},
 	// Measured with 3.5.0: 29 and 30 do, 31 and 32 do not.

@@ -202,7 +202,8 @@ func drawItem(t *rapid.T, depth int) (string, predicate) {
 	return words[i], meanings[i]
 }
 
-func drawJoined(t *rapid.T, by string, depth int, operand func(*rapid.T, int) (string, predicate), join func(a, b bool) bool) (string, predicate) {
+func drawJoined(t *rapid.T, by string, depth int, operand func(*rapid.T, int) (string, predicate), join func(a, b bool) bool) (string,
+	predicate) {
 	text, holds := operand(t, depth)
 	for range rapid.IntRange(0, 2).Draw(t, "more") {
 		more, also := operand(t, depth)
@@ -214,7 +215,8 @@ func drawJoined(t *rapid.T, by string, depth int, operand func(*rapid.T, int) (s
 
 func FuzzSelect(f *testing.F) {
 	for _, seed := range []string{
-		"spare", "@api,@jobrunners and not (mw1*)", "role:masters or rack:a1", "not not *", "((", "mw[1-", "datacenter:x", ",", "mw[3-4].eqiad", "\xff", "é é",
+		"spare", "@api,@jobrunners and not (mw1*)", "role:masters or rack:a1", "not not *", "((", "mw[1-", "datacenter:x", ",",
+		"mw[3-4].eqiad", "\xff", "é é",
 	} {
 		f.Add(seed)
 	}

@@ -16,7 +16,8 @@ func TestParseSize(t *testing.T) {
 			t.Errorf("parseSize(%q) = %d, %v; want %d", s, got, ok, want)
 		}
 	}
-	for _, s := range []string{"", "1", "0K", "00", "01K", "K", "1k", "1KB", "1KiB", "1 K", "1.5G", "-1G", "+1G", "1e3K", "10000K", "1P", "٥K", "1K\n"} {
+	for _, s := range []string{"", "1", "0K", "00", "01K", "K", "1k", "1KB", "1KiB", "1 K", "1.5G", "-1G", "+1G", "1e3K", "10000K", "1P",
+		"٥K", "1K\n"} {
 		if got, ok := parseSize(s); ok {
 			t.Errorf("parseSize(%q) = %d", s, got)
 		}
@@ -33,13 +34,15 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("parseDuration(%q) = %v, %v; want %v", s, got, ok, want)
 		}
 	}
-	for _, s := range []string{"d", "1D", "1.5d", "-1d", "+1d", "1 d", "12h1d", "1d2d", "1d24h", "1d-5h", "1d+5h", "1d.5h", "1d5", "10000d", "1d\n", "٥d"} {
+	for _, s := range []string{"d", "1D", "1.5d", "-1d", "+1d", "1 d", "12h1d", "1d2d", "1d24h", "1d-5h", "1d+5h", "1d.5h", "1d5",
+		"10000d", "1d\n", "٥d"} {
 		if got, ok := parseDuration(s); ok {
 			t.Errorf("parseDuration(%q) = %v", s, got)
 		}
 	}
 	for d, want := range map[time.Duration]string{
-		0: "0s", time.Second: "1s", 90 * time.Minute: "1h30m", 24 * time.Hour: "24h", 48 * time.Hour: "2d", 36 * time.Hour: "36h", 3650 * day: "3650d",
+		0: "0s", time.Second: "1s", 90 * time.Minute: "1h30m", 24 * time.Hour: "24h", 48 * time.Hour: "2d", 36 * time.Hour: "36h",
+		3650 * day: "3650d",
 	} {
 		if got := short(d); got != want {
 			t.Errorf("short(%v) = %q, want %q", d, got, want)

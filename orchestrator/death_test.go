@@ -50,7 +50,8 @@ var deathCases = []deathCase{
 }
 
 // ends are the ways in which a run that died can be brought to its end.
-var ends = [][]command{{resume}, {recoverHere}, {recoverElsewhere}, {recoverElsewhere, resume}, {recoverElsewhere, recoverHere}, {recoverHere, resume}}
+var ends = [][]command{{resume}, {recoverHere}, {recoverElsewhere}, {recoverElsewhere, resume}, {recoverElsewhere, recoverHere},
+	{recoverHere, resume}}
 
 // TestDeathBetweenEffects lets runs die before, after and amid each of their effects in turn: each append
 // to the journal, each write of a pool object, of a receipt and of the lock; and lets such a write of a
@@ -120,7 +121,8 @@ func TestDeathBetweenEffects(t *testing.T) {
 func (w *dyingRun) finish(end []command, want rollout.Outcome) {
 	for _, what := range end {
 		outcome := w.play(what, &killer{}, nil)
-		if what == resume && (outcome.Result != want.Result || outcome.Counts != want.Counts || len(outcome.Quarantined) != len(want.Quarantined)) {
+		if what == resume && (outcome.Result != want.Result || outcome.Counts != want.Counts ||
+			len(outcome.Quarantined) != len(want.Quarantined)) {
 			w.wrongf("%s comes to %+v, should come to %+v", what, outcome, want)
 		}
 	}

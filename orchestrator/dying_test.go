@@ -84,7 +84,8 @@ func (w *dyingRun) putInQuarantine(host string) {
 	defer p.close()
 	objects, err := p.pools.Observe(w.t.Context(), host)
 	if err == nil {
-		err = p.shared.PutReceipt(w.t.Context(), pooling.Receipt{Run: "r0", Host: host, Purpose: pooling.Quarantine, Since: time.Now(), Objects: objects})
+		err = p.shared.PutReceipt(w.t.Context(), pooling.Receipt{Run: "r0", Host: host, Purpose: pooling.Quarantine, Since: time.Now(),
+			Objects: objects})
 	}
 	if err == nil {
 		_, err = p.pools.Depool(w.t.Context(), "r0", objects, pooling.Threshold{})
@@ -118,7 +119,8 @@ func (w *dyingRun) check() {
 			continue
 		}
 		if run == "r1" && !slices.ContainsFunc(w.journal, func(e rollout.Event) bool {
-			return e.Kind == rollout.StepStarted && (e.Step == rollout.StepID("depool/"+hostOf(key)) || e.Step == rollout.StepID("quarantine/"+hostOf(key)))
+			return e.Kind == rollout.StepStarted && (e.Step == rollout.StepID("depool/"+hostOf(key)) ||
+				e.Step == rollout.StepID("quarantine/"+hostOf(key)))
 		}) {
 			w.wrongf("%s bears the marker, and the journal does not know", key)
 		}
@@ -227,7 +229,8 @@ func (w *dyingRun) lock(ctx context.Context, p *process) (*pooling.Lease, error)
 	}
 }
 
-func (w *dyingRun) drive(ctx context.Context, what command, m *killer, p *process, doer *someTransfers, watcher *monitor.Pools, world chan rollout.Event) (rollout.Outcome, error) {
+func (w *dyingRun) drive(ctx context.Context, what command, m *killer, p *process, doer *someTransfers, watcher *monitor.Pools,
+	world chan rollout.Event) (rollout.Outcome, error) {
 	state, err := rollout.NewState(w.plan)
 	if len(w.journal) > 0 {
 		state = (&memory{events: w.journal}).fold(w.t)
@@ -241,7 +244,8 @@ func (w *dyingRun) drive(ctx context.Context, what command, m *killer, p *proces
 	if what == recoverHere && state.Seq == 0 {
 		return rollout.Outcome{}, nil
 	}
-	run := orchestrator.Run{State: state, Journal: &dyingJournal{w, m}, Doer: spoiled{doer, w.bad}, Observers: []orchestrator.Observer{watcher}, World: world}
+	run := orchestrator.Run{State: state, Journal: &dyingJournal{w, m}, Doer: spoiled{doer, w.bad},
+		Observers: []orchestrator.Observer{watcher}, World: world}
 	if what == recoverHere {
 		quarantined, _, err := quarantinedNow(ctx, p)
 		if err != nil {

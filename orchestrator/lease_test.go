@@ -186,7 +186,8 @@ func TestLostLease(t *testing.T) {
 				begun := &leasedDoer{lease: l, fails: fails}
 				begun.Doer = &someTransfers{
 					Executor: &execute.Executor{
-						Plan: p, Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f}, Pools: us.pools, Receipts: us.shared}, Lease: l, Owner: "o", Machine: "m1",
+						Plan: p, Restorer: execute.Restorer{Hosts: &hosts.Asker{Fleet: f}, Pools: us.pools, Receipts: us.shared}, Lease: l, Owner: "o",
+						Machine: "m1",
 					},
 					takes: begun.takes,
 				}

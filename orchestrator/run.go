@@ -118,7 +118,8 @@ func (l *loop) turn(ctx context.Context, happened []rollout.Event) (rollout.Deci
 			return decision, nil
 		}
 		l.broken = fmt.Errorf("the journal cannot be written: %w", err)
-		return l.turn(ctx, []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Cause: rollout.AbortJournal, Detail: l.broken.Error()}})
+		return l.turn(ctx, []rollout.Event{{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Cause: rollout.AbortJournal,
+			Detail: l.broken.Error()}})
 	}
 	for i := range starts {
 		if err := l.State.Apply(&starts[i]); err != nil {
@@ -151,7 +152,8 @@ func (l *loop) starts(d rollout.Decision) []rollout.Event {
 	var events []rollout.Event
 	for i, step := range d.Start {
 		e := l.stamp(rollout.Event{
-			Kind: rollout.StepStarted, Step: step.ID, StepKind: step.Kind, Host: step.Host, Source: step.Source, Check: step.Check, Moment: step.Moment,
+			Kind: rollout.StepStarted, Step: step.ID, StepKind: step.Kind, Host: step.Host, Source: step.Source, Check: step.Check,
+			Moment:  step.Moment,
 			Attempt: step.Attempt,
 		})
 		e.Seq += int64(i)

@@ -131,7 +131,8 @@ func TestPanic(t *testing.T) {
 				}
 				w.check(t, test.out...)
 				if !slices.ContainsFunc(j.events, func(e rollout.Event) bool {
-					return e.Step == test.step && e.Kind == rollout.StepFailed && e.Error == "internal: panic: at the disco" && strings.Contains(e.Detail, "run_test.go")
+					return e.Step == test.step && e.Kind == rollout.StepFailed && e.Error == "internal: panic: at the disco" &&
+						strings.Contains(e.Detail, "run_test.go")
 				}) {
 					t.Error("the journal does not say where the panic came from")
 				}

@@ -36,11 +36,14 @@ func TestFit(t *testing.T) {
 		fit   []string
 		left  map[string]error
 	}{
-		{"half: of four in apache2 one is out", []string{"mw1", "mw2", "mw3"}, half, []string{"mw3"}, map[string]error{"mw1": pooling.ErrCapacity, "mw2": pooling.ErrCapacity}},
-		{"a service's own threshold", []string{"mw1", "mw2", "mw3"}, pooling.Threshold{Default: 5000, Services: map[string]int{"nginx": 0}}, []string{"mw1"}, map[string]error{"mw2": pooling.ErrCapacity, "mw3": pooling.ErrCapacity}},
+		{"half: of four in apache2 one is out", []string{"mw1", "mw2", "mw3"}, half, []string{"mw3"},
+			map[string]error{"mw1": pooling.ErrCapacity, "mw2": pooling.ErrCapacity}},
+		{"a service's own threshold", []string{"mw1", "mw2", "mw3"}, pooling.Threshold{Default: 5000, Services: map[string]int{"nginx": 0}},
+			[]string{"mw1"}, map[string]error{"mw2": pooling.ErrCapacity, "mw3": pooling.ErrCapacity}},
 		{"out already", []string{"mw4", "mw5", "mw4"}, pooling.Threshold{Default: 10_000}, []string{"mw4", "mw5"}, nil},
 		{"all may be out", []string{"mw1", "mw2", "mw3", "mw8"}, pooling.Threshold{}, []string{"mw1", "mw2", "mw3", "mw8"}, nil},
-		{"no objects", []string{"mw", "mw10"}, pooling.Threshold{}, nil, map[string]error{"mw": pooling.ErrNoObjects, "mw10": pooling.ErrNoObjects}},
+		{"no objects", []string{"mw", "mw10"}, pooling.Threshold{}, nil,
+			map[string]error{"mw": pooling.ErrNoObjects, "mw10": pooling.ErrNoObjects}},
 		{"malformed", []string{"mw7"}, pooling.Threshold{}, nil, map[string]error{"mw7": pooling.ErrMalformed}},
 		{"a pool of one", []string{"mw8"}, pooling.Threshold{Default: 1}, nil, map[string]error{"mw8": pooling.ErrCapacity}},
 		{"beyond all", []string{"mw8"}, pooling.Threshold{Default: 20_000}, nil, map[string]error{"mw8": pooling.ErrCapacity}},

@@ -39,13 +39,15 @@ func TestPoolsAndObserve(t *testing.T) {
 		if n := a.get("eqiad/appserver/nginx/mw1"); objects[3].Value != " { } " || objects[3].Index != n.Index {
 			t.Errorf("%+v, want %+v", objects[3], n)
 		}
-		if o := objects[0]; o.Datacenter() != "codfw" || o.Cluster() != "appserver" || o.Service() != "nginx" || o.Host() != "mw1" || o.Pool() != "codfw/appserver/nginx" {
+		if o := objects[0]; o.Datacenter() != "codfw" || o.Cluster() != "appserver" || o.Service() != "nginx" || o.Host() != "mw1" ||
+			o.Pool() != "codfw/appserver/nginx" {
 			t.Errorf("%+v", o)
 		}
 		if objects := observe(t, c, "mw"); objects != nil {
 			t.Errorf("a prefix of a name: %v", objects)
 		}
-		narrow := dialConfig(t, a.store, pooling.Config{Prefix: prefix, Select: pooling.Selection{Datacenters: []string{"eqiad", "esams"}, Services: []string{"nginx"}}})
+		narrow := dialConfig(t, a.store, pooling.Config{Prefix: prefix,
+			Select: pooling.Selection{Datacenters: []string{"eqiad", "esams"}, Services: []string{"nginx"}}})
 		if diff := cmp.Diff([]string{"eqiad/api/nginx/mw1", "eqiad/appserver/nginx/mw1"}, keys(observe(t, narrow, "mw1"))); diff != "" {
 			t.Error(diff)
 		}
@@ -53,7 +55,8 @@ func TestPoolsAndObserve(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"eqiad/appserver/apache2/mw1", "eqiad/appserver/apache2/mw10", "eqiad/appserver/apache2/xmw1"}, keys(s.Pools["eqiad/appserver/apache2"])); diff != "" {
+		if diff := cmp.Diff([]string{"eqiad/appserver/apache2/mw1", "eqiad/appserver/apache2/mw10", "eqiad/appserver/apache2/xmw1"},
+			keys(s.Pools["eqiad/appserver/apache2"])); diff != "" {
 			t.Error(diff)
 		}
 		if s.Index != a.get("eqiad/api/nginx/_mw1").Index {
@@ -79,7 +82,8 @@ func TestConfig(t *testing.T) {
 		if c.config.Prefix == "" {
 			continue // the default
 		}
-		if _, err := pooling.NewShared(nil, pooling.SharedConfig{Fleet: fleet, Prefix: c.config.Prefix, Timeout: c.config.Timeout}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := pooling.NewShared(nil, pooling.SharedConfig{Fleet: fleet, Prefix: c.config.Prefix,
+			Timeout: c.config.Timeout}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.config, err, c.want)
 		}
 	}
@@ -117,7 +121,8 @@ func TestKeys(t *testing.T) {
 			"eqiad/appserver/../mw1", "../../../x", "eqiad/appserver/apache2/..", "./a/b/c", "a/b/c/x\ny", "a/b/c/\x00",
 		} {
 			o := pooling.Object{Key: key, Value: yes, Index: 5}
-			if held, err := c.Depool(t.Context(), "m", []pooling.Object{o}, pooling.Threshold{}); !errors.Is(err, pooling.ErrMalformed) || held != nil {
+			if held, err := c.Depool(t.Context(), "m", []pooling.Object{o}, pooling.Threshold{}); !errors.Is(err, pooling.ErrMalformed) ||
+				held != nil {
 				t.Errorf("depool of %q: %v, %v", key, held, err)
 			}
 			if _, err := c.Set(t.Context(), o, pooling.PooledNo, pooling.Threshold{}); !errors.Is(err, pooling.ErrMalformed) {
@@ -182,7 +187,8 @@ func TestFaults(t *testing.T) {
 			return err
 		}, yes, mine},
 	}
-	for _, fault := range []storetest.Fault{storetest.Again, storetest.Lost, storetest.Unavailable, storetest.Unauthorized, storetest.ReadOnly, storetest.Hang, storetest.HangLost} {
+	for _, fault := range []storetest.Fault{storetest.Again, storetest.Lost, storetest.Unavailable, storetest.Unauthorized,
+		storetest.ReadOnly, storetest.Hang, storetest.HangLost} {
 		for _, op := range operations {
 			for _, times := range []int64{1, 1 << 40} {
 				t.Run(fmt.Sprintf("%s/%s/%t", fault, op.name, times == 1), func(t *testing.T) {

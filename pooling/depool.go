@@ -14,7 +14,8 @@ import (
 // It returns what is "no" and bears the marker when it ends, also with an error; Restore puts that back.
 // The error is ErrCapacity if a pool would fall below its threshold, or did because somebody else was
 // quicker: what this call had taken is put back then, as it is if a pool cannot be counted. It is
-// ErrConflict or ErrNotFound if an object is no longer what was observed; what was taken before that was noticed stays taken. It is ErrMalformed,
+// ErrConflict or ErrNotFound if an object is no longer what was observed; what was taken before that was noticed stays taken. It is
+// ErrMalformed,
 // before anything is written, if an object is not what conftool writes.
 func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t Threshold) (held []Object, err error) {
 	if err := checkMarker(marker); err != nil {

@@ -45,7 +45,8 @@ func TestDepool(t *testing.T) {
 		}
 		// no room: nothing is written, not even for a moment
 		before := a.get(mw2)
-		if held, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw2"), half); held != nil || !errors.Is(err, pooling.ErrCapacity) || a.get(mw2) != before {
+		if held, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw2"), half); held != nil || !errors.Is(err, pooling.ErrCapacity) ||
+			a.get(mw2) != before {
 			t.Errorf("no room: %v, %v", held, err)
 		}
 		// again: from what it made of them, and from what was observed before
@@ -109,7 +110,8 @@ func TestDepoolConflict(t *testing.T) {
 		a.put("eqiad/appserver/nginx/mw2", `{"pooled": "yes"}`)
 		a.put(mw2, yes)
 		before = a.get(mw2).Index
-		if _, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw2"), pooling.Threshold{}); !errors.Is(err, pooling.ErrMalformed) || a.get(mw2).Index != before {
+		if _, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw2"), pooling.Threshold{}); !errors.Is(err, pooling.ErrMalformed) ||
+			a.get(mw2).Index != before {
 			t.Errorf("malformed: %v", err)
 		}
 	})
@@ -193,7 +195,10 @@ func TestSomebodyQuicker(t *testing.T) {
 	}{
 		{"operator before our write", storetest.Swap, operator, pooling.ErrCapacity},
 		{"operator after our write", storetest.List, operator, pooling.ErrCapacity},
-		{"pools cannot be counted", storetest.List, func(*storetest.Memory, context.CancelCauseFunc) storetest.Fault { return storetest.Unauthorized }, pooling.ErrUnauthorized},
+		{"pools cannot be counted", storetest.List, func(*storetest.Memory,
+			context.CancelCauseFunc) storetest.Fault {
+			return storetest.Unauthorized
+		}, pooling.ErrUnauthorized},
 		{"asked to stop", storetest.List, func(_ *storetest.Memory, cancel context.CancelCauseFunc) storetest.Fault {
 			cancel(context.Canceled)
 			return storetest.None

@@ -19,7 +19,8 @@ import (
 // Seen to fail with: what is out asked about, too; hosts without their service as keys; every pool asked about.
 func TestDown(t *testing.T) {
 	s := snapshot(
-		"eqiad/a/apache2/mw1", yes, "eqiad/a/apache2/mw2", yes, "eqiad/a/apache2/mw3", no, "eqiad/a/apache2/mw4", inactive, "eqiad/a/apache2/mw5", "?",
+		"eqiad/a/apache2/mw1", yes, "eqiad/a/apache2/mw2", yes, "eqiad/a/apache2/mw3", no, "eqiad/a/apache2/mw4", inactive,
+		"eqiad/a/apache2/mw5", "?",
 		"eqiad/a/nginx/mw1", yes, "eqiad/a/nginx/mw2", yes, "codfw/a/nginx/mw8", yes, "codfw/a/dns/mw9", no,
 	)
 	var asked []string
@@ -35,7 +36,8 @@ func TestDown(t *testing.T) {
 		t.Error(diff)
 	}
 	away := errors.New("away")
-	if down, err := s.Down(t.Context(), func(context.Context, string, string, []string) ([]string, error) { return nil, away }, []string{"mw8"}); down != nil || !errors.Is(err, away) || !strings.Contains(err.Error(), "codfw/a/nginx: ") {
+	if down, err := s.Down(t.Context(), func(context.Context, string, string, []string) ([]string, error) { return nil, away },
+		[]string{"mw8"}); down != nil || !errors.Is(err, away) || !strings.Contains(err.Error(), "codfw/a/nginx: ") {
 		t.Errorf("%v, %v", down, err)
 	}
 }
@@ -124,7 +126,8 @@ func TestDepoolWithDown(t *testing.T) {
 		if _, err := c.Restore(t.Context(), "run-1", held); err != nil {
 			t.Error(err)
 		}
-		if held, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw3"), at("mw3", "mw2", "mw1")); held != nil || !errors.Is(err, pooling.ErrCapacity) || strings.Contains(err.Error(), "0 more") {
+		if held, err := c.Depool(t.Context(), "run-1", observe(t, c, "mw3"), at("mw3", "mw2", "mw1")); held != nil ||
+			!errors.Is(err, pooling.ErrCapacity) || strings.Contains(err.Error(), "0 more") {
 			t.Errorf("one that is down, of a pool that is below its threshold: %v, %v", held, err)
 		}
 		a.put("eqiad/appserver/apache2/mw0", `{"weight": 10, "pooled": "no", "fleetsync": "run-1"}`)

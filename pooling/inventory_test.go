@@ -65,9 +65,11 @@ func TestInventoryRecord(t *testing.T) {
 			t.Errorf("after what was refused: %+v, %v", r, err)
 		}
 		// what somebody else left there
-		for _, value := range []string{"x", "[]", `{"digest": 1}`, `{"digest":"a\u001b[31m","since":"2026-02-02T10:00:00Z"}`, `{"digest":"a","machine":"\u202e"}`} {
+		for _, value := range []string{"x", "[]", `{"digest": 1}`, `{"digest":"a\u001b[31m","since":"2026-02-02T10:00:00Z"}`,
+			`{"digest":"a","machine":"\u202e"}`} {
 			a.set(below+"/inventory/last", value)
-			if r, err := tin.Inventory(ctx); !errors.Is(err, pooling.ErrMalformed) || errors.Is(err, pooling.ErrNotFound) || r != (pooling.InventoryRecord{}) || strings.ContainsAny(err.Error(), "\x1b\u202e") {
+			if r, err := tin.Inventory(ctx); !errors.Is(err, pooling.ErrMalformed) || errors.Is(err, pooling.ErrNotFound) ||
+				r != (pooling.InventoryRecord{}) || strings.ContainsAny(err.Error(), "\x1b\u202e") {
 				t.Errorf("%s: %+v, %v", value, r, err)
 			}
 		}

@@ -202,7 +202,8 @@ func TestLockHostile(t *testing.T) {
 	both(t, func(t *testing.T, a others) {
 		s := share(t, a.store)
 		for _, value := range []string{
-			"", "x", "{}", `{"id":""}`, `{"id":5}`, `[]`, "\x1b[31m", `{"owner":"\u001b[31malice\n","id":"1\u202e"}`, `{"id":"1","since":"yesterday"}`,
+			"", "x", "{}", `{"id":""}`, `{"id":5}`, `[]`, "\x1b[31m", `{"owner":"\u001b[31malice\n","id":"1\u202e"}`,
+			`{"id":"1","since":"yesterday"}`,
 		} {
 			a.set(lockKey, value)
 			h, _, holderErr := s.Holder(t.Context())
@@ -327,7 +328,8 @@ func TestValid(t *testing.T) {
 // deleted taken for a failure of Release or Break; PutReceipt that does not re-read; a failed Refresh that ends the lease.
 func TestLockFaults(t *testing.T) {
 	t.Parallel()
-	receipt := pooling.Receipt{Run: "r1", Host: "mw1", Purpose: pooling.Serving, Objects: []pooling.Object{{Key: "eqiad/appserver/apache2/mw1", Value: yes, Index: 7}}}
+	receipt := pooling.Receipt{Run: "r1", Host: "mw1", Purpose: pooling.Serving,
+		Objects: []pooling.Object{{Key: "eqiad/appserver/apache2/mw1", Value: yes, Index: 7}}}
 	type situation struct {
 		s *pooling.Shared
 		l *pooling.Lease // held before, but by acquire
@@ -355,10 +357,14 @@ func TestLockFaults(t *testing.T) {
 			return err
 		}, []string{lockKey}},
 		{"release", ops{storetest.DeleteValue}, true, func(ctx context.Context, w situation) error { return w.l.Release(ctx) }, nil},
-		{"break", ops{storetest.Get, storetest.DeleteValue}, true, func(ctx context.Context, w situation) error { return w.s.Break(ctx, w.l.Holder) }, nil},
+		{"break", ops{storetest.Get, storetest.DeleteValue}, true, func(ctx context.Context,
+			w situation) error {
+			return w.s.Break(ctx, w.l.Holder)
+		}, nil},
 		{"writable", ops{storetest.Create}, false, func(ctx context.Context, w situation) error { return w.s.Writable(ctx) }, nil},
 		{"writable, deleting", ops{storetest.DeleteValue}, false, func(ctx context.Context, w situation) error { return w.s.Writable(ctx) }, nil},
-		{"put receipt", ops{storetest.Create}, false, func(ctx context.Context, w situation) error { return w.s.PutReceipt(ctx, receipt) }, []string{below + "/receipts/r1,mw1"}},
+		{"put receipt", ops{storetest.Create}, false, func(ctx context.Context, w situation) error { return w.s.PutReceipt(ctx, receipt) },
+			[]string{below + "/receipts/r1,mw1"}},
 		{"replace receipt", ops{storetest.Get, storetest.Create, storetest.Swap}, false, func(ctx context.Context, w situation) error {
 			was := receipt
 			was.Owner = "bob"
@@ -378,7 +384,8 @@ func TestLockFaults(t *testing.T) {
 			return errors.Join(w.s.PutRun(ctx, pooling.RunRecord{Run: "r1"}), w.s.DropRun(ctx, "r1"))
 		}, nil},
 	}
-	for _, fault := range []storetest.Fault{storetest.Again, storetest.Lost, storetest.Unavailable, storetest.Unauthorized, storetest.ReadOnly, storetest.Hang, storetest.HangLost} {
+	for _, fault := range []storetest.Fault{storetest.Again, storetest.Lost, storetest.Unavailable, storetest.Unauthorized,
+		storetest.ReadOnly, storetest.Hang, storetest.HangLost} {
 		for _, op := range operations {
 			for _, times := range []int64{1, 1 << 40} {
 				t.Run(fmt.Sprintf("%s/%s/%t", fault, op.name, times == 1), func(t *testing.T) {

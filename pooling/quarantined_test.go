@@ -15,7 +15,8 @@ func TestQuarantined(t *testing.T) {
 	object := func(service, host, value string) pooling.Object {
 		return pooling.Object{Key: "d/c/" + service + "/" + host, Value: value, Index: 7}
 	}
-	const in, out, other = `{"pooled": "yes", "weight": 1}`, `{"pooled": "no", "weight": 1, "fleetsync": "r1"}`, `{"pooled": "no", "weight": 1, "fleetsync": "r2"}`
+	const in, out, other = `{"pooled": "yes", "weight": 1}`, `{"pooled": "no", "weight": 1, "fleetsync": "r1"}`,
+		`{"pooled": "no", "weight": 1, "fleetsync": "r2"}`
 	s := pooling.Snapshot{Hosts: map[string][]pooling.Object{
 		"out":  {object("a", "out", out), object("b", "out", out)},
 		"half": {object("a", "half", in), object("b", "half", out)},
@@ -25,7 +26,8 @@ func TestQuarantined(t *testing.T) {
 	}}
 	var receipts []pooling.Receipt
 	for _, host := range []string{"back", "both", "gone", "half", "less", "out"} {
-		r := pooling.Receipt{Run: "r1", Host: host, Purpose: pooling.Quarantine, Objects: []pooling.Object{object("a", host, in), object("b", host, in)}}
+		r := pooling.Receipt{Run: "r1", Host: host, Purpose: pooling.Quarantine,
+			Objects: []pooling.Object{object("a", host, in), object("b", host, in)}}
 		receipts = append(receipts, r)
 	}
 	quarantined, over := s.Quarantined(receipts)

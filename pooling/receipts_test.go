@@ -21,7 +21,8 @@ var since = time.Date(2026, 2, 2, 10, 0, 0, 0, time.UTC)
 func receiptOf(run, host string) pooling.Receipt {
 	return pooling.Receipt{
 		Run: run, Host: host, Purpose: pooling.Serving, Owner: "alice", Machine: "tin", Since: since,
-		Objects: []pooling.Object{{Key: "eqiad/appserver/apache2/" + host, Value: " {\"weight\": 1e1,\t\"pooled\":\"yes\", \"é\\u2028\":\"<&>\u2028\"}\n", Index: 1 << 60}},
+		Objects: []pooling.Object{{Key: "eqiad/appserver/apache2/" + host,
+			Value: " {\"weight\": 1e1,\t\"pooled\":\"yes\", \"é\\u2028\":\"<&>\u2028\"}\n", Index: 1 << 60}},
 	}
 }
 
@@ -117,7 +118,8 @@ func TestReceipts(t *testing.T) {
 		if strings.Contains(err.Error(), "\x1b") || strings.Contains(err.Error(), "mw10") {
 			t.Errorf("%q", err)
 		}
-		for _, key := range []string{"x", "r1,mw2", "r1,mw3", "r1,mw4", "r1,mw5", "r1,mw6", "r1,mw7", "r1,mw8", "r1,mw9/below/it", "r1,\x1b[31mmw11"} {
+		for _, key := range []string{"x", "r1,mw2", "r1,mw3", "r1,mw4", "r1,mw5", "r1,mw6", "r1,mw7", "r1,mw8", "r1,mw9/below/it",
+			"r1,\x1b[31mmw11"} {
 			a.delete(below + "/receipts/" + key)
 		}
 		// dropped one by one
@@ -167,7 +169,8 @@ func TestRuns(t *testing.T) {
 			t.Errorf("none: %v, %v", all, err)
 		}
 		want := []pooling.RunRecord{
-			{Run: "20260202-1000-a", Mode: "sync", Owner: "alice", Machine: "tin", Since: since, Inventory: "sha256:1", State: "/var/lib/fleetsync/runs/20260202-1000-a"},
+			{Run: "20260202-1000-a", Mode: "sync", Owner: "alice", Machine: "tin", Since: since, Inventory: "sha256:1",
+				State: "/var/lib/fleetsync/runs/20260202-1000-a"},
 			{Run: "20260202-1001-b", Since: since},
 		}
 		for _, i := range []int{1, 0, 0} {
@@ -206,7 +209,8 @@ func TestRuns(t *testing.T) {
 // Seen to fail with: names that are not escaped.
 func TestNamesStayBelow(t *testing.T) {
 	both(t, func(t *testing.T, a others) {
-		odd := []string{"..", ".", "a/b", "../../x", "_hidden", "a,b", "a b", "100%", "%2e%2e", "=2E", "ü", "?x=y", "#", "a&value=x", "-rf", "$(x)", "A", "a"}
+		odd := []string{"..", ".", "a/b", "../../x", "_hidden", "a,b", "a b", "100%", "%2e%2e", "=2E", "ü", "?x=y", "#", "a&value=x", "-rf",
+			"$(x)", "A", "a"}
 		ctx := t.Context()
 		var want []string
 		for _, f := range []string{fleet, "..", "a/b", "_f", "x,y"} {

@@ -30,15 +30,19 @@ func TestRestore(t *testing.T) {
 			{"re-encoded", func(k string) {
 				a.put(k, `{"fleetsync":"run-1","pooled":"no","weight":10,"x":[1.00,12345678901234567890]}`)
 			}, pooling.Back, before, pooling.Unchanged, true},
-			{"weight", func(k string) { a.put(k, strings.Replace(taken, `:10 `, `: 77`, 1)) }, pooling.Back, strings.Replace(before, `:10 `, `: 77`, 1), pooling.Foreign, true},
+			{"weight", func(k string) { a.put(k, strings.Replace(taken, `:10 `, `: 77`, 1)) }, pooling.Back,
+				strings.Replace(before, `:10 `, `: 77`, 1), pooling.Foreign, true},
 			{"unknown field", func(k string) { a.put(k, `{"new":{},`+taken[1:]) }, pooling.Back, `{"new":{},` + before[1:], pooling.Foreign, true},
-			{"yes by confctl, which keeps the marker", func(k string) { a.put(k, strings.Replace(taken, `"no"`, `"yes"`, 1)) }, pooling.Foreign, before, pooling.Unchanged, true},
-			{"inactive by confctl", func(k string) { a.put(k, strings.Replace(taken, `"no"`, `"inactive"`, 1)) }, pooling.Foreign, strings.Replace(before, `"yes"`, `"inactive"`, 1), pooling.Foreign, true},
+			{"yes by confctl, which keeps the marker", func(k string) { a.put(k, strings.Replace(taken, `"no"`, `"yes"`, 1)) }, pooling.Foreign,
+				before, pooling.Unchanged, true},
+			{"inactive by confctl", func(k string) { a.put(k, strings.Replace(taken, `"no"`, `"inactive"`, 1)) }, pooling.Foreign,
+				strings.Replace(before, `"yes"`, `"inactive"`, 1), pooling.Foreign, true},
 			{"yes, without the marker", func(k string) { a.put(k, yes) }, pooling.Foreign, yes, pooling.Foreign, false},
 			{"as before, by somebody else", func(k string) { a.put(k, before) }, pooling.Unchanged, before, pooling.Unchanged, false},
 			{"no, without the marker", func(k string) { a.put(k, no) }, pooling.Foreign, no, pooling.Foreign, false},
 			{"inactive, without the marker", func(k string) { a.put(k, inactive) }, pooling.Foreign, inactive, pooling.Foreign, false},
-			{"held by another", func(k string) { a.put(k, strings.Replace(taken, "run-1", "run-10", 1)) }, pooling.Foreign, strings.Replace(taken, "run-1", "run-10", 1), pooling.Foreign, false},
+			{"held by another", func(k string) { a.put(k, strings.Replace(taken, "run-1", "run-10", 1)) }, pooling.Foreign,
+				strings.Replace(taken, "run-1", "run-10", 1), pooling.Foreign, false},
 			{"garbage", func(k string) { a.put(k, "run-1") }, pooling.Foreign, "run-1", pooling.Foreign, false},
 			{"deleted", func(k string) { a.remove(k) }, pooling.Deleted, "", pooling.Deleted, false},
 			{"deleted and made again", func(k string) { a.remove(k); a.put(k, taken) }, pooling.Back, before, pooling.Unchanged, true},
@@ -93,7 +97,8 @@ func TestRestoreMany(t *testing.T) {
 		}
 		return storetest.None
 	}}).Restore(t.Context(), "run-1", receipts)
-	if diff := cmp.Diff([]pooling.Outcome{pooling.Back, pooling.Unknown, pooling.Back}, outcomes(restored)); diff != "" || err == nil || restored[1].Err == nil {
+	if diff := cmp.Diff([]pooling.Outcome{pooling.Back, pooling.Unknown, pooling.Back}, outcomes(restored)); diff != "" || err == nil ||
+		restored[1].Err == nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	if restored[1].Object.Value != held {
@@ -119,7 +124,8 @@ func TestRestoreLateDepool(t *testing.T) {
 		if diff := cmp.Diff([]pooling.Outcome{pooling.Unchanged, pooling.Unchanged}, outcomes(restored)); diff != "" || err != nil {
 			t.Fatalf("%v\n%s", err, diff)
 		}
-		if _, err := a.store.Swap(t.Context(), prefix+"/"+mw1, held, receipts[0].Index); !errors.Is(err, pooling.ErrConflict) || a.get(mw1).Value != yes {
+		if _, err := a.store.Swap(t.Context(), prefix+"/"+mw1, held, receipts[0].Index); !errors.Is(err, pooling.ErrConflict) ||
+			a.get(mw1).Value != yes {
 			t.Errorf("%v, %v", err, a.get(mw1))
 		}
 		if a.get(mw2).Index != receipts[1].Index {

@@ -92,7 +92,8 @@ func memberText(t *rapid.T, name, value string) string {
 
 func stringText() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		s := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"weight", "pooled ", "Pooled", "", "a\"b", `\`, "\u2028<&>", "ﬁ😀"})).Draw(t, "text")
+		s := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"weight", "pooled ", "Pooled", "", "a\"b", `\`, "\u2028<&>",
+			"ﬁ😀"})).Draw(t, "text")
 		if rapid.Bool().Draw(t, "escaped") {
 			return strconv.QuoteToASCII(strings.Map(func(r rune) rune { // Go's \x, \U, \a and \v are not JSON's
 				if r < ' ' || r > 0xffff || r == 0x7f {
@@ -301,7 +302,8 @@ func FuzzObject(f *testing.F) {
 			return
 		}
 		m := plainly(t, value)
-		if fields.Pooled != Pooled(fmt.Sprint(m["pooled"])) || fields.Weight != m["weight"] || (m["fleetsync"] == nil) != (fields.Marker == "") && m["fleetsync"] != "" {
+		if fields.Pooled != Pooled(fmt.Sprint(m["pooled"])) || fields.Weight != m["weight"] ||
+			(m["fleetsync"] == nil) != (fields.Marker == "") && m["fleetsync"] != "" {
 			t.Errorf("%s: %+v", value, fields)
 		}
 		held := depooledText(t, value, "m")

@@ -29,7 +29,8 @@ func TestQuote(t *testing.T) {
 
 func TestWrapped(t *testing.T) {
 	argv, err := Wrapped(Command{Args: []string{"rsync", "-a"}, Stdin: []byte("abc")}, "mwdeploy", 0)
-	if diff := cmp.Diff([]string{"sudo", "-n", "-u", "mwdeploy", "--", "sh", "-c", wrapper, "fleetsync", "1.000", "3", "rsync", "-a"}, argv); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"sudo", "-n", "-u", "mwdeploy", "--", "sh", "-c", wrapper, "fleetsync", "1.000", "3", "rsync", "-a"},
+		argv); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }

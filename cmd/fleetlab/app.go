@@ -65,7 +65,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 
 // isUsage says whether the command line parser made the error: it has no type of its own for those.
 func isUsage(err error) bool {
-	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "flag needs an argument"} {
+	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument",
+		"flag needs an argument"} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}

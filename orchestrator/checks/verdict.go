@@ -18,8 +18,9 @@ const DefaultTimeout = 10 * time.Second
 // Result is the outcome of one probe.
 type Result struct {
 	Verdict Verdict
-	Detail  string        // one line, at most MaxDetail bytes, safe on a terminal: what was wrong and what was expected; of a pass, what was seen
-	Took    time.Duration // from the start of the probe to its verdict
+	// One line, at most MaxDetail bytes, safe on a terminal: what was wrong and what was expected; of a pass, what was seen
+	Detail string
+	Took   time.Duration // from the start of the probe to its verdict
 }
 
 // Worst returns the verdict that several add up to: fail before unknown before pass. Nothing was

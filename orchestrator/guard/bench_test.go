@@ -134,7 +134,8 @@ func grow(b *testing.B, root string, files int, size int64) {
 			b.Fatal(err)
 		}
 		n := min(int(random.ExpFloat64()*mean), len(content))
-		if err := os.WriteFile(filepath.Join(folder, strings.Repeat("x", i%9)+fmt.Sprint(i)+".php"), content[len(content)-n:], 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, strings.Repeat("x", i%9)+fmt.Sprint(i)+".php"), content[len(content)-n:],
+			0o644); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -15,7 +15,8 @@ import (
 // filters and diffs. The first two are turned off here. The others only run where git looks at the content of files, as git
 // status does and ls-files does not, so that is what is asked. A repository that is named, instead of one that
 // git looks for, is neither refused for its owner nor looked for further up if it is broken.
-var gitArgs = []string{"--no-optional-locks", "--no-replace-objects", "--git-dir=.git", "--work-tree=.", "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null"}
+var gitArgs = []string{"--no-optional-locks", "--no-replace-objects", "--git-dir=.git", "--work-tree=.", "-c", "core.fsmonitor=", "-c",
+	"core.hooksPath=/dev/null"}
 
 // unfinished are the files and folders in a repository that tell what somebody is in the middle of.
 var unfinished = []struct{ name, what string }{

@@ -20,7 +20,8 @@ import (
 // good is a tree with nothing wrong, of 103 files.
 func good(t *testing.T) string {
 	root := t.TempDir()
-	paths := []string{"wikiversions.php", "php/index.php", "php/LocalSettings.php -> ../wmf/settings.php", "wmf/settings.php", "out -> ../elsewhere", "host -> /etc/hosts"}
+	paths := []string{"wikiversions.php", "php/index.php", "php/LocalSettings.php -> ../wmf/settings.php", "wmf/settings.php",
+		"out -> ../elsewhere", "host -> /etc/hosts"}
 	for i := range 100 {
 		paths = append(paths, fmt.Sprintf("wmf/config/%02d", i))
 	}
@@ -82,7 +83,10 @@ func TestInspect(t *testing.T) {
 			refusals: []string{"required:wikiversions.php"}},
 		{name: "required file empty", spoil: func(root string) { must(os.Truncate(root+"/wikiversions.php", 0)) },
 			refusals: []string{"required:wikiversions.php"}},
-		{name: "required file says something else", spoil: func(root string) { must(os.WriteFile(root+"/wikiversions.php", []byte("<html>"), 0o644)) },
+		{name: "required file says something else", spoil: func(root string) {
+			must(os.WriteFile(root+"/wikiversions.php", []byte("<html>"),
+				0o644))
+		},
 			refusals: []string{"required:wikiversions.php"}},
 		{name: "required file is a folder", spoil: func(root string) {
 			must(os.Remove(root+"/wikiversions.php"), os.Mkdir(root+"/wikiversions.php", 0o755))
@@ -114,21 +118,30 @@ func TestInspect(t *testing.T) {
 			refusals: []string{"provisioned:/nonexistent/provisioned"}},
 		{name: "provisioned", spoil: func(string) {}, rules: func(r *Rules) { r.Provisioned = "/dev/null" }},
 		{name: "wrong owner", spoil: func(string) {}, rules: func(r *Rules) { r.Owners = []uint32{4_000_000_000} },
-			refusals: []string{"owner", "owner:.", "owner:host", "owner:out", "owner:php", "owner:php/LocalSettings.php", "owner:php/index.php", "owner:wikiversions.php", "owner:wmf", "owner:wmf/config", "owner:wmf/config/00"}},
+			refusals: []string{"owner", "owner:.", "owner:host", "owner:out", "owner:php", "owner:php/LocalSettings.php", "owner:php/index.php",
+				"owner:wikiversions.php", "owner:wmf", "owner:wmf/config", "owner:wmf/config/00"}},
 		{name: "any owner", spoil: func(string) {}, rules: func(r *Rules) { r.Owners = nil }},
 		{name: "dangling symlinks", spoil: func(root string) {
-			must(os.Symlink("nothing", root+"/a"), os.Symlink("b2", root+"/b1"), os.Symlink("b1", root+"/b2"), os.Symlink("a/x", root+"/c"), os.Symlink("php/index.php/x", root+"/d"),
+			must(os.Symlink("nothing", root+"/a"), os.Symlink("b2", root+"/b1"), os.Symlink("b1", root+"/b2"), os.Symlink("a/x", root+"/c"),
+				os.Symlink("php/index.php/x", root+"/d"),
 				os.Symlink("..", root+"/php/fine"), os.Symlink("php/fine/php/fine/wmf/settings.php", root+"/fine"))
 		}, warnings: []string{"dangling:a", "dangling:b1", "dangling:b2", "dangling:c", "dangling:d"}},
 		{name: "names that are hard to say", spoil: func(root string) {
 			plant(t, root, "a\nb", "-rf", "--delete", "\xff\xfe", " ", "\x1b[2J", "é", "wmf/\n/-x", strings.Repeat("n", 255))
 		}},
-		{name: "what a dead rsync left", spoil: func(root string) { plant(t, root, "php/.~tmp~/index.php") }, refusals: []string{"path:php/.~tmp~"}},
+		{name: "what a dead rsync left", spoil: func(root string) { plant(t, root, "php/.~tmp~/index.php") },
+			refusals: []string{"path:php/.~tmp~"}},
 		{name: "5,000 folders deep", spoil: func(root string) { deep(t, root, 5000) },
 			refusals: []string{"path:" + show(strings.Repeat("d/", 2000)+"d")}},
-		{name: "a sparse file of 10 GB", spoil: func(root string) { must(os.WriteFile(root+"/core", nil, 0o600), os.Truncate(root+"/core", 10<<30)) },
+		{name: "a sparse file of 10 GB", spoil: func(root string) {
+			must(os.WriteFile(root+"/core", nil, 0o600),
+				os.Truncate(root+"/core", 10<<30))
+		},
 			refusals: []string{"sparse:core"}},
-		{name: "a sparse file that may be", spoil: func(root string) { must(os.WriteFile(root+"/core", nil, 0o600), os.Truncate(root+"/core", 64<<20)) },
+		{name: "a sparse file that may be", spoil: func(root string) {
+			must(os.WriteFile(root+"/core", nil, 0o600),
+				os.Truncate(root+"/core", 64<<20))
+		},
 			rules: func(r *Rules) { r.Sparse = true }},
 		{name: "specials", spoil: func(root string) {
 			must(syscall.Mkfifo(root+"/fifo", 0o600), syscall.Mknod(root+"/socket", syscall.S_IFSOCK|0o600, 0))
@@ -202,7 +215,8 @@ func TestInspect(t *testing.T) {
 				t.Errorf("warned: %q, want %q\n%v", got, test.warnings, report.Warnings)
 			}
 			for _, f := range slices.Concat(report.Refusals, report.Warnings) {
-				if s := f.String() + f.Hint; len(s) > 1500 || f.Hint == "" || f.Text == "" || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				if s := f.String() + f.Hint; len(s) > 1500 || f.Hint == "" || f.Text == "" ||
+					strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 					t.Errorf("not fit to be shown: %q", s)
 				}
 			}
@@ -266,7 +280,8 @@ func TestAuditRunsNothing(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\ntouch '"+ran+"'\ncat\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"core.fsmonitor", "filter.evil.clean", "filter.evil.process", "core.sshCommand", "diff.external", "core.pager", "core.editor", "credential.helper", "core.askPass", "uploadpack.packObjectsHook"} {
+	for _, key := range []string{"core.fsmonitor", "filter.evil.clean", "filter.evil.process", "core.sshCommand", "diff.external",
+		"core.pager", "core.editor", "credential.helper", "core.askPass", "uploadpack.packObjectsHook"} {
 		git(t, root, "config", key, script)
 	}
 	git(t, root, "config", "core.hooksPath", filepath.Dir(script))
@@ -358,7 +373,8 @@ func TestShrunk(t *testing.T) {
 func TestShow(t *testing.T) {
 	for path, want := range map[string]string{
 		"a b/é": "a b/é", "a\nb": `"a\nb"`, "\xff": `"\xff"`, "\x1b[2J": `"\x1b[2J"`, "\u202eevil": `"\u202eevil"`, `a"b`: `"a\"b"`,
-		strings.Repeat("é", 150): strings.Repeat("é", 100) + "… (300 bytes)", "a" + strings.Repeat("é", 150): "a" + strings.Repeat("é", 99) + "… (301 bytes)",
+		strings.Repeat("é", 150): strings.Repeat("é", 100) + "… (300 bytes)", "a" + strings.Repeat("é", 150): "a" + strings.Repeat("é", 99) +
+			"… (301 bytes)",
 	} {
 		if got := show(path); got != want {
 			t.Errorf("%q is shown as %s, want %s", path, got, want)

@@ -140,7 +140,8 @@ func cause(err error) error {
 
 // cannot says what could not be done. What is not what it was in the listing has changed since.
 func cannot(what, path string, err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENXIO) {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EINVAL) ||
+		errors.Is(err, unix.ENXIO) {
 		return fmt.Errorf("%s: %w", show(path), ErrChanging)
 	}
 	return fmt.Errorf("cannot %s %s: %w", what, show(path), err)
@@ -186,7 +187,8 @@ func (*Local) Exists(_ context.Context, paths ...string) ([]bool, error) {
 func (l *Local) Git(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = filepath.Join(l.Root, dir)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") }), "LC_ALL=C", "GIT_TERMINAL_PROMPT=0")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") }), "LC_ALL=C",
+		"GIT_TERMINAL_PROMPT=0")
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &limited{buffer: &stderr, most: 1000}

@@ -47,7 +47,8 @@ func TestLocalListsWhatFindLists(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	folders := []string{"."}
 	for i := range 400 {
-		name := filepath.Join(folders[random.IntN(len(folders))], []string{"a", "-b", "c\n", "\xff", "é", "x.swp", "cache"}[random.IntN(7)]+fmt.Sprint(i))
+		name := filepath.Join(folders[random.IntN(len(folders))], []string{"a", "-b", "c\n", "\xff", "é", "x.swp",
+			"cache"}[random.IntN(7)]+fmt.Sprint(i))
 		if random.IntN(3) == 0 {
 			plant(t, root, name+"/")
 			folders = append(folders, name)
@@ -55,7 +56,8 @@ func TestLocalListsWhatFindLists(t *testing.T) {
 		}
 		plant(t, root, name)
 	}
-	plant(t, root, "sub-/x", "sub-1", "sub.x/a", "sub.z", "sub0/x", "sub!", "subx", "sub\x01/x", "link -> a", "out -> /etc/passwd", "sub/cache/x", "nothing -> "+strings.Repeat("x", 4000))
+	plant(t, root, "sub-/x", "sub-1", "sub.x/a", "sub.z", "sub0/x", "sub!", "subx", "sub\x01/x", "link -> a", "out -> /etc/passwd",
+		"sub/cache/x", "nothing -> "+strings.Repeat("x", 4000))
 	for path, kind := range map[string]uint32{"fifo": syscall.S_IFIFO, "socket": syscall.S_IFSOCK} {
 		if err := syscall.Mknod(filepath.Join(root, path), kind|0o640, 0); err != nil {
 			t.Fatal(err)
@@ -104,14 +106,17 @@ func TestLocalListsWhatFindLists(t *testing.T) {
 // first buffer of a larger file taken for all of it; bytes not counted.
 func TestScanIsListingAndHashing(t *testing.T) {
 	root := t.TempDir()
-	plant(t, root, "sub/x", "sub/y/z", "sub-/x", "sub-1", "sub.x/a", "sub.z", "sub0/x", "sub!", "subx", "sub\x01/x", "s/u", "a/", "a/link -> ../sub", "empty/", "fifo/", "x.swp", ".git/HEAD")
+	plant(t, root, "sub/x", "sub/y/z", "sub-/x", "sub-1", "sub.x/a", "sub.z", "sub0/x", "sub!", "subx", "sub\x01/x", "s/u", "a/",
+		"a/link -> ../sub", "empty/", "fifo/", "x.swp", ".git/HEAD")
 	for i := range most + 10 {
 		plant(t, root, fmt.Sprintf("many/%d", i))
 	}
 	large := []byte(strings.Repeat("0123456789", contentBuffer/5))
 	if err := errors.Join(
-		os.WriteFile(root+"/large", large, 0o644), os.WriteFile(root+"/s/exact", large[:contentBuffer], 0o600), os.WriteFile(root+"/sub/more", large[:contentBuffer+1], 0o644),
-		os.WriteFile(root+"/nothing", nil, 0o644), os.Link(root+"/sub/x", root+"/twin"), os.Link(root+"/large", root+"/s/large"), unix.Mkfifo(root+"/fifo/fifo", 0o600)); err != nil {
+		os.WriteFile(root+"/large", large, 0o644), os.WriteFile(root+"/s/exact", large[:contentBuffer], 0o600),
+		os.WriteFile(root+"/sub/more", large[:contentBuffer+1], 0o644),
+		os.WriteFile(root+"/nothing", nil, 0o644), os.Link(root+"/sub/x", root+"/twin"), os.Link(root+"/large", root+"/s/large"),
+		unix.Mkfifo(root+"/fifo/fifo", 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	local := &Local{Root: root, Exclude: []string{"**/.git", "*.swp", "/sub0"}}
@@ -119,7 +124,8 @@ func TestScanIsListingAndHashing(t *testing.T) {
 		got, gotWork := scan(t, local, nil, true)
 		want, wantWork := scan(t, &counted{Tree: local}, nil, true)
 		if !slices.Equal(got.Entries, want.Entries) || !got.Hashed() {
-			t.Errorf("exclude %q: %d entries, a listing has %d: %v", local.Exclude, len(got.Entries), len(want.Entries), manifest.Diff(want, got, nil))
+			t.Errorf("exclude %q: %d entries, a listing has %d: %v", local.Exclude, len(got.Entries), len(want.Entries),
+				manifest.Diff(want, got, nil))
 		}
 		if gotWork != wantWork {
 			t.Errorf("exclude %q: work %+v, but %+v", local.Exclude, gotWork, wantWork)
@@ -244,7 +250,8 @@ func TestUnchanged(t *testing.T) {
 		t.Error("what may be racy is taken over")
 	}
 	for name, change := range map[string]func(e *manifest.Entry){
-		"size": func(e *manifest.Entry) { e.Size++ }, "mtime": func(e *manifest.Entry) { e.Mtime++ }, "ctime": func(e *manifest.Entry) { e.Ctime-- },
+		"size": func(e *manifest.Entry) { e.Size++ }, "mtime": func(e *manifest.Entry) { e.Mtime++ },
+		"ctime": func(e *manifest.Entry) { e.Ctime-- },
 		"inode": func(e *manifest.Entry) { e.Inode++ }, "device": func(e *manifest.Entry) { e.Device++ },
 		"type": func(e *manifest.Entry) { e.Type = manifest.Symlink }, "hash": func(e *manifest.Entry) { e.Hash = manifest.Hash{} },
 	} {
@@ -263,14 +270,16 @@ func TestScanOfAChangingTree(t *testing.T) {
 	edits := map[string]func(root string) error{
 		"written to": func(root string) error { return os.WriteFile(filepath.Join(root, "b/file"), []byte("other"), 0o644) },
 		"replaced": func(root string) error {
-			return errors.Join(os.WriteFile(filepath.Join(root, "x"), []byte("b/file"), 0o644), os.Rename(filepath.Join(root, "x"), filepath.Join(root, "b/file")))
+			return errors.Join(os.WriteFile(filepath.Join(root, "x"), []byte("b/file"), 0o644),
+				os.Rename(filepath.Join(root, "x"), filepath.Join(root, "b/file")))
 		},
 		"touched back": func(root string) error {
 			info, err := os.Stat(filepath.Join(root, "b/file"))
 			if err != nil {
 				return err
 			}
-			return errors.Join(os.WriteFile(filepath.Join(root, "b/file"), []byte("B/FILE"), 0o644), os.Chtimes(filepath.Join(root, "b/file"), info.ModTime(), info.ModTime()))
+			return errors.Join(os.WriteFile(filepath.Join(root, "b/file"), []byte("B/FILE"), 0o644),
+				os.Chtimes(filepath.Join(root, "b/file"), info.ModTime(), info.ModTime()))
 		},
 		"removed": func(root string) error { return os.Remove(filepath.Join(root, "b/file")) },
 		"added":   func(root string) error { return os.WriteFile(filepath.Join(root, "b/file2"), nil, 0o644) },
@@ -322,11 +331,13 @@ func TestSecondLook(t *testing.T) {
 		}, "b/link"},
 		"replaced, with the times of before": {func(root string) error {
 			was, err := os.Stat(root + "/b/file")
-			return errors.Join(err, os.WriteFile(root+"/x.swp", []byte("B/FILE"), 0o644), chtimes(root+"/x.swp", was), os.Rename(root+"/x.swp", root+"/b/file"))
+			return errors.Join(err, os.WriteFile(root+"/x.swp", []byte("B/FILE"), 0o644), chtimes(root+"/x.swp", was),
+				os.Rename(root+"/x.swp", root+"/b/file"))
 		}, "b/file"},
 		"a folder of other files in its place": {func(root string) error {
 			was, err := os.Stat(root + "/b")
-			return errors.Join(err, os.Mkdir(root+"/x.swp", 0o755), os.WriteFile(root+"/x.swp/file", []byte("B/FILE"), 0o644), chtimes(root+"/x.swp", was),
+			return errors.Join(err, os.Mkdir(root+"/x.swp", 0o755), os.WriteFile(root+"/x.swp/file", []byte("B/FILE"), 0o644),
+				chtimes(root+"/x.swp", was),
 				unix.Renameat2(unix.AT_FDCWD, root+"/x.swp", unix.AT_FDCWD, root+"/b", unix.RENAME_EXCHANGE))
 		}, "b/"},
 		"another tree": {func(root string) error {
@@ -453,7 +464,8 @@ func TestLocalNamesWhatItCannotRead(t *testing.T) {
 	if b, err := local.Read(ctx, "b/c", 2); err != nil || string(b) != "b/" {
 		t.Errorf("read %q, %v", b, err)
 	}
-	if there, err := local.Exists(ctx, root, root+"/missing", root+"/a/x", root+"/link"); err != nil || !slices.Equal(there, []bool{true, false, false, true}) {
+	if there, err := local.Exists(ctx, root, root+"/missing", root+"/a/x", root+"/link"); err != nil ||
+		!slices.Equal(there, []bool{true, false, false, true}) {
 		t.Errorf("exist: %v, %v", there, err)
 	}
 	if _, err := (&Local{Root: root + "/missing"}).List(ctx); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrChanging) {
@@ -486,7 +498,8 @@ func TestLocalNamesWhatItCannotRead(t *testing.T) {
 // Whether .git is excluded does not matter; what is below anything else that is excluded does not count.
 func TestCheckouts(t *testing.T) {
 	root := t.TempDir()
-	plant(t, root, ".git/HEAD", "a/b/.git", "a/b/c/.git/HEAD", "scap/.git/HEAD", "plain/x", "far -> a", "link/x", "link/.git -> ../.git", ".git/modules/.git/HEAD", "x.swp/.git/HEAD")
+	plant(t, root, ".git/HEAD", "a/b/.git", "a/b/c/.git/HEAD", "scap/.git/HEAD", "plain/x", "far -> a", "link/x", "link/.git -> ../.git",
+		".git/modules/.git/HEAD", "x.swp/.git/HEAD")
 	for _, excludes := range [][]string{{"**/.git", "/scap", "*.swp"}, {"/scap", ".*", "*.swp/"}} {
 		got, err := (&Local{Root: root, Exclude: excludes}).Checkouts(t.Context())
 		if want := []string{".", "a/b", "a/b/c", "link"}; err != nil || !slices.Equal(got, want) {
@@ -502,7 +515,8 @@ func TestScanLeavesHolesAlone(t *testing.T) {
 	root := t.TempDir()
 	plant(t, root, "a")
 	zeros := make([]byte, sparseSize)
-	if err := errors.Join(os.WriteFile(filepath.Join(root, "holes"), nil, 0o644), os.Truncate(filepath.Join(root, "holes"), sparseSize), os.WriteFile(filepath.Join(root, "full"), zeros, 0o644)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(root, "holes"), nil, 0o644), os.Truncate(filepath.Join(root, "holes"), sparseSize),
+		os.WriteFile(filepath.Join(root, "full"), zeros, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	tree := &counted{Tree: &Local{Root: root}}

@@ -18,7 +18,10 @@ func show(path string) string {
 			path = path[:len(path)-1]
 		}
 	}
-	if utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) || r == '"' || r == unicode.ReplacementChar }) {
+	if utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool {
+		return !unicode.IsPrint(r) || r == '"' ||
+			r == unicode.ReplacementChar
+	}) {
 		return path + cut
 	}
 	return fmt.Sprintf("%+q", path) + cut

@@ -123,7 +123,8 @@ func TestPullOfAMaster(t *testing.T) {
 	a, dir := fleet(t)
 	for host, want := range map[string]string{"m": dir + "/m", "h": dir + "/h"} {
 		p, err := a.Pull(host, "m", []string{"docroot"}, 7)
-		if err != nil || p.Destination != want || p.MaxDelete != 7 || !slices.Equal(p.Paths, []string{"docroot"}) || !slices.Equal(p.Exclude, []string{"/private"}) {
+		if err != nil || p.Destination != want || p.MaxDelete != 7 || !slices.Equal(p.Paths, []string{"docroot"}) ||
+			!slices.Equal(p.Exclude, []string{"/private"}) {
 			t.Errorf("%s: %+v, %v", host, p, err)
 		}
 	}

@@ -26,7 +26,8 @@ func TestUndoable(t *testing.T) {
 		{"the last by its name", []tree.Backup{whole("r1"), whole("r2")}, "r2", "r2", ""},
 		{"the one before one that is undone", []tree.Backup{whole("r3"), undone}, "", "r3", ""},
 		{"the one before one that did not begin", []tree.Backup{whole("r3"), {Run: "r5"}}, "r3", "r3", ""},
-		{"one that is undone", []tree.Backup{whole("r3"), undone}, "r4", "", "nothing is kept of what run r4 has replaced; the last that is kept is of run r3"},
+		{"one that is undone", []tree.Backup{whole("r3"), undone}, "r4", "",
+			"nothing is kept of what run r4 has replaced; the last that is kept is of run r3"},
 		{"an older one", []tree.Backup{whole("r1"), whole("r2")}, "r1", "", "run r2 has changed the tree since run r1: take that back first"},
 		{"one that is not known", []tree.Backup{whole("r1")}, "r0", "", "the last that is kept is of run r1"},
 	} {

@@ -121,7 +121,8 @@ func TestFingerprint(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	m := &manifest.Manifest{Entries: []manifest.Entry{
-		{Path: ".", Type: manifest.Folder}, {Path: "a", Type: manifest.File, Size: 3}, {Path: "b", Type: manifest.File, Size: 4}, {Path: "c", Type: manifest.Symlink, Link: "a"},
+		{Path: ".", Type: manifest.Folder}, {Path: "a", Type: manifest.File, Size: 3}, {Path: "b", Type: manifest.File, Size: 4},
+		{Path: "c", Type: manifest.Symlink, Link: "a"},
 	}}
 	if files, size := m.Count(); files != 2 || size != 7 {
 		t.Errorf("%d files, %d bytes", files, size)

@@ -19,12 +19,15 @@ import (
 // drawManifest draws one with every field at its limits.
 func drawManifest(t *rapid.T) *manifest.Manifest {
 	m := &manifest.Manifest{Taken: rapid.Int64().Draw(t, "taken")}
-	for _, path := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{".", "a", "a-b", "a/b", "a/b/c", "b", "\xff", "a\n"}), 0, 8, rapid.ID).Draw(t, "paths") {
+	for _, path := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{".", "a", "a-b", "a/b", "a/b/c", "b", "\xff", "a\n"}), 0, 8,
+		rapid.ID).Draw(t, "paths") {
 		e := manifest.Entry{
 			Path: path, Mode: rapid.Uint32Range(0, 0o7777).Draw(t, "mode"), Mtime: rapid.Int64().Draw(t, "mtime"),
-			Type:  rapid.SampledFrom([]manifest.Type{manifest.File, manifest.File, manifest.Folder, manifest.Symlink, manifest.Fifo, manifest.Socket, manifest.CharDevice, manifest.BlockDevice}).Draw(t, "type"),
+			Type: rapid.SampledFrom([]manifest.Type{manifest.File, manifest.File, manifest.Folder, manifest.Symlink, manifest.Fifo,
+				manifest.Socket, manifest.CharDevice, manifest.BlockDevice}).Draw(t, "type"),
 			Ctime: rapid.Int64().Draw(t, "ctime"), Device: rapid.Uint64().Draw(t, "device"), Inode: rapid.Uint64().Draw(t, "inode"),
-			Links: rapid.Uint32().Draw(t, "links"), UID: rapid.Uint32().Draw(t, "uid"), GID: rapid.Uint32().Draw(t, "gid"), Blocks: rapid.Int64Min(0).Draw(t, "blocks"),
+			Links: rapid.Uint32().Draw(t, "links"), UID: rapid.Uint32().Draw(t, "uid"), GID: rapid.Uint32().Draw(t, "gid"),
+			Blocks: rapid.Int64Min(0).Draw(t, "blocks"),
 		}
 		switch e.Type {
 		case manifest.File:
@@ -92,7 +95,8 @@ func TestSaveLoad(t *testing.T) {
 
 // Whatever a file holds behind a checksum that is right, decoding it ends, with a manifest in order or an error.
 func FuzzDecode(f *testing.F) {
-	for _, m := range []*manifest.Manifest{{}, {Taken: 5, Entries: []manifest.Entry{{Path: ".", Type: 'd'}, {Path: "a", Type: 'f', Size: 3}, {Path: "b", Type: 'l', Link: "a"}}}} {
+	for _, m := range []*manifest.Manifest{{}, {Taken: 5, Entries: []manifest.Entry{{Path: ".", Type: 'd'},
+		{Path: "a", Type: 'f', Size: 3}, {Path: "b", Type: 'l', Link: "a"}}}} {
 		b := manifest.Encode(m)
 		f.Add(b[:len(b)-sha256.Size])
 	}
@@ -114,8 +118,10 @@ func big(n int) *manifest.Manifest {
 	m := &manifest.Manifest{Taken: someTime}
 	for i := range n {
 		m.Entries = append(m.Entries, manifest.Entry{
-			Path: fmt.Sprintf("php-1.27.0-wmf.%d/extensions/Extension%d/includes/File%d.php", i%3, i/3%150, i), Type: manifest.File, Mode: 0o644, Size: int64(i % 9000), Mtime: someTime + int64(i)*1e7,
-			Hash: sha256.Sum256(fmt.Append(nil, i)), Ctime: someTime + int64(i)*1e7 + 5e8, Device: 65024, Inode: uint64(9_000_000 + i), Links: 1, UID: 1000, GID: 1000, Blocks: 8,
+			Path: fmt.Sprintf("php-1.27.0-wmf.%d/extensions/Extension%d/includes/File%d.php", i%3, i/3%150, i), Type: manifest.File, Mode: 0o644,
+			Size: int64(i % 9000), Mtime: someTime + int64(i)*1e7,
+			Hash: sha256.Sum256(fmt.Append(nil, i)), Ctime: someTime + int64(i)*1e7 + 5e8, Device: 65024, Inode: uint64(9_000_000 + i), Links: 1,
+			UID: 1000, GID: 1000, Blocks: 8,
 		})
 	}
 	if err := m.Sort(); err != nil {

@@ -19,8 +19,10 @@ func TestParse(t *testing.T) {
 	}
 	want := []manifest.Entry{
 		{Path: ".", Type: manifest.Folder, Mode: 0o2755, Mtime: 1454450400e9, Ctime: 1454450400e9, Device: 65024, Inode: 1, Links: 2, Blocks: 8},
-		{Path: "-l\n", Type: manifest.Symlink, Mode: 0o777, Mtime: 1454450400e9, Ctime: 1454450400e9, Device: 65024, Inode: 2, Links: 1, Link: "x//y"},
-		{Path: "a b", Type: manifest.File, Mode: 0o644, Size: 5, Mtime: 1454450400_123456789, Ctime: -1_500_000_000, Device: 65024, Inode: 9977905, Links: 1, Blocks: 8},
+		{Path: "-l\n", Type: manifest.Symlink, Mode: 0o777, Mtime: 1454450400e9, Ctime: 1454450400e9, Device: 65024, Inode: 2, Links: 1,
+			Link: "x//y"},
+		{Path: "a b", Type: manifest.File, Mode: 0o644, Size: 5, Mtime: 1454450400_123456789, Ctime: -1_500_000_000, Device: 65024,
+			Inode: 9977905, Links: 1, Blocks: 8},
 	}
 	if len(m.Entries) != len(want) {
 		t.Fatalf("%d entries", len(m.Entries))
@@ -67,7 +69,8 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%.200q is taken", listing)
 			continue
 		}
-		if message := err.Error(); len(message) > 1500 || strings.ContainsFunc(message, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+		if message := err.Error(); len(message) > 1500 || strings.ContainsFunc(message,
+			func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
 			t.Errorf("%.200q: the message is not fit to be shown: %q", listing, message)
 		}
 	}

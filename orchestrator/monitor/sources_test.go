@@ -17,7 +17,8 @@ import (
 // TestSources: who serves is asked, nobody else; who falls silent is told of once, after its time and not much later, though
 // another one hangs; who has never answered from here is never told of; who is back before its time is not either.
 //
-// Seen to fail with: sources that no longer serve asked on; one that never answered told of; one that answered only before it served forgotten; one failure that is enough; no
+// Seen to fail with: sources that no longer serve asked on; one that never answered told of; one that answered only before it served
+// forgotten; one failure that is enough; no
 // end of a question that hangs; a source told of again and again; who serves kept over a resume.
 func TestSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

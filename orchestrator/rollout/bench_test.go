@@ -23,7 +23,8 @@ const (
 // big returns the state of a run over hosts with a proxy for every fifty of them, ten at most.
 func big(tb testing.TB, k kind, hosts int) *rollout.State {
 	tb.Helper()
-	f := &inventory.Fleet{Hosts: []inventory.Host{{Name: "m", Datacenter: "dc0"}}, Masters: []inventory.Master{{Host: "m", Serve: true, Slots: 10}}}
+	f := &inventory.Fleet{Hosts: []inventory.Host{{Name: "m", Datacenter: "dc0"}},
+		Masters: []inventory.Master{{Host: "m", Serve: true, Slots: 10}}}
 	r := rollout.Request{Run: "r1", Mode: inventory.ModeSync, Pools: true, Tree: &rollout.Tree{Digest: "d"}, Verify: inventory.VerifyAll}
 	plans := rollout.NewPlan
 	if k == rollBack {

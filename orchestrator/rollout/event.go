@@ -123,10 +123,12 @@ type Event struct {
 	Failures int       `json:"failures,omitempty"` // step_failed: how many count against its attempts by now
 	RetryAt  time.Time `json:"retry_at,omitzero"`  // step_failed that is tried again: not before
 
-	Verdict Verdict  `json:"verdict,omitempty"` // step_done of a check
-	Detail  string   `json:"detail,omitempty"`  // what a person should know of it
-	Objects []Object `json:"objects,omitempty"` // of an observe: as found; of a depool, failed too: as we wrote them; of a repool, failed too: those that are back; pool_changed: what was edited
-	Stats   *Stats   `json:"stats,omitempty"`   // step_done of a sync
+	Verdict Verdict `json:"verdict,omitempty"` // step_done of a check
+	Detail  string  `json:"detail,omitempty"`  // what a person should know of it
+	// Of an observe: as found; of a depool, failed too: as we wrote them; of a repool, failed too: those that are back; pool_changed:
+	// what was edited
+	Objects []Object `json:"objects,omitempty"`
+	Stats   *Stats   `json:"stats,omitempty"` // step_done of a sync
 
 	Edit  Edit `json:"edit,omitempty"`  // pool_changed
 	Level int  `json:"level,omitempty"` // abort_asked

@@ -95,7 +95,8 @@ func anOrder(t *rapid.T, sound bool) order {
 			}
 		}
 	}
-	o.request.Quarantine = []inventory.Quarantine{"", inventory.QuarantineNone, inventory.QuarantineCanaries, inventory.QuarantineAll}[pick(t, 4, "quarantine")]
+	o.request.Quarantine = []inventory.Quarantine{"", inventory.QuarantineNone, inventory.QuarantineCanaries,
+		inventory.QuarantineAll}[pick(t, 4, "quarantine")]
 	if dice(t, 20, "quarantined") {
 		o.request.Quarantined = map[string]string{}
 		for _, h := range f.Hosts {

@@ -38,7 +38,8 @@ type Request struct {
 	Verify    inventory.Verify // which of the fleet's hosts are compared with the tree after their sync; canaries and proxies always are
 	Keep      bool             // every host keeps what its sync replaces; canaries and masters always do
 
-	Behind bool              // it is about the hosts that earlier runs have left behind: those that are down are no reason to leave the others so
+	// It is about the hosts that earlier runs have left behind: those that are down are no reason to leave the others so
+	Behind bool
 	Down   map[string]string // hosts that are not there, and why: they are not tried, and count as failed
 
 	Pools bool          // the fleet has pools; false: proxies serve without being taken out of any
@@ -73,8 +74,9 @@ func NewPlan(f *inventory.Fleet, settings inventory.Settings, r Request) (*Plan,
 	p := &Plan{
 		Run: r.Run, Fleet: f.Name, Mode: r.Mode, Made: r.Made, Inventory: f.Digest,
 		Origin: b.origin, Limit: r.Limit, From: r.From, Paths: r.Paths, Force: r.Force, Left: b.leftOut, OnForeignEdit: r.OnForeignEdit,
-		Tree: r.Tree, Delta: r.Delta, Override: r.Override, Quarantine: r.Tree != nil && r.Pools && r.Quarantine != inventory.QuarantineNone, QuarantineAll: r.Pools && r.Quarantine == inventory.QuarantineAll,
-		Limits: limits(settings, r), Gate: gateOf(settings), Hooks: r.Hooks,
+		Tree: r.Tree, Delta: r.Delta, Override: r.Override, Quarantine: r.Tree != nil && r.Pools && r.Quarantine != inventory.QuarantineNone,
+		QuarantineAll: r.Pools && r.Quarantine == inventory.QuarantineAll,
+		Limits:        limits(settings, r), Gate: gateOf(settings), Hooks: r.Hooks,
 	}
 	b.hosts(p)
 	if len(r.Paths) == 0 {
@@ -427,7 +429,8 @@ func (b *builder) verifies(name string, place int) bool {
 	case RoleCanary, RoleMaster, RoleProxy:
 		return b.request.Tree != nil && name != b.origin
 	case RoleHost:
-		return b.request.Tree != nil && (b.request.Verify == inventory.VerifyAll || b.request.Verify == inventory.VerifySample && place%sampled == 0)
+		return b.request.Tree != nil && (b.request.Verify == inventory.VerifyAll || b.request.Verify == inventory.VerifySample &&
+			place%sampled == 0)
 	default:
 		return false
 	}

@@ -221,7 +221,8 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 	c.compareHosts(t, o, plan)
 	b := o.settings.Batches
 	limits := rollout.Limits{
-		Parallel: b.Parallel, MaxFailures: c.most(o), Attempts: b.Attempts, Timeout: rollout.Duration(b.Timeout), Drain: rollout.Duration(o.request.Drain),
+		Parallel: b.Parallel, MaxFailures: c.most(o), Attempts: b.Attempts, Timeout: rollout.Duration(b.Timeout),
+		Drain:      rollout.Duration(o.request.Drain),
 		RetryDelay: rollout.Duration(2 * time.Second), Restore: rollout.Duration(2 * time.Minute), MaxDelete: o.request.MaxDelete,
 	}
 	if plan.Limits != limits {
@@ -233,14 +234,16 @@ func (c casting) compare(t *rapid.T, o order, plan *rollout.Plan) {
 	if plan.Gate.Soak != rollout.Duration(o.settings.Gate.Soak) || plan.Gate.Interval != rollout.Duration(o.settings.Gate.Interval) {
 		t.Fatalf("the gate is %+v", plan.Gate)
 	}
-	if plan.Run != "r1" || plan.Mode != o.request.Mode || plan.Origin != c.origin || plan.Force != o.request.Force || !slices.Equal(plan.Paths, o.request.Paths) {
+	if plan.Run != "r1" || plan.Mode != o.request.Mode || plan.Origin != c.origin || plan.Force != o.request.Force ||
+		!slices.Equal(plan.Paths, o.request.Paths) {
 		t.Fatalf("the head of the plan is %+v", plan)
 	}
 	if plan.Tree != o.request.Tree || plan.Delta != o.request.Delta || plan.Override != o.request.Override || plan.Undoes != "" {
 		t.Fatalf("of the source the plan says %+v, %+v, override %q, undoes %q", plan.Tree, plan.Delta, plan.Override, plan.Undoes)
 	}
 	if plan.Quarantine != (o.request.Tree != nil && o.request.Pools && o.request.Quarantine != inventory.QuarantineNone) {
-		t.Fatalf("canaries are quarantined: %v, with pools %v, a tree %v and %q", plan.Quarantine, o.request.Pools, o.request.Tree, o.request.Quarantine)
+		t.Fatalf("canaries are quarantined: %v, with pools %v, a tree %v and %q", plan.Quarantine, o.request.Pools, o.request.Tree,
+			o.request.Quarantine)
 	}
 	if plan.QuarantineAll != (o.request.Pools && o.request.Quarantine == inventory.QuarantineAll) {
 		t.Fatalf("everybody is quarantined: %v, with pools %v and %q", plan.QuarantineAll, o.request.Pools, o.request.Quarantine)
@@ -281,7 +284,8 @@ func (c casting) compareHosts(t *rapid.T, o order, plan *rollout.Plan) {
 			quarantined = ""
 		}
 		if role := c.down[h.Name]; role != "" {
-			want = append(want, rollout.Host{Quarantined: quarantined, Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack, Down: o.request.Down[h.Name]})
+			want = append(want, rollout.Host{Quarantined: quarantined, Name: h.Name, Role: role, Datacenter: h.Datacenter, Rack: h.Rack,
+				Down: o.request.Down[h.Name]})
 			continue
 		}
 		if role := roles[h.Name]; role != "" {
@@ -374,7 +378,8 @@ func TestNewPlanLimit(t *testing.T) {
 		{name: "canaries in it", selection: "c2 h1", want: "canaries[c2] gate[c2] batch 1 of 1[h1]"},
 		{name: "canaries outside are replaced by its first hosts", selection: "h1 h2 h3", want: "canaries[h1 h2] gate[h1 h2] batch 1 of 1[h3]"},
 		{name: "one host is its own canary", selection: "h3", want: "canaries[h3] gate[h3]"},
-		{name: "a proxy stands in for a canary only where there is nobody else", selection: "p1 h1", want: "canaries[h1] gate[h1] batch 1 of 1[p1]"},
+		{name: "a proxy stands in for a canary only where there is nobody else", selection: "p1 h1",
+			want: "canaries[h1] gate[h1] batch 1 of 1[p1]"},
 		{name: "proxies alone", selection: "p1 p2", want: "canaries[p1 p2] gate[p1 p2]"},
 		{name: "a proxy in it serves", selection: "c1 p2 h1", want: "canaries[c1] gate[c1] depool[p2] proxies[p2] batch 1 of 1[h1] repool[p2]"},
 		{name: "a co-master in it", selection: "m2 c1", want: "canaries[c1] gate[c1] masters[m2]"},
@@ -499,7 +504,8 @@ func TestNewRollbackProperties(t *testing.T) {
 		if !slices.Equal(listed, hosts) {
 			t.Fatalf("the hosts are %v, should be %v", listed, hosts)
 		}
-		if plan.Undoes != "r0" || plan.Origin != "" || plan.Tree != nil || plan.Quarantine || plan.Limits.MaxFailures != most || plan.Force != o.request.Force {
+		if plan.Undoes != "r0" || plan.Origin != "" || plan.Tree != nil || plan.Quarantine || plan.Limits.MaxFailures != most ||
+			plan.Force != o.request.Force {
 			t.Fatalf("the head of the plan is %+v, should allow %d failures", plan, most)
 		}
 		survives(t, plan)

@@ -46,7 +46,8 @@ func (b *books) fated(kind rollout.StepKind, a *account, e rollout.Event, stoppe
 	if e.Fate != fate || !e.RetryAt.Equal(due) {
 		b.t.Fatalf("P8 truth: %s failed (%s), and is said to be %q at %v, should be %q at %v", e.Step, e.Class, e.Fate, e.RetryAt, fate, due)
 	}
-	if (e.GiveUp != "") != (fate == rollout.FateGivenUp) || e.GiveUp == rollout.GiveUpStopping != (stopped && !gaveUp) && kind != rollout.StepHook {
+	if (e.GiveUp != "") != (fate == rollout.FateGivenUp) || e.GiveUp == rollout.GiveUpStopping != (stopped && !gaveUp) &&
+		kind != rollout.StepHook {
 		b.t.Fatalf("P8 truth: %s failed (%s), and was given up for the reason %q", e.Step, e.Class, e.GiveUp)
 	}
 	b.tally["fate: "+string(fate)+" "+string(e.GiveUp)]++
@@ -84,7 +85,8 @@ func (b *books) snapshot(now *rollout.Snapshot) {
 	}
 	for _, a := range b.order {
 		if out[a.Name] != (len(a.outKeys) > 0) || held[a.Name] != a.held {
-			b.t.Fatalf("P12 what is shown is true: %s is called out %v and held %v, and is %v and %v", a.Name, out[a.Name], held[a.Name], len(a.outKeys) > 0, a.held)
+			b.t.Fatalf("P12 what is shown is true: %s is called out %v and held %v, and is %v and %v", a.Name, out[a.Name], held[a.Name],
+				len(a.outKeys) > 0, a.held)
 		}
 	}
 	if len(now.Running) != len(b.flights) {

@@ -351,7 +351,8 @@ func (b *books) reached(stage int) bool {
 				if b.depooled || b.fleetOpen() == 0 {
 					break // what is edited later is not waited for, nor what nobody needs
 				}
-				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.silent && !a.failed && !a.given && !a.quarantine.out {
+				if a := b.hosts[name]; !a.took && !a.back && !a.refused && !a.lost && !a.left && !a.silent && !a.failed && !a.given &&
+					!a.quarantine.out {
 					return false
 				}
 			}
@@ -1080,7 +1081,8 @@ func (b *books) afterStarts(step rollout.Step, a *account) {
 	case !wanted || f.running:
 		b.t.Fatalf("P9: %s is started, or again: %+v", step.ID, *f)
 	case a.syncing || a.undo.running || b.condemned(a) || a.tree || a.restored:
-		b.t.Fatalf("P9: %s: synced just now %v, rolled back just now %v, or to be %v, has a good tree %v or %v", step.ID, a.syncing, a.undo.running, b.condemned(a), a.tree, a.restored)
+		b.t.Fatalf("P9: %s: synced just now %v, rolled back just now %v, or to be %v, has a good tree %v or %v", step.ID, a.syncing,
+			a.undo.running, b.condemned(a), a.tree, a.restored)
 	case step.Attempt != *starts+1:
 		b.t.Fatalf("P8 truth: attempt %d of %s follows %d", step.Attempt, step.ID, *starts)
 	case f.fails >= b.limits.Attempts:
@@ -1102,7 +1104,8 @@ func (b *books) tended() {
 	}
 	for _, a := range b.order {
 		f := a.after
-		if (f.post || f.lament) && !f.running && !a.syncing && !a.undo.running && !b.condemned(a) && !b.now.Before(f.due) && b.hooking < b.limits.Parallel {
+		if (f.post || f.lament) && !f.running && !a.syncing && !a.undo.running && !b.condemned(a) && !b.now.Before(f.due) &&
+			b.hooking < b.limits.Parallel {
 			b.t.Fatalf("P9: something is to be done on %s (%+v), and is not", a.Name, f)
 		}
 	}
@@ -1188,7 +1191,8 @@ func (b *books) undoStarts(step rollout.Step, a *account) {
 			b.pastGate(string(step.ID))
 		}
 	case !u.wanted || !a.Keep || a.starts == 0:
-		b.t.Fatalf("P3: %s of a host that is not to be rolled back: the gate says %q, it keeps %v, was started %d times", step.ID, b.verdict, a.Keep, a.starts)
+		b.t.Fatalf("P3: %s of a host that is not to be rolled back: the gate says %q, it keeps %v, was started %d times", step.ID, b.verdict,
+			a.Keep, a.starts)
 	}
 	if b.syncing++; b.syncing > b.limits.Parallel {
 		b.t.Fatalf("P4 bounds hold: %d in flight with %s, parallel is %d", b.syncing, step.ID, b.limits.Parallel)
@@ -1240,7 +1244,8 @@ func (b *books) castStarts(step rollout.Step, a *account) {
 }
 
 func (b *books) poolBusy(a *account) bool {
-	return b.flights[rollout.StepID("observe/"+a.Name)] != "" || b.flights[rollout.StepID("depool/"+a.Name)] != "" || b.flights[rollout.StepID("repool/"+a.Name)] != ""
+	return b.flights[rollout.StepID("observe/"+a.Name)] != "" || b.flights[rollout.StepID("depool/"+a.Name)] != "" ||
+		b.flights[rollout.StepID("repool/"+a.Name)] != ""
 }
 
 // takenOut is how many hosts are being taken out of their pools just now.
@@ -1314,7 +1319,8 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		}
 	}
 	if a.stage != b.at {
-		b.t.Fatalf("P5 only a good source serves: %s of stage %q starts, and the masters of %q were not looked at", step.ID, stage.Name, b.plan.Stages[b.at].Name)
+		b.t.Fatalf("P5 only a good source serves: %s of stage %q starts, and the masters of %q were not looked at", step.ID, stage.Name,
+			b.plan.Stages[b.at].Name)
 	}
 	if b.syncing++; b.syncing > b.limits.Parallel {
 		b.t.Fatalf("P4 bounds hold: %d in flight with %s, parallel is %d", b.syncing, step.ID, b.limits.Parallel)
@@ -1329,7 +1335,8 @@ func (b *books) syncStarts(step rollout.Step, a *account) {
 		b.t.Fatalf("P5 only a good source serves: %s from %s: tree %v, lost %v, left %v, slots %d, pooled %v, taken out %v",
 			step.ID, src.Name, src.tree, src.lost, src.left, src.Slots, src.Pooled, src.took)
 	case !b.quiet(src):
-		b.t.Fatalf("P5 only a good source serves: %s from %s, which drains until %v", step.ID, src.Name, src.tookAt.Add(time.Duration(b.limits.Drain)))
+		b.t.Fatalf("P5 only a good source serves: %s from %s, which drains until %v", step.ID, src.Name,
+			src.tookAt.Add(time.Duration(b.limits.Drain)))
 	case !slices.Contains(possible, src):
 		b.t.Fatalf("P5 only a good source serves: %s from %s (%s), not from one of %s", step.ID, src.Name, src.Role, names(possible))
 	case a.Role == rollout.RoleProxy && a.took && a.edits == 0 && !b.quiet(a):
@@ -1622,7 +1629,8 @@ func (b *books) finished(o rollout.Outcome, report []rollout.HostReport) {
 // counts is how many hosts stand where, and what their last good syncs have moved.
 func (b *books) counts() (c rollout.Counts, bytes int64) {
 	of := map[rollout.Standing]*int{
-		rollout.Synced: &c.Synced, rollout.Partial: &c.Partial, rollout.RolledBack: &c.RolledBack, rollout.Failed: &c.Failed, rollout.Down: &c.Down,
+		rollout.Synced: &c.Synced, rollout.Partial: &c.Partial, rollout.RolledBack: &c.RolledBack, rollout.Failed: &c.Failed,
+		rollout.Down:      &c.Down,
 		rollout.Untouched: &c.Untouched, rollout.Syncing: &c.Syncing, rollout.Waiting: &c.Waiting, rollout.InHooks: &c.InHooks,
 	}
 	for _, a := range b.order {
@@ -1756,7 +1764,8 @@ func (b *books) result(o rollout.Outcome) {
 		}
 	default:
 		if stage := b.stage(); stage < len(b.open) {
-			b.t.Fatalf("P9: done, and stage %q is not complete: %d hosts are not settled, not looked at: %v", b.plan.Stages[stage].Name, b.open[stage], b.unlooked())
+			b.t.Fatalf("P9: done, and stage %q is not complete: %d hosts are not settled, not looked at: %v", b.plan.Stages[stage].Name,
+				b.open[stage], b.unlooked())
 		}
 		if b.gated() && b.verdict != rollout.Pass && b.plan.Force == "" {
 			b.t.Fatalf("P3: done, and the gate says %q", b.verdict)
@@ -1836,7 +1845,8 @@ func (b *books) report(report []rollout.HostReport) {
 			continue
 		}
 		w := rollout.HostReport{
-			Host: a.Name, Role: a.Role, Stage: a.stage, Standing: b.standing(a), Hooks: b.hookState(a), OnFailure: b.onFailureState(a), Source: a.last, Attempts: a.starts,
+			Host: a.Name, Role: a.Role, Stage: a.stage, Standing: b.standing(a), Hooks: b.hookState(a), OnFailure: b.onFailureState(a),
+			Source: a.last, Attempts: a.starts,
 			Failures: a.transient, Error: a.err, Held: a.held, Keep: a.Keep,
 		}
 		if b.undoing() {

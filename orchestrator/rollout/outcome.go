@@ -154,7 +154,8 @@ func (s *State) Report() []HostReport {
 func (s *State) report(i int) HostReport {
 	h, planned := &s.hosts[i], &s.Plan.Hosts[i]
 	r := HostReport{
-		Host: planned.Name, Role: planned.Role, Stage: s.model.stageOf[i], Standing: s.standing(h), Hooks: s.hookState(h), OnFailure: s.onFailureState(h), Keep: planned.Keep,
+		Host: planned.Name, Role: planned.Role, Stage: s.model.stageOf[i], Standing: s.standing(h), Hooks: s.hookState(h),
+		OnFailure: s.onFailureState(h), Keep: planned.Keep,
 		Source: h.last, Attempts: h.attempts, Failures: h.failures, At: h.at, Error: h.err, Class: h.class, Stats: h.stats,
 		Held: h.pool != nil && h.pool.held,
 	}

@@ -84,18 +84,20 @@ const (
 
 // Host is a host as the scheduler sees it.
 type Host struct {
-	Name        string `json:"name"`
-	Role        Role   `json:"role"`
-	Datacenter  string `json:"datacenter,omitempty"`
-	Rack        string `json:"rack,omitempty"`
-	Slots       int    `json:"slots,omitempty"`       // how many hosts it may serve at once; 0 serves none
-	Pooled      bool   `json:"pooled,omitempty"`      // has pool objects that must be out while it serves
-	Keep        bool   `json:"keep,omitempty"`        // keeps what its sync replaces, so that it can be rolled back
-	Verify      bool   `json:"verify,omitempty"`      // its tree is compared with the run's after its sync, which else has failed
-	Post        bool   `json:"post,omitempty"`        // the policy has something to do once it has the tree
-	OnFailure   bool   `json:"on_failure,omitempty"`  // likewise when it was tried and will not get it
-	Quarantined string `json:"quarantined,omitempty"` // the run that took it out of its pools because it had no good tree; it is put back once it has one
-	Down        string `json:"down,omitempty"`        // why it was not there when the run was planned: it is in no stage, and has failed; empty: it was
+	Name       string `json:"name"`
+	Role       Role   `json:"role"`
+	Datacenter string `json:"datacenter,omitempty"`
+	Rack       string `json:"rack,omitempty"`
+	Slots      int    `json:"slots,omitempty"`      // how many hosts it may serve at once; 0 serves none
+	Pooled     bool   `json:"pooled,omitempty"`     // has pool objects that must be out while it serves
+	Keep       bool   `json:"keep,omitempty"`       // keeps what its sync replaces, so that it can be rolled back
+	Verify     bool   `json:"verify,omitempty"`     // its tree is compared with the run's after its sync, which else has failed
+	Post       bool   `json:"post,omitempty"`       // the policy has something to do once it has the tree
+	OnFailure  bool   `json:"on_failure,omitempty"` // likewise when it was tried and will not get it
+	// The run that took it out of its pools because it had no good tree; it is put back once it has one
+	Quarantined string `json:"quarantined,omitempty"`
+	// Why it was not there when the run was planned: it is in no stage, and has failed; empty: it was
+	Down string `json:"down,omitempty"`
 }
 
 // StageKind is what the steps of a stage do.

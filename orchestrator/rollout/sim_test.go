@@ -80,7 +80,8 @@ func newSim(t *rapid.T, plan *rollout.Plan) *sim {
 	if dice(t, 25, "crash") {
 		s.crashAt = pick(t, 60, "crash at")
 	}
-	s.pure = s.luck.edits == 0 && s.crashAt < 0 && s.luck.alarm == 0 && !slices.ContainsFunc(s.Agenda, func(e rollout.Event) bool { return e.Kind == rollout.PoolChanged })
+	s.pure = s.luck.edits == 0 && s.crashAt < 0 && s.luck.alarm == 0 &&
+		!slices.ContainsFunc(s.Agenda, func(e rollout.Event) bool { return e.Kind == rollout.PoolChanged })
 	if dice(t, 15, "resumed after its end") {
 		s.again = 1 + upTo(t, 2, "and after that")
 	}
@@ -563,7 +564,8 @@ func (s *sim) story() string {
 		fmt.Fprintf(&b, "%s (%s): %v\n", stage.Name, stage.Kind, stage.Hosts)
 	}
 	for _, e := range s.Journal {
-		fmt.Fprintf(&b, "%4d %6.0fs %-14s %s %s %s %s %s\n", e.Seq, e.At.Sub(epoch).Seconds(), e.Kind, e.Step, e.Source, e.Class, e.Verdict, e.Detail)
+		fmt.Fprintf(&b, "%4d %6.0fs %-14s %s %s %s %s %s\n", e.Seq, e.At.Sub(epoch).Seconds(), e.Kind, e.Step, e.Source, e.Class, e.Verdict,
+			e.Detail)
 	}
 	return b.String()
 }

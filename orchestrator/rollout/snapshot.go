@@ -41,8 +41,10 @@ type Snapshot struct {
 
 	Running []*Flight `json:"running,omitempty"` // steps in flight, in the order in which they were started
 
-	Held    []string     `json:"held,omitempty"` // hosts to be put back into their pools by this run: each that was taken out, or may have been
-	Out     []string     `json:"out,omitempty"`  // of those, the ones of which some object is out because of this run, as far as its events tell
+	// Hosts to be put back into their pools by this run: each that was taken out, or may have been
+	Held []string `json:"held,omitempty"`
+	// Of those, the ones of which some object is out because of this run, as far as its events tell
+	Out     []string     `json:"out,omitempty"`
 	Pools   []PoolReport `json:"pools,omitempty"`
 	Lost    []string     `json:"lost,omitempty"`   // sources that must not serve any more: their tree changed, or users are on them again
 	Silent  []string     `json:"silent,omitempty"` // sources that do not answer

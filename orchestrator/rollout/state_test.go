@@ -23,10 +23,13 @@ func TestNewStateRefuses(t *testing.T) {
 		{"no origin", rollout.Plan{Origin: "x", Hosts: []rollout.Host{master}}, `origin "x" is not a host with slots`},
 		{"an origin without slots", rollout.Plan{Origin: "h", Hosts: []rollout.Host{host}}, `origin "h" is not a host with slots`},
 		{"a host twice", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master, host, host}}, "host h is listed twice"},
-		{"a host in two stages", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master, host}, Stages: []rollout.Stage{sync("h"), sync("h")}}, "in another stage too"},
-		{"the origin in a stage", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master, host}, Stages: []rollout.Stage{sync("h", "m")}}, "is the origin"},
+		{"a host in two stages", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master, host},
+			Stages: []rollout.Stage{sync("h"), sync("h")}}, "in another stage too"},
+		{"the origin in a stage", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master, host}, Stages: []rollout.Stage{sync("h", "m")}},
+			"is the origin"},
 		{"a host in no stage", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master, host}}, "host h is in no stage"},
-		{"an unknown host", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master}, Stages: []rollout.Stage{sync("x")}}, `host "x", which the plan does not list`},
+		{"an unknown host", rollout.Plan{Origin: "m", Hosts: []rollout.Host{master}, Stages: []rollout.Stage{sync("x")}},
+			`host "x", which the plan does not list`},
 		{"a proxy without slots", rollout.Plan{
 			Origin: "m", Hosts: []rollout.Host{master, {Name: "p", Role: rollout.RoleProxy, Pooled: true}}, Stages: []rollout.Stage{sync("p")},
 		}, "proxy p is to leave its pools and has no slots"},
@@ -51,11 +54,13 @@ func TestApplyRefuses(t *testing.T) {
 	plan := rollout.Plan{
 		Run: "r1", Origin: "m", Limits: rollout.Limits{Parallel: 2, Attempts: 1}, Tree: &rollout.Tree{Digest: "d"}, Quarantine: true,
 		Hosts: []rollout.Host{
-			{Name: "m", Role: rollout.RoleMaster, Slots: 1}, {Name: "c", Role: rollout.RoleCanary, Keep: true}, {Name: "p", Role: rollout.RoleProxy, Slots: 1, Pooled: true},
+			{Name: "m", Role: rollout.RoleMaster, Slots: 1}, {Name: "c", Role: rollout.RoleCanary, Keep: true},
+			{Name: "p", Role: rollout.RoleProxy, Slots: 1, Pooled: true},
 		},
 		Gate: rollout.Gate{Checks: []string{rollout.SoakCheck}},
 		Stages: []rollout.Stage{
-			{Name: "canaries", Kind: rollout.StageSync, Hosts: []string{"c"}, Origin: true}, {Name: "gate", Kind: rollout.StageCheck, Hosts: []string{"c"}},
+			{Name: "canaries", Kind: rollout.StageSync, Hosts: []string{"c"}, Origin: true},
+			{Name: "gate", Kind: rollout.StageCheck, Hosts: []string{"c"}},
 			{Name: "all", Kind: rollout.StageSync, Hosts: []string{"p"}},
 		},
 	}
@@ -78,14 +83,16 @@ func TestApplyRefuses(t *testing.T) {
 		{"from no source", nil, rollout.Event{Kind: rollout.StepStarted, Step: "sync/c", Host: "c", Source: "c"}, `"c" is no source`},
 		{"started twice", []rollout.Event{start}, start, "started twice"},
 		{"never started", nil, rollout.Event{Kind: rollout.StepDone, Step: "sync/c", Host: "c", Attempt: 1}, "without having been started"},
-		{"another attempt", []rollout.Event{start}, rollout.Event{Kind: rollout.StepDone, Step: "sync/c", Host: "c", Attempt: 2}, "without having been started as attempt 2"},
+		{"another attempt", []rollout.Event{start}, rollout.Event{Kind: rollout.StepDone, Step: "sync/c", Host: "c", Attempt: 2},
+			"without having been started as attempt 2"},
 		{"pools of a host without", nil, rollout.Event{Kind: rollout.StepStarted, Step: "depool/c", Host: "c"}, "no pools"},
 		{"a change of no source", nil, rollout.Event{Kind: rollout.SourceChanged, Host: "c"}, "no source"},
 		{"a look at what is no master", nil, rollout.Event{Kind: rollout.StepStarted, Step: "recheck/p", Host: "p", Attempt: 1}, "not looked at"},
 		{"a rollback that nobody wants", nil, undo, "nothing says that the host is to be rolled back"},
 		{"a rollback during a sync", []rollout.Event{start}, undo, "nothing says that the host is to be rolled back"},
 		{"a rollback of what is back", []rollout.Event{start, fails, undo, undone}, undo, "the host is rolled back"},
-		{"a quarantine without a reason", nil, rollout.Event{Kind: rollout.StepStarted, Step: "quarantine/c", Host: "c", Attempt: 1}, "in no quarantine that is to begin"},
+		{"a quarantine without a reason", nil, rollout.Event{Kind: rollout.StepStarted, Step: "quarantine/c", Host: "c", Attempt: 1},
+			"in no quarantine that is to begin"},
 		{"abort without a level", nil, rollout.Event{Kind: rollout.AbortAsked}, "abort level 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

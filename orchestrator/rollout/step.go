@@ -25,7 +25,8 @@ const (
 
 // StepKinds are all kinds of steps.
 var StepKinds = []StepKind{
-	StepObserve, StepDepool, StepSync, StepCheck, StepRepool, StepRecheck, StepRollback, StepQuarantine, StepRelease, StepHook, StepPost, StepOnFailure,
+	StepObserve, StepDepool, StepSync, StepCheck, StepRepool, StepRecheck, StepRollback, StepQuarantine, StepRelease, StepHook, StepPost,
+	StepOnFailure,
 }
 
 // aboutHost says whether the steps of a kind are each about one host.

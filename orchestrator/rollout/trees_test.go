@@ -20,7 +20,8 @@ func treesOf(t *testing.T, plan rollout.Plan, steps ...rollout.Event) *rollout.S
 		kind = rollout.StageUndo
 	}
 	stage := rollout.Stage{Name: "all", Kind: kind, Origin: true}
-	for _, h := range []rollout.Host{{Name: "a", Role: rollout.RoleCanary, Keep: true}, {Name: "b", Role: rollout.RoleHost}, {Name: "c", Role: rollout.RoleHost}} {
+	for _, h := range []rollout.Host{{Name: "a", Role: rollout.RoleCanary, Keep: true}, {Name: "b", Role: rollout.RoleHost},
+		{Name: "c", Role: rollout.RoleHost}} {
 		if !slices.ContainsFunc(plan.Hosts, func(has rollout.Host) bool { return has.Name == h.Name }) {
 			plan.Hosts, stage.Hosts = append(plan.Hosts, h), append(stage.Hosts, h.Name)
 		}
@@ -55,7 +56,8 @@ func ran(kind rollout.StepKind, host string, end rollout.Event) []rollout.Event 
 // before that forgotten; a tree held in part, or by a host that failed, as held; what failed passed over; a host that was down
 // when a run was rolled back, taken for rolled back.
 func TestTrees(t *testing.T) {
-	done, failed := rollout.Event{Kind: rollout.StepDone, Stats: &rollout.Stats{}}, rollout.Event{Kind: rollout.StepFailed, Class: rollout.Permanent, Error: "no"}
+	done, failed := rollout.Event{Kind: rollout.StepDone, Stats: &rollout.Stats{}},
+		rollout.Event{Kind: rollout.StepFailed, Class: rollout.Permanent, Error: "no"}
 	all := func(kind rollout.StepKind, ends map[string]rollout.Event) []rollout.Event {
 		var events []rollout.Event
 		for _, host := range []string{"a", "b", "c"} {
@@ -70,9 +72,11 @@ func TestTrees(t *testing.T) {
 		return treesOf(t, rollout.Plan{Run: "r1", Tree: &rollout.Tree{Fingerprint: "one", Digest: "d1"}}, all(rollout.StepSync, everywhere)...)
 	}
 	second := treesOf(t, rollout.Plan{Run: "r2", Tree: &rollout.Tree{Fingerprint: "two", Digest: "d2"}}, all(rollout.StepSync, everywhere)...)
-	partial := treesOf(t, rollout.Plan{Run: "r2", Paths: []string{"x"}, Tree: &rollout.Tree{Fingerprint: "two", Digest: "d2"}}, all(rollout.StepSync, map[string]rollout.Event{"a": done, "b": failed})...)
+	partial := treesOf(t, rollout.Plan{Run: "r2", Paths: []string{"x"}, Tree: &rollout.Tree{Fingerprint: "two", Digest: "d2"}},
+		all(rollout.StepSync, map[string]rollout.Event{"a": done, "b": failed})...)
 	undone := treesOf(t, rollout.Plan{Run: "r3", Undoes: "r2"}, all(rollout.StepRollback, map[string]rollout.Event{"a": done, "b": failed})...)
-	absent := treesOf(t, rollout.Plan{Run: "r3", Undoes: "r2", Hosts: []rollout.Host{{Name: "b", Role: rollout.RoleHost, Down: "no route to host"}}},
+	absent := treesOf(t, rollout.Plan{Run: "r3", Undoes: "r2", Hosts: []rollout.Host{{Name: "b", Role: rollout.RoleHost,
+		Down: "no route to host"}}},
 		all(rollout.StepRollback, map[string]rollout.Event{"a": done})...)
 	type want struct {
 		standing         rollout.Standing

@@ -61,7 +61,8 @@ func validRun(run string) error {
 func (t Tree) Around(p rsync.Pull, a Around) (rsync.Pull, error) {
 	switch {
 	case p.Destination != t.Root || p.Scratch != t.Scratch:
-		return p, fmt.Errorf("a sync of %q with the scratch folder %q is not one of this tree: %q, %q", p.Destination, p.Scratch, t.Root, t.Scratch)
+		return p, fmt.Errorf("a sync of %q with the scratch folder %q is not one of this tree: %q, %q", p.Destination, p.Scratch, t.Root,
+			t.Scratch)
 	case !slices.Equal(p.Exclude, t.Exclude):
 		// What one deletes and the other does not see would be lost.
 		return p, fmt.Errorf("a sync that excludes %q is not one of this tree, which excludes %q", p.Exclude, t.Exclude)
@@ -130,12 +131,14 @@ func (t Tree) Accept(ctx context.Context, r Record) error {
 	if err != nil {
 		return &transport.Error{Class: transport.ClassPermanent, Message: transport.Neutral(err.Error()), Err: err}
 	}
-	out, err := t.run(ctx, script{what: "accept what a sync has left", text: "RUN=" + r.Run + acceptText + afterText, args: s.Args, lock: "--exclusive", most: 1000})
+	out, err := t.run(ctx, script{what: "accept what a sync has left", text: "RUN=" + r.Run + acceptText + afterText, args: s.Args,
+		lock: "--exclusive", most: 1000})
 	if err != nil {
 		return err
 	}
 	if digest, err := ParseDigest(out); err != nil || digest != r.Digest {
-		return &transport.Error{Class: transport.ClassTransient, Message: "cannot accept what a sync has left: " + ErrChanging.Error(), Err: ErrChanging}
+		return &transport.Error{Class: transport.ClassTransient, Message: "cannot accept what a sync has left: " + ErrChanging.Error(),
+			Err: ErrChanging}
 	}
 	return nil
 }
@@ -187,7 +190,8 @@ func (t Tree) Record(ctx context.Context) (*Record, error) {
 func ParseRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, &transport.Error{Class: transport.ClassPermanent, Message: "the record of the last sync is damaged: sync the host again: " + transport.Neutral(err.Error()), Err: err}
+		return nil, &transport.Error{Class: transport.ClassPermanent,
+			Message: "the record of the last sync is damaged: sync the host again: " + transport.Neutral(err.Error()), Err: err}
 	}
 	if r.Digest != "" {
 		if _, ok := manifest.ParseHash(r.Digest); !ok {

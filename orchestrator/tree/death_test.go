@@ -32,7 +32,8 @@ type deadly struct {
 func newDeadly(t *testing.T, conn transport.Conn) *deadly {
 	t.Helper()
 	d := &deadly{Conn: conn, bin: t.TempDir()}
-	for _, program := range []string{"rsync", "find", "xargs", "mv", "mkdir", "rm", "rmdir", "sync", "cat", "chmod", "chown", "touch", "ln", "mkfifo", "sort", "sha256sum", "stat", "flock", "head", "date"} {
+	for _, program := range []string{"rsync", "find", "xargs", "mv", "mkdir", "rm", "rmdir", "sync", "cat", "chmod", "chown", "touch",
+		"ln", "mkfifo", "sort", "sha256sum", "stat", "flock", "head", "date"} {
 		path := transporttest.Need(t, program)
 		text := fmt.Sprintf("#!/bin/sh\necho >>%[1]s/count\nif [ -e %[1]s/at ] && [ \"$(wc -l <%[1]s/count)\" -ge \"$(cat %[1]s/at)\" ]; then kill -KILL 0; fi\n", d.bin)
 		// What these shims use themselves must not count.
@@ -242,7 +243,8 @@ func TestDiskFull(t *testing.T) {
 	full := func(err error) {
 		t.Helper()
 		var e *transport.Error
-		if !errors.As(err, &e) || e.Class != transport.ClassTransient || !strings.Contains(err.Error(), "No space left on device") && !strings.Contains(err.Error(), "there is no room") {
+		if !errors.As(err, &e) || e.Class != transport.ClassTransient || !strings.Contains(err.Error(), "No space left on device") &&
+			!strings.Contains(err.Error(), "there is no room") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -47,7 +47,8 @@ func parseProbe(out string) (Probe, error) {
 	if err != nil {
 		return Probe{}, wrong
 	}
-	p := Probe{Clock: time.Unix(0, nanoseconds).UTC(), Lacks: strings.Fields(transport.Neutral(f[2])), Absent: f[3] == "new", Apart: f[5] != "yes"}
+	p := Probe{Clock: time.Unix(0, nanoseconds).UTC(), Lacks: strings.Fields(transport.Neutral(f[2])), Absent: f[3] == "new",
+		Apart: f[5] != "yes"}
 	if words := strings.Fields(transport.Neutral(f[1])); len(words) > 2 && words[0] == "rsync" {
 		p.Rsync = words[2] // rsync  version 3.2.7  protocol version 31
 	}

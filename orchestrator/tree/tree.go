@@ -81,7 +81,8 @@ const maxOutput = 1 << 30
 func (t Tree) run(ctx context.Context, s script) ([]byte, error) {
 	argv := append([]string{"sh", "-c", transport.StripComments(common + s.text), "fleetsync"}, s.args...)
 	if s.lock != "" {
-		argv = append([]string{"flock", "--no-fork", s.lock, "--nonblock", "--conflict-exit-code", strconv.Itoa(exitBusy), rsync.Lock(t.Scratch, t.Root)}, argv...)
+		argv = append([]string{"flock", "--no-fork", s.lock, "--nonblock", "--conflict-exit-code", strconv.Itoa(exitBusy),
+			rsync.Lock(t.Scratch, t.Root)}, argv...)
 	}
 	out := &bounded{most: s.most}
 	if out.most == 0 {
@@ -90,7 +91,8 @@ func (t Tree) run(ctx context.Context, s script) ([]byte, error) {
 	r, err := t.Conn.Run(ctx, transport.Command{Args: argv, Stdin: s.stdin, Stdout: out})
 	switch {
 	case out.over:
-		return nil, &transport.Error{Class: transport.ClassPermanent, Message: fmt.Sprintf("cannot %s: the host answers with more than %d bytes", s.what, out.most)}
+		return nil, &transport.Error{Class: transport.ClassPermanent,
+			Message: fmt.Sprintf("cannot %s: the host answers with more than %d bytes", s.what, out.most)}
 	case err != nil:
 		return nil, fmt.Errorf("cannot %s: %w", s.what, err)
 	case r.ExitCode == 0:
@@ -163,7 +165,8 @@ exit 0
 // List returns the manifest of what is not excluded, without hashes, and when it was Taken by the host's clock. It is
 // ErrChanging if something went away meanwhile.
 func (t Tree) List(ctx context.Context) (*manifest.Manifest, error) {
-	out, err := t.run(ctx, script{what: "list the tree", text: listText, args: append([]string{t.Root}, manifest.Expression(t.Exclude, manifest.ListFormat)...)})
+	out, err := t.run(ctx, script{what: "list the tree", text: listText,
+		args: append([]string{t.Root}, manifest.Expression(t.Exclude, manifest.ListFormat)...)})
 	if err != nil {
 		// find says which it was; what it may not read is not changing.
 		if errors.Is(err, ErrChanging) && !strings.Contains(err.Error(), "No such file or directory") {
@@ -208,7 +211,8 @@ func (t Tree) Hash(ctx context.Context, paths []string) ([]manifest.Hash, error)
 		digits, name, _ := strings.Cut(record, "  ")
 		hash, ok := manifest.ParseHash(digits)
 		if !ok || name != "./"+p {
-			return nil, &transport.Error{Class: transport.ClassPermanent, Message: fmt.Sprintf("cannot hash files: the host answers %q where the hash of %q is expected", clip(record), clip(p))}
+			return nil, &transport.Error{Class: transport.ClassPermanent,
+				Message: fmt.Sprintf("cannot hash files: the host answers %q where the hash of %q is expected", clip(record), clip(p))}
 		}
 		hashes[i] = hash
 	}
@@ -241,7 +245,8 @@ exec head -c "$3" -- "./$2"
 // Read returns a file from its beginning, and at most so many bytes of it. It does not follow a symlink at the end of the
 // path. It is ErrChanging if there is no such file.
 func (t Tree) Read(ctx context.Context, path string, most int) ([]byte, error) {
-	return t.run(ctx, script{what: fmt.Sprintf("read %q", clip(path)), text: readText, args: []string{t.Root, path, strconv.Itoa(most)}, most: max(1, most)})
+	return t.run(ctx, script{what: fmt.Sprintf("read %q", clip(path)), text: readText, args: []string{t.Root, path, strconv.Itoa(most)},
+		most: max(1, most)})
 }
 
 const existsText = `
@@ -267,7 +272,8 @@ func (t Tree) Exists(ctx context.Context, paths ...string) ([]bool, error) {
 	}
 	all := make([]bool, len(paths))
 	if len(out) != len(all) {
-		return nil, &transport.Error{Class: transport.ClassPermanent, Message: fmt.Sprintf("cannot look for files: %d answers to %d questions", len(out), len(all))}
+		return nil, &transport.Error{Class: transport.ClassPermanent,
+			Message: fmt.Sprintf("cannot look for files: %d answers to %d questions", len(out), len(all))}
 	}
 	for i, b := range out {
 		all[i] = b == '1'
@@ -337,7 +343,8 @@ func (t Tree) Free(ctx context.Context) (int64, error) {
 	b, err1 := strconv.ParseInt(blocks, 10, 64)
 	s, err2 := strconv.ParseInt(size, 10, 64)
 	if err1 != nil || err2 != nil || b < 0 || s <= 0 || b > math.MaxInt64/s {
-		return 0, &transport.Error{Class: transport.ClassPermanent, Message: fmt.Sprintf("cannot ask for free space: the host answers %q", clip(string(out)))}
+		return 0, &transport.Error{Class: transport.ClassPermanent,
+			Message: fmt.Sprintf("cannot ask for free space: the host answers %q", clip(string(out)))}
 	}
 	return b * s, nil
 }

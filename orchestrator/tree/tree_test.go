@@ -25,7 +25,8 @@ var _ guard.Tree = tree.Tree{}
 // hostile fills a tree with names that a shell, find, xargs or rsync could read otherwise.
 func hostile(t *testing.T, root string) []string {
 	t.Helper()
-	all := []string{"-rf", "a b", "c\nd", `e\`, "\xff\xfe", "*", "$(touch x)", "`y`", "'", `"`, "--", "#z", ";w", "!", "(", "~", "\x1b[2J", "{}", `\012`, "%s"}
+	all := []string{"-rf", "a b", "c\nd", `e\`, "\xff\xfe", "*", "$(touch x)", "`y`", "'", `"`, "--", "#z", ";w", "!", "(", "~", "\x1b[2J",
+		"{}", `\012`, "%s"}
 	var files []string
 	for _, name := range all {
 		write(t, filepath.Join(root, name), "in "+name)
@@ -94,7 +95,8 @@ func TestSameAsLocal(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	for _, of := range [][]string{nil, {"in"}, {"in/-rf", "-rf", "not", "link/x", "in/-rf/-rf/x"}, {"not"}, {"link"}, {"./in//*", "."}, {"x.swp", "cache/y"}} {
+	for _, of := range [][]string{nil, {"in"}, {"in/-rf", "-rf", "not", "link/x", "in/-rf/-rf/x"}, {"not"}, {"link"}, {"./in//*", "."},
+		{"x.swp", "cache/y"}} {
 		if got, err := h.Digest(t.Context(), of); err != nil || got != want.Digest(of) {
 			t.Errorf("%q: %s, not %s: %v", of, got, want.Digest(of), err)
 		}
@@ -180,11 +182,13 @@ func TestAround(t *testing.T) {
 	}
 	last, err := h.Record(t.Context())
 	must(t, err)
-	if age := time.Since(last.At); last.Run != "r1" || last.Partial || last.Fingerprint != "f-r1" || last.Digest != sum || age < -time.Second || age > time.Minute {
+	if age := time.Since(last.At); last.Run != "r1" || last.Partial || last.Fingerprint != "f-r1" || last.Digest != sum ||
+		age < -time.Second || age > time.Minute {
 		t.Errorf("%+v", last)
 	}
 	keeps, err := h.Backups(t.Context())
-	if err != nil || len(keeps) != 1 || keeps[0].Run != "r1" || !keeps[0].Whole || keeps[0].Undone || keeps[0].Size < 4096 || time.Since(keeps[0].At) > time.Minute {
+	if err != nil || len(keeps) != 1 || keeps[0].Run != "r1" || !keeps[0].Whole || keeps[0].Undone || keeps[0].Size < 4096 ||
+		time.Since(keeps[0].At) > time.Minute {
 		t.Errorf("%+v, %v", keeps, err)
 	}
 
@@ -207,7 +211,8 @@ func TestAround(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 	// Newer runs must be undone first; a record comes back with the tree.
-	if _, err := h.Undo(t.Context(), "r1"); !errors.Is(err, tree.ErrLater) || !strings.Contains(err.Error(), "the tree has been written since, by run r2: undo that first") {
+	if _, err := h.Undo(t.Context(), "r1"); !errors.Is(err, tree.ErrLater) ||
+		!strings.Contains(err.Error(), "the tree has been written since, by run r2: undo that first") {
 		t.Error(err)
 	}
 	for _, run := range []string{"r3", "r2"} {

@@ -39,7 +39,8 @@ func times(t *testing.T, r *rapid.T, root string) {
 	slices.Reverse(all)
 	for _, name := range append(all, root) {
 		if rapid.IntRange(0, 9).Draw(r, "again") < 8 {
-			touch(t, name, 1_500_000_000_000_000_000+int64(rapid.IntRange(0, 3).Draw(r, "seconds"))*1e9+int64(rapid.IntRange(0, 2).Draw(r, "nanoseconds")))
+			touch(t, name, 1_500_000_000_000_000_000+int64(rapid.IntRange(0, 3).Draw(r, "seconds"))*1e9+int64(rapid.IntRange(0, 2).Draw(r,
+				"nanoseconds")))
 		}
 	}
 }
@@ -80,7 +81,8 @@ func edit(t *testing.T, r *rapid.T, root, kind string) {
 	switch kind {
 	case "file":
 		must(t, os.RemoveAll(fresh))
-		must(t, os.WriteFile(fresh, []byte(strings.Repeat(rapid.StringMatching("[xy]").Draw(r, "content"), rapid.IntRange(0, 3).Draw(r, "size"))), 0o644))
+		must(t, os.WriteFile(fresh, []byte(strings.Repeat(rapid.StringMatching("[xy]").Draw(r, "content"),
+			rapid.IntRange(0, 3).Draw(r, "size"))), 0o644))
 	case "folder":
 		if d, err := os.Lstat(fresh); err == nil && d.IsDir() {
 			return

@@ -77,7 +77,11 @@ func TestConfirm(t *testing.T) {
 		{"repool, stuck", func(b *poolingtest.Balancer, _ *poolingtest.Faults) { b.Stick(true) }, yes, true, "disabled/up/not pooled"},
 		{"depool of one that is down", func(b *poolingtest.Balancer, _ *poolingtest.Faults) { b.Down("mw1", true) }, no, false, ""},
 		{"repool of one that is down", func(b *poolingtest.Balancer, _ *poolingtest.Faults) { b.Down("mw1", true) }, yes, true, ""},
-		{"repool of one that is down and kept", func(b *poolingtest.Balancer, _ *poolingtest.Faults) { b.Down("mw1", true); b.KeepDown(true) }, yes, true, ""},
+		{"repool of one that is down and kept", func(b *poolingtest.Balancer,
+			_ *poolingtest.Faults) {
+			b.Down("mw1", true)
+			b.KeepDown(true)
+		}, yes, true, ""},
 		{"503", func(_ *poolingtest.Balancer, f *poolingtest.Faults) { spoil(f, poolingtest.Unavailable) }, no, false, "HTTP 503"},
 		{"garbage", func(_ *poolingtest.Balancer, f *poolingtest.Faults) { spoil(f, poolingtest.Garbage) }, no, false, "is not PyBal's"},
 		{"empty", func(_ *poolingtest.Balancer, f *poolingtest.Faults) { spoil(f, poolingtest.Empty) }, yes, true, "is not PyBal's"},
@@ -112,7 +116,8 @@ func TestConfirm(t *testing.T) {
 			case c.says == "" && err != nil:
 				t.Error(err)
 			case c.says == "":
-			case !errors.Is(err, balancer.ErrUnconfirmed) || !strings.Contains(err.Error(), bad+"/ apaches_80: ") || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "mw1"):
+			case !errors.Is(err, balancer.ErrUnconfirmed) || !strings.Contains(err.Error(), bad+"/ apaches_80: ") ||
+				!strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "mw1"):
 				t.Errorf("got %v, want %q", err, c.says)
 			case strings.Contains(err.Error(), good) && c.value != inactive:
 				t.Errorf("accuses the other: %v", err)
@@ -193,7 +198,8 @@ func TestConfirmBounds(t *testing.T) {
 	}
 	b := balancer.Group{URLs: many, Pools: map[string]string{"apache2": "apaches_80"}, Timeout: 200 * time.Millisecond}
 	err := b.Confirm(ctx, "mw1", []string{"apache2"}, false)
-	if !errors.Is(err, balancer.ErrUnconfirmed) || len(err.Error()) > 5000 || !strings.Contains(err.Error(), "and 20 more") || strings.Contains(err.Error(), "\x1b") {
+	if !errors.Is(err, balancer.ErrUnconfirmed) || len(err.Error()) > 5000 || !strings.Contains(err.Error(), "and 20 more") ||
+		strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("%d: %v", len(err.Error()), err)
 	}
 	// asked to stop
@@ -240,7 +246,8 @@ func TestDown(t *testing.T) {
 		t.Error("a service without a pool")
 	}
 	spoil(faults, poolingtest.Unavailable)
-	if down, err := lb.Down(t.Context(), "apache2", hosts); !errors.Is(err, balancer.ErrUnconfirmed) || down != nil || !strings.Contains(err.Error(), b) {
+	if down, err := lb.Down(t.Context(), "apache2", hosts); !errors.Is(err, balancer.ErrUnconfirmed) || down != nil ||
+		!strings.Contains(err.Error(), b) {
 		t.Errorf("%v, %v", down, err)
 	}
 	spoil(faults, poolingtest.Garbage)
@@ -250,7 +257,8 @@ func TestDown(t *testing.T) {
 }
 
 func FuzzParsePool(f *testing.F) {
-	for _, text := range []string{"", "mw1:\tenabled/up/pooled\n", "mw1:\tenabled/partially up/not pooled\nmw2:\tdisabled/down/pooled", ":\tx", "mw1: enabled/up/pooled", "\n", "a:\tb:\tenabled/up/pooled\n"} {
+	for _, text := range []string{"", "mw1:\tenabled/up/pooled\n", "mw1:\tenabled/partially up/not pooled\nmw2:\tdisabled/down/pooled",
+		":\tx", "mw1: enabled/up/pooled", "\n", "a:\tb:\tenabled/up/pooled\n"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -98,10 +98,12 @@ func TestGroupsDownUnknown(t *testing.T) {
 	_, faults, bad := lvs(t, s)
 	lb := balancer.Groups{"eqiad": {URLs: []string{good, bad}, Pools: map[string]string{"apache2": "apaches_80"}}}
 	all := pools(s)
-	for _, fault := range []poolingtest.Fault{poolingtest.Unavailable, poolingtest.Garbage, poolingtest.Redirect, poolingtest.Truncate, poolingtest.DropRequest} {
+	for _, fault := range []poolingtest.Fault{poolingtest.Unavailable, poolingtest.Garbage, poolingtest.Redirect, poolingtest.Truncate,
+		poolingtest.DropRequest} {
 		spoil(faults, fault)
 		down, err := all.Down(t.Context(), lb.Down, []string{"mw1"})
-		if down != nil || !errors.Is(err, balancer.ErrUnconfirmed) || !strings.Contains(err.Error(), "eqiad/appserver/apache2: ") || !strings.Contains(err.Error(), bad) || strings.Contains(err.Error(), "\x1b") {
+		if down != nil || !errors.Is(err, balancer.ErrUnconfirmed) || !strings.Contains(err.Error(), "eqiad/appserver/apache2: ") ||
+			!strings.Contains(err.Error(), bad) || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%s: %v, %v", fault, down, err)
 		}
 		if down, err := all.Down(t.Context(), lb.Down, []string{"mw9"}); err != nil || len(down) > 0 {

@@ -338,15 +338,21 @@ func TestLongPolls(t *testing.T) {
 			do          []exchange
 			want        string // of the event: action and key
 		}{
-			{"/w", "recursive=true", []exchange{{"PUT", "/other", "", "value=1"}, {"PUT", "/w/a", "", "value=2"}}, `{"action":"set","node":{"key":"/w/a"`},
-			{"/w", "", []exchange{{"PUT", "/w/a", "", "value=3"}, {"PUT", "/w/n/m", "", "value=4"}, {"DELETE", "/w", "recursive=true", ""}}, `{"action":"delete","node":{"key":"/w"`},
-			{"/w/x", "", []exchange{{"PUT", "/w/x/y", "", "value=3"}, {"PUT", "/w/x", "", "dir=true&prevExist=true"}}, `{"action":"update","node":{"key":"/w/x"`},
+			{"/w", "recursive=true", []exchange{{"PUT", "/other", "", "value=1"}, {"PUT", "/w/a", "", "value=2"}},
+				`{"action":"set","node":{"key":"/w/a"`},
+			{"/w", "", []exchange{{"PUT", "/w/a", "", "value=3"}, {"PUT", "/w/n/m", "", "value=4"}, {"DELETE", "/w", "recursive=true", ""}},
+				`{"action":"delete","node":{"key":"/w"`},
+			{"/w/x", "", []exchange{{"PUT", "/w/x/y", "", "value=3"}, {"PUT", "/w/x", "", "dir=true&prevExist=true"}},
+				`{"action":"update","node":{"key":"/w/x"`},
 			{"/w/x/y", "", []exchange{{"DELETE", "/w", "recursive=true", ""}}, `{"action":"delete","node":{"key":"/w"`},
-			{"/w", "recursive=true", []exchange{{"PUT", "/w/_hidden", "", "value=1"}, {"PUT", "/w/open", "", "value=1"}}, `{"action":"set","node":{"key":"/w/open"`},
+			{"/w", "recursive=true", []exchange{{"PUT", "/w/_hidden", "", "value=1"}, {"PUT", "/w/open", "", "value=1"}},
+				`{"action":"set","node":{"key":"/w/open"`},
 			{"/w/_hidden", "", []exchange{{"PUT", "/w/_hidden", "", "value=1"}}, `{"action":"set","node":{"key":"/w/_hidden"`},
 			{"/w", "recursive=true", []exchange{{"PUT", "/w/t", "", "ttl=100&value=1"}}, `{"action":"set","node":{"key":"/w/t"`},
-			{"/w", "recursive=true", []exchange{{"PUT", "/w/new", "", "ttl=100&refresh=true&prevExist=false"}}, `{"action":"create","node":{"key":"/w/new"`},
-			{"/w", "recursive=true", []exchange{{"PUT", "/w/t", "", "ttl=100&refresh=true"}, {"DELETE", "/w/t", "prevValue=1", ""}}, `{"action":"compareAndDelete","node":{"key":"/w/t"`},
+			{"/w", "recursive=true", []exchange{{"PUT", "/w/new", "", "ttl=100&refresh=true&prevExist=false"}},
+				`{"action":"create","node":{"key":"/w/new"`},
+			{"/w", "recursive=true", []exchange{{"PUT", "/w/t", "", "ttl=100&refresh=true"}, {"DELETE", "/w/t", "prevValue=1", ""}},
+				`{"action":"compareAndDelete","node":{"key":"/w/t"`},
 		} {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			req, err := http.NewRequestWithContext(ctx, "GET", a.url+"/v2/keys"+c.path+"?wait=true&"+c.query, nil)

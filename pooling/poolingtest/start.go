@@ -96,7 +96,8 @@ func Create(ctx context.Context, endpoint, key, value string) (bool, error) {
 		escaped[i] = url.PathEscape(part)
 	}
 	form := url.Values{"value": {value}, "prevExist": {"false"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, u.JoinPath(keys, strings.Join(escaped, "/")).String(), strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, u.JoinPath(keys, strings.Join(escaped, "/")).String(),
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return false, fmt.Errorf("pool API: %w", err)
 	}

@@ -106,7 +106,8 @@ func (c *conformance) writes(t *testing.T, dir string) {
 // names: whatever a part of a key or a value is, it is kept as it is, and meant.
 func (c *conformance) names(t *testing.T, dir string) {
 	ctx, s := t.Context(), c.store
-	names := []string{"a b", "a?b=c", "a#b", "100%", "%2e%2e", "a%2Fb", "ü", "a&value=x", "a;b", "a+b", "-rf", "$(x)", "a,b", "=2E", "A", "a", "..a", `a\b`, `"`}
+	names := []string{"a b", "a?b=c", "a#b", "100%", "%2e%2e", "a%2Fb", "ü", "a&value=x", "a;b", "a+b", "-rf", "$(x)", "a,b", "=2E", "A",
+		"a", "..a", `a\b`, `"`}
 	values := []string{"", " ", "\n", "é\u2028<&>", "a=b&c=d", `{"weight": 1e1,	"pooled":"yes"}`, strings.Repeat("x", 64<<10)}
 	kept := map[string]string{}
 	for i, name := range names {
@@ -402,7 +403,8 @@ func (c *conformance) random(t *testing.T, dir string) {
 }
 
 // apply makes a call, and returns what came of it as text, and the index that it told, if one.
-func apply(ctx context.Context, s pooling.Store, op Op, dir, key, value string, at uint64, ttl time.Duration) (result string, index uint64) {
+func apply(ctx context.Context, s pooling.Store, op Op, dir, key, value string, at uint64, ttl time.Duration) (result string,
+	index uint64) {
 	var err error
 	text := ""
 	switch op {

@@ -146,7 +146,8 @@ func (m *Memory) Wait(ctx context.Context, dir string, after uint64) (pooling.Ev
 
 // next returns the next event after an index; or, if it has not happened yet, what is closed when something does, and when the
 // next key runs out.
-func (m *Memory) next(ctx context.Context, dir string, after uint64) (e pooling.Event, found bool, changed <-chan struct{}, expiry time.Duration, err error) {
+func (m *Memory) next(ctx context.Context, dir string, after uint64) (e pooling.Event, found bool, changed <-chan struct{},
+	expiry time.Duration, err error) {
 	err = m.do(ctx, func() error {
 		if m.index-min(after, m.index) > uint64(len(m.history)) {
 			return fmt.Errorf("after %d: %w", after, pooling.ErrIndexCleared)

@@ -66,7 +66,8 @@ func DryRun(ctx context.Context, conn transport.Conn, p Pull, most int) (Delta, 
 		out.line(out.part)
 	}
 	if out.bad != "" {
-		return Delta{}, &transport.Error{Class: transport.ClassPermanent, Message: fmt.Sprintf("rsync lists %q, which is none of its own lines: is it older than 3.1?", transport.Neutral(out.bad))}
+		return Delta{}, &transport.Error{Class: transport.ClassPermanent,
+			Message: fmt.Sprintf("rsync lists %q, which is none of its own lines: is it older than 3.1?", transport.Neutral(out.bad))}
 	}
 	d := out.delta
 	for _, name := range slices.Sorted(maps.Keys(out.top)) {

@@ -33,12 +33,14 @@ var things = rapid.Custom(func(t *rapid.T) map[string]thing {
 	names := []string{"a", "b", "-c", "d d", "e\nf", `\#012`, `g\`, "\xff", "h\ti", "j\x7f", "*"}
 	tree := map[string]thing{".": {kind: 'd', mode: 0o755, mtime: 1}}
 	for range rapid.IntRange(0, 25).Draw(t, "entries") {
-		folders := slices.DeleteFunc(slices.Sorted(maps.Keys(tree)), func(name string) bool { return tree[name].kind != 'd' || strings.Count(name, "/") > 2 })
+		folders := slices.DeleteFunc(slices.Sorted(maps.Keys(tree)),
+			func(name string) bool { return tree[name].kind != 'd' || strings.Count(name, "/") > 2 })
 		name := filepath.Join(rapid.SampledFrom(folders).Draw(t, "in"), rapid.SampledFrom(names).Draw(t, "name"))
 		if _, ok := tree[name]; ok {
 			continue
 		}
-		one := thing{kind: rapid.SampledFrom([]byte("fffddl")).Draw(t, "kind"), mode: rapid.SampledFrom([]fs.FileMode{0o644, 0o600, 0o755}).Draw(t, "mode")}
+		one := thing{kind: rapid.SampledFrom([]byte("fffddl")).Draw(t, "kind"),
+			mode: rapid.SampledFrom([]fs.FileMode{0o644, 0o600, 0o755}).Draw(t, "mode")}
 		one.mtime = int64(rapid.IntRange(1, 2).Draw(t, "seconds")) * 1e9
 		switch one.kind {
 		case 'd':
@@ -260,7 +262,8 @@ func TestDryRunLock(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = rsync.DryRun(t.Context(), local, p, 0)
-	if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassPermanent || !e.Source || !strings.Contains(e.Message, "Unknown module") {
+	if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassPermanent || !e.Source ||
+		!strings.Contains(e.Message, "Unknown module") {
 		t.Errorf("%#v", err)
 	}
 }
@@ -268,13 +271,15 @@ func TestDryRunLock(t *testing.T) {
 // TestRefused: a source that is asked first and says no is told apart from one that is gone, in its own words.
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	p := here(t, transporttest.StartRsyncd(t, "common", t.TempDir(), `pre-xfer exec = sh -c "echo 'tin may not be synced from: not provisioned'; exit 14"`))
+	p := here(t, transporttest.StartRsyncd(t, "common", t.TempDir(),
+		`pre-xfer exec = sh -c "echo 'tin may not be synced from: not provisioned'; exit 14"`))
 	for name, do := range map[string]func() error{
 		"sync":    func() error { _, err := rsync.Sync(t.Context(), local, p, rsync.Watch{}); return err },
 		"dry run": func() error { _, err := rsync.DryRun(t.Context(), local, p, 0); return err },
 	} {
 		var e *transport.Error
-		if err := do(); !errors.As(err, &e) || e.Class != transport.ClassTransient || !e.Source || e.Message != "the source refuses to serve: tin may not be synced from: not provisioned" {
+		if err := do(); !errors.As(err, &e) || e.Class != transport.ClassTransient || !e.Source ||
+			e.Message != "the source refuses to serve: tin may not be synced from: not provisioned" {
 			t.Errorf("%s: %#v", name, err)
 		}
 	}

@@ -21,7 +21,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("TRANSPORT_TEST_PLAY") {
 	case "sync":
 		_, err := rsync.Sync(context.Background(), transport.Local{}, rsync.Pull{
-			Source: os.Getenv("SOURCE"), Destination: os.Getenv("DESTINATION"), Scratch: os.Getenv("SCRATCH"), BandwidthLimit: "100", MaxDelete: rsync.Unlimited,
+			Source: os.Getenv("SOURCE"), Destination: os.Getenv("DESTINATION"), Scratch: os.Getenv("SCRATCH"), BandwidthLimit: "100",
+			MaxDelete: rsync.Unlimited,
 		}, rsync.Watch{Progress: func(rsync.Progress) { fmt.Println("under way") }})
 		fmt.Println(err)
 	case "daemon":

@@ -58,7 +58,8 @@ var pullScript = transport.StripComments(pullText)
 
 // Validate tells what is wrong with p, or nil.
 func (p Pull) Validate() error {
-	if !strings.HasPrefix(p.Source, "rsync://") || transport.HasControl(p.Source) || len(strings.Split(strings.TrimRight(p.Source, "/"), "/")) != 4 {
+	if !strings.HasPrefix(p.Source, "rsync://") || transport.HasControl(p.Source) ||
+		len(strings.Split(strings.TrimRight(p.Source, "/"), "/")) != 4 {
 		return fmt.Errorf("source %q: must be rsync://ADDRESS[:PORT]/MODULE", p.Source)
 	}
 	for what, dir := range map[string]string{"destination": p.Destination, "scratch": p.Scratch} {

@@ -15,7 +15,8 @@ import (
 func TestPullCommand(t *testing.T) {
 	p := Pull{Source: "rsync://10.0.0.1:873/common/", Destination: "/srv/media wiki", Scratch: "/srv/.fleetsync"}
 	lock := "/srv/.fleetsync/media wiki-aac632af.lock"
-	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete", "--delete-delay", "--delay-updates", "--modify-window=-1", "--filter=R .~tmp~/"}
+	head := []string{"sh", "-c", pullScript, "fleetsync", "/srv/.fleetsync", lock, "/srv/media wiki", "rsync", "--archive", "--delete",
+		"--delete-delay", "--delay-updates", "--modify-window=-1", "--filter=R .~tmp~/"}
 	foot := []string{"--stats", "--no-human-readable", "--outbuf=L", "--no-motd", "rsync://10.0.0.1:873/common/", "/srv/media wiki/"}
 	join := func(parts ...[]string) (all []string) {
 		for _, part := range parts {
@@ -157,7 +158,8 @@ func TestParseProgress(t *testing.T) {
 			t.Errorf("%q: %+v, %t", line, got, ok)
 		}
 	}
-	for _, line := range []string{"", "Number of files: 1", "1 101% 1B/s 0:0", "x 1% 1B/s 0:0", "1 1% 1B/s 0:0 (xfr#x, to-chk=1/1)", "1 1% 1B/s 0:0 xfr to"} {
+	for _, line := range []string{"", "Number of files: 1", "1 101% 1B/s 0:0", "x 1% 1B/s 0:0", "1 1% 1B/s 0:0 (xfr#x, to-chk=1/1)",
+		"1 1% 1B/s 0:0 xfr to"} {
 		if got, ok := parseProgress(line); ok {
 			t.Errorf("%q: %+v", line, got)
 		}
@@ -179,7 +181,8 @@ func TestParseVersion(t *testing.T) {
 			t.Errorf("%q: %v", in, got)
 		}
 	}
-	if v := (Version{3, 1, 3}); !v.AtLeast(3, 1, 3) || !v.AtLeast(3, 0, 9) || v.AtLeast(3, 2, 0) || v.AtLeast(4, 0, 0) || v.AtLeast(3, 1, 4) || !v.AtLeast(2, 9, 9) {
+	if v := (Version{3, 1, 3}); !v.AtLeast(3, 1, 3) || !v.AtLeast(3, 0, 9) || v.AtLeast(3, 2, 0) || v.AtLeast(4, 0, 0) ||
+		v.AtLeast(3, 1, 4) || !v.AtLeast(2, 9, 9) {
 		t.Error(v)
 	}
 }

@@ -84,7 +84,8 @@ func (s *stages) Write(p []byte) (int, error) {
 
 // scriptFailed judges a script that ended with an exit code other than 0.
 func scriptFailed(at stage, r transport.Result) *transport.Error {
-	e := &transport.Error{Program: "script before the sync", ExitCode: r.ExitCode, Class: transport.ClassPermanent, Message: transport.Summary(r.Stderr)}
+	e := &transport.Error{Program: "script before the sync", ExitCode: r.ExitCode, Class: transport.ClassPermanent,
+		Message: transport.Summary(r.Stderr)}
 	if at == stageAfter {
 		e.Program = "script after the sync"
 		e.Message = strings.TrimSuffix("the tree is synced, but not what follows: "+e.Message, ": ")

@@ -61,14 +61,21 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		want          transport.Error
 		synced        bool
 	}{
-		{"before fails", "echo no room >&2; exit 3", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync", ExitCode: 3, Message: "no room"}, false},
+		{"before fails", "echo no room >&2; exit 3", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync",
+			ExitCode: 3, Message: "no room"}, false},
 		{"before is busy", "exit 75", "", transport.Error{Class: transport.ClassBusy, Program: "script before the sync", ExitCode: 75}, false},
-		{"before cannot write", "exit 74", "", transport.Error{Class: transport.ClassTransient, Program: "script before the sync", ExitCode: 74}, false},
-		{"before is killed", "kill -9 $$", "", transport.Error{Class: transport.ClassTransient, Program: "script before the sync", ExitCode: 137, Message: "Killed"}, false},
-		{"before has no program", "no-such-program", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync", ExitCode: 127, Message: "fleetsync: 1: no-such-program: not found"}, false},
-		{"before ends with rsync's warning", "exit 24", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync", ExitCode: 24}, false},
-		{"after fails", "", "echo no digest >&2; exit 5", transport.Error{Class: transport.ClassPermanent, Program: "script after the sync", ExitCode: 5, Message: "the tree is synced, but not what follows: no digest"}, true},
-		{"after ends with rsync's warning", "", "exit 24", transport.Error{Class: transport.ClassPermanent, Program: "script after the sync", ExitCode: 1, Message: "the tree is synced, but not what follows"}, true},
+		{"before cannot write", "exit 74", "", transport.Error{Class: transport.ClassTransient, Program: "script before the sync",
+			ExitCode: 74}, false},
+		{"before is killed", "kill -9 $$", "", transport.Error{Class: transport.ClassTransient, Program: "script before the sync",
+			ExitCode: 137, Message: "Killed"}, false},
+		{"before has no program", "no-such-program", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync",
+			ExitCode: 127, Message: "fleetsync: 1: no-such-program: not found"}, false},
+		{"before ends with rsync's warning", "exit 24", "", transport.Error{Class: transport.ClassPermanent,
+			Program: "script before the sync", ExitCode: 24}, false},
+		{"after fails", "", "echo no digest >&2; exit 5", transport.Error{Class: transport.ClassPermanent, Program: "script after the sync",
+			ExitCode: 5, Message: "the tree is synced, but not what follows: no digest"}, true},
+		{"after ends with rsync's warning", "", "exit 24", transport.Error{Class: transport.ClassPermanent, Program: "script after the sync",
+			ExitCode: 1, Message: "the tree is synced, but not what follows"}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := here(t, source)
@@ -121,7 +128,8 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		const around = "sh\x00-c\x00before=$1 after=$2" // as around.sh begins
 		// The shells are killed, and still the lock is held until rsync has ended.
 		for _, pid := range processes(t, around) {
-			if cmd, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.HasPrefix(string(cmd), around) && strings.Contains(string(cmd), p.Destination) {
+			if cmd, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.HasPrefix(string(cmd), around) &&
+				strings.Contains(string(cmd), p.Destination) {
 				_ = exec.Command("kill", "-KILL", strconv.Itoa(pid)).Run()
 			}
 		}
@@ -141,7 +149,8 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // it would take minutes
 		defer cancel()
 		_, err := rsync.Sync(ctx, local, p, rsync.Watch{})
-		if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassBusy || e.Message != "another rsync is writing the destination" {
+		if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassBusy ||
+			e.Message != "another rsync is writing the destination" {
 			t.Errorf("%#v", err)
 		}
 	})

@@ -29,7 +29,8 @@ import (
 // here returns a pull into a directory of the test's own.
 func here(t *testing.T, source string) rsync.Pull {
 	dir := t.TempDir()
-	return rsync.Pull{Source: source, Destination: dir + "/srv/tree", Scratch: dir + "/scratch/x", MaxDelete: rsync.Unlimited, Timeout: 20 * time.Second}
+	return rsync.Pull{Source: source, Destination: dir + "/srv/tree", Scratch: dir + "/scratch/x", MaxDelete: rsync.Unlimited,
+		Timeout: 20 * time.Second}
 }
 
 var local = transport.Local{Grace: 500 * time.Millisecond}
@@ -53,7 +54,8 @@ func TestSync(t *testing.T) {
 	if diff := cmp.Diff(files, read(t, p.Destination)); diff != "" {
 		t.Error(diff)
 	}
-	if stats.Files != 6 || stats.Created != 6 && stats.Created != 5 || stats.Transferred != 3 || stats.TotalSize != 6 || stats.Literal != 6 || stats.Sent == 0 || stats.Received == 0 || stats.FileList == 0 {
+	if stats.Files != 6 || stats.Created != 6 && stats.Created != 5 || stats.Transferred != 3 || stats.TotalSize != 6 ||
+		stats.Literal != 6 || stats.Sent == 0 || stats.Received == 0 || stats.FileList == 0 {
 		t.Errorf("%+v", stats)
 	}
 	if last.Bytes != 6 || last.Percent != 100 || last.Files != 3 || last.Left != 0 || last.Total != 6 {
@@ -188,7 +190,8 @@ func TestSyncFailures(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("the error is %v", err)
 			}
-			if e.Class != test.want.Class || e.ExitCode != test.want.ExitCode || e.Source != test.want.Source || e.Program != "rsync" || !strings.Contains(e.Message, test.want.Message) {
+			if e.Class != test.want.Class || e.ExitCode != test.want.ExitCode || e.Source != test.want.Source || e.Program != "rsync" ||
+				!strings.Contains(e.Message, test.want.Message) {
 				t.Errorf("got  %+v\nwant %+v", *e, test.want)
 			}
 		})
@@ -367,7 +370,8 @@ func TestMissingHere(t *testing.T) {
 	_, err := rsync.Sync(t.Context(), local, here(t, "rsync://127.0.0.1:1/common"), rsync.Watch{})
 	var e *transport.Error
 	var missing *transport.MissingError
-	if !errors.As(err, &e) || e.Class != transport.ClassMissing || !errors.Is(err, transport.ErrMissing) || !errors.As(err, &missing) || strings.Join(missing.Programs, " ") != "rsync flock" {
+	if !errors.As(err, &e) || e.Class != transport.ClassMissing || !errors.Is(err, transport.ErrMissing) || !errors.As(err, &missing) ||
+		strings.Join(missing.Programs, " ") != "rsync flock" {
 		t.Errorf("%#v", err)
 	}
 	dialer := ssh.Dialer{SSH: ssh.Config{Client: ssh.ClientOpenSSH}}

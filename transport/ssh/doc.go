@@ -1,5 +1,6 @@
 // Package ssh connects to hosts: natively (golang.org/x/crypto/ssh), by the OpenSSH program where a configuration needs it, and to
-// this machine without either. It knows nothing of rsync or runs, and never retries but a connection that was found dead before a command began.
+// this machine without either. It knows nothing of rsync or runs, and never retries but a connection that was found dead before a
+// command began.
 //
 // # Native connections
 //

@@ -27,7 +27,8 @@ func TestKnownHostsAsProgram(t *testing.T) {
 	needed(t, "ssh-keygen")
 	dir := t.TempDir()
 	name := filepath.Join(dir, "known_hosts")
-	names := []string{"mw1", "mw1.example.org", "MW1", "[mw1]:2222", "10.0.0.1", "[10.0.0.1]:2222", "::1", "mw*", "*", "!mw1", "!*.example.org", "[*]:2222", "[mw?]:22*", "m?1", "!10.*"}
+	names := []string{"mw1", "mw1.example.org", "MW1", "[mw1]:2222", "10.0.0.1", "[10.0.0.1]:2222", "::1", "mw*", "*", "!mw1",
+		"!*.example.org", "[*]:2222", "[mw?]:22*", "m?1", "!10.*"}
 	rapid.Check(t, func(rt *rapid.T) {
 		var lines []string
 		for range rapid.IntRange(0, 6).Draw(rt, "lines") {
@@ -79,7 +80,8 @@ func TestKnownHostsAsProgram(t *testing.T) {
 // FuzzKnownHosts: a line of a file never gives another host's key, and a bad file is no more than useless.
 func FuzzKnownHosts(f *testing.F) {
 	for _, s := range []string{
-		"a " + someKeys[0], "@revoked * " + someKeys[1], "|1|AAAA|AAAA " + someKeys[0], "!a,* " + someKeys[0], "@cert-authority [a]:1,, " + someKeys[0] + " c", "@x a " + someKeys[0],
+		"a " + someKeys[0], "@revoked * " + someKeys[1], "|1|AAAA|AAAA " + someKeys[0], "!a,* " + someKeys[0], "@cert-authority [a]:1,, " +
+			someKeys[0] + " c", "@x a " + someKeys[0],
 		"@revoked @revoked a " + someKeys[0], "a ssh-rsa AAAA", "\x00 \xff",
 	} {
 		f.Add(s)
@@ -131,7 +133,8 @@ func TestWildcard(t *testing.T) {
 			t.Fatalf("%q, %q: %t", p, s, wildcard(p, s))
 		}
 	})
-	if !wildcard(strings.Repeat("*a", 50)+"*", strings.Repeat("a", 5000)) || wildcard(strings.Repeat("*a", 50)+"b", strings.Repeat("a", 5000)) {
+	if !wildcard(strings.Repeat("*a", 50)+"*", strings.Repeat("a", 5000)) ||
+		wildcard(strings.Repeat("*a", 50)+"b", strings.Repeat("a", 5000)) {
 		t.Error("long ones")
 	}
 }

@@ -189,7 +189,8 @@ func viaError(r *route, err error) error {
 func (l *link) failed(err error) error { return l.route.failed(err) }
 
 func (r *route) failed(err error) error {
-	return &transport.Error{Class: transport.ClassTransient, Message: transport.Neutral(fmt.Sprintf("ssh: connect to %s port %d: %v", r.address, r.port, err)), Err: err}
+	return &transport.Error{Class: transport.ClassTransient, Message: transport.Neutral(fmt.Sprintf("ssh: connect to %s port %d: %v",
+		r.address, r.port, err)), Err: err}
 }
 
 // connect returns a connection on which the host has begun to speak: one that does not holds up nobody's handshake.
@@ -263,7 +264,8 @@ func (l *link) handshake(ctx context.Context, known known) error {
 		return &transport.Error{Class: transport.ClassPermanent, Message: transport.Neutral("ssh: " + message)}
 	}
 	if len(config.HostKeyAlgorithms) == 0 {
-		return permanent(fmt.Sprintf("what is known of the host keys of %s and HostKeyAlgorithms have nothing in common: change one of them", r.known))
+		return permanent(fmt.Sprintf("what is known of the host keys of %s and HostKeyAlgorithms have nothing in common: change one of them",
+			r.known))
 	}
 	conn, channels, requests, err := ssh.NewClientConn(l.wire, net.JoinHostPort(r.address, strconv.Itoa(r.port)), config)
 	if !stop() && err == nil {
@@ -284,7 +286,8 @@ func (l *link) handshake(ctx context.Context, known known) error {
 			r.known, strings.Join(r.knownFiles, ", ")))
 	case errors.As(err, &mismatch) && mismatch.What == "host key":
 		return permanent(fmt.Sprintf("%s has no host key of a type that is known: it has %s, known are %s (%s); check its fingerprints, then add its keys there",
-			r.known, strings.Join(mismatch.RequestedAlgorithms, ", "), strings.Join(mismatch.SupportedAlgorithms, ", "), strings.Join(r.knownFiles, ", ")))
+			r.known, strings.Join(mismatch.RequestedAlgorithms, ", "), strings.Join(mismatch.SupportedAlgorithms, ", "),
+			strings.Join(r.knownFiles, ", ")))
 	case errors.As(err, &mismatch):
 		return permanent(mismatch.Error())
 	case l.trusted:
@@ -359,7 +362,8 @@ func (l *link) refuse() error {
 
 // lost is the error of a command whose connection is down.
 func (l *link) lost() error {
-	return &transport.Error{Class: transport.ClassTransient, Message: transport.Neutral(fmt.Sprintf("ssh: %s port %d: %v", l.route.address, l.route.port, l.why)), Err: l.why}
+	return &transport.Error{Class: transport.ClassTransient, Message: transport.Neutral(fmt.Sprintf("ssh: %s port %d: %v", l.route.address,
+		l.route.port, l.why)), Err: l.why}
 }
 
 // session opens a session on the connection, when there is room for one more.
@@ -429,7 +433,8 @@ func (l *link) session(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 				}
 				continue
 			}
-			return nil, nil, &transport.Error{Class: transport.ClassTransient, Message: transport.Neutral(fmt.Sprintf("ssh: %s does not open a session: %v", l.route.address, o.err)), Err: o.err}
+			return nil, nil, &transport.Error{Class: transport.ClassTransient,
+				Message: transport.Neutral(fmt.Sprintf("ssh: %s does not open a session: %v", l.route.address, o.err)), Err: o.err}
 		}
 	}
 }

@@ -149,7 +149,8 @@ func (c *crowd) serve(conn *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	config := &cryptossh.ServerConfig{PublicKeyCallback: func(_ cryptossh.ConnMetadata, k cryptossh.PublicKey) (*cryptossh.Permissions, error) {
+	config := &cryptossh.ServerConfig{PublicKeyCallback: func(_ cryptossh.ConnMetadata, k cryptossh.PublicKey) (*cryptossh.Permissions,
+		error) {
 		if !bytes.Equal(k.Marshal(), c.Client) {
 			return nil, errors.New("unknown")
 		}
@@ -191,7 +192,8 @@ func (c *crowd) key(address string) (cryptossh.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert := &cryptossh.Certificate{Key: signer.PublicKey(), CertType: cryptossh.HostCert, ValidPrincipals: []string{address}, ValidBefore: cryptossh.CertTimeInfinity}
+	cert := &cryptossh.Certificate{Key: signer.PublicKey(), CertType: cryptossh.HostCert, ValidPrincipals: []string{address},
+		ValidBefore: cryptossh.CertTimeInfinity}
 	if err := cert.SignCert(rand.Reader, c.authority); err != nil {
 		return nil, err
 	}

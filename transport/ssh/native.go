@@ -66,7 +66,8 @@ func (l *link) isDown() bool {
 const slack = time.Second
 
 // run runs a command line in a session and waits for the session's end.
-func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request, line string, c transport.Command, grace time.Duration) (transport.Result, error) {
+func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request, line string, c transport.Command,
+	grace time.Duration) (transport.Result, error) {
 	kept := &transport.Tail{Max: 64 << 10}
 	said := &transport.Lines{Log: c.Log, Keep: 20}
 	stdout, stderr := newGate(kept), newGate(said)
@@ -162,7 +163,8 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 	case writeError != nil:
 		return r, &transport.Error{Class: transport.ClassPermanent, Message: writeError.Error(), Err: writeError}
 	case s.refused:
-		return r, &transport.Error{Class: transport.ClassTransient, Message: fmt.Sprintf("ssh: %s refuses to run a command", transport.Neutral(l.route.address))}
+		return r, &transport.Error{Class: transport.ClassTransient,
+			Message: fmt.Sprintf("ssh: %s refuses to run a command", transport.Neutral(l.route.address))}
 	case done && code >= 0:
 		return r, nil
 	}
@@ -171,7 +173,8 @@ func (l *link) run(ctx context.Context, channel ssh.Channel, requests <-chan *ss
 	case <-l.down:
 		return r, l.lost()
 	case <-time.After(slack):
-		return r, &transport.Error{Class: transport.ClassTransient, Message: fmt.Sprintf("ssh: %s ended the session and did not say how the command ended", transport.Neutral(l.route.address))}
+		return r, &transport.Error{Class: transport.ClassTransient,
+			Message: fmt.Sprintf("ssh: %s ended the session and did not say how the command ended", transport.Neutral(l.route.address))}
 	}
 }
 

@@ -269,7 +269,8 @@ func TestNativeTrust(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return transporttest.StartSSHD(t, "HostKey "+key, "HostCertificate "+transporttest.Certify(t, authority, key, append([]string{"-h"}, args...)...))
+		return transporttest.StartSSHD(t, "HostKey "+key, "HostCertificate "+transporttest.Certify(t, authority, key,
+			append([]string{"-h"}, args...)...))
 	}
 	valid := certified("-n", "127.0.0.1,mw1,*.example.org")
 	expired := certified("-n", "127.0.0.1", "-V", "20200101:20200102")
@@ -282,13 +283,14 @@ func TestNativeTrust(t *testing.T) {
 		config string
 		want   string // empty: trusted
 	}{
-		"known":                           {plain, "N " + key(plain.HostKey), "", ""},
-		"known, another type":             {plain, "N " + key(ecdsa), "", ""},
-		"known, without a port":           {plain, "127.0.0.1 " + key(plain.HostKey), "", ""},
-		"known, hashed":                   {plain, "HASH " + key(ecdsa), "", ""},
-		"known, by a pattern":             {plain, "mw*,[127.0.0.?]:*,!mw2 " + key(ecdsa), "", ""},
-		"known, by its alias":             {plain, "mw7 " + key(ecdsa), "HostKeyAlias mw7", ""},
-		"known, among bad lines":          {plain, "N ssh-new AAAA\nnonsense\nN ssh-ed25519 AAAA\n|1|x|y " + key(other) + "N " + key(ecdsa), "", ""},
+		"known":                 {plain, "N " + key(plain.HostKey), "", ""},
+		"known, another type":   {plain, "N " + key(ecdsa), "", ""},
+		"known, without a port": {plain, "127.0.0.1 " + key(plain.HostKey), "", ""},
+		"known, hashed":         {plain, "HASH " + key(ecdsa), "", ""},
+		"known, by a pattern":   {plain, "mw*,[127.0.0.?]:*,!mw2 " + key(ecdsa), "", ""},
+		"known, by its alias":   {plain, "mw7 " + key(ecdsa), "HostKeyAlias mw7", ""},
+		"known, among bad lines": {plain, "N ssh-new AAAA\nnonsense\nN ssh-ed25519 AAAA\n|1|x|y " + key(other) + "N " + key(ecdsa),
+			"", ""},
 		"unknown":                         {plain, "[127.0.0.1]:1 " + key(plain.HostKey), "", "is not known"},
 		"unknown, no file":                {plain, "", "", "is not known"},
 		"unknown, accept-new":             {plain, "", "StrictHostKeyChecking accept-new", "is not known"},
@@ -311,7 +313,8 @@ func TestNativeTrust(t *testing.T) {
 		"certified, not here":             {valid, "@cert-authority *.example.org " + ca, "", "is not known"},
 		"certified, revoked":              {valid, "@cert-authority * " + ca + "@revoked * " + ca, "", "is revoked"},
 		"not certified":                   {plain, "@cert-authority N " + ca, "", "shows no host certificate"},
-		"an authority's own key":          {plain, "@cert-authority N " + key(plain.HostKey) + "N " + key(other), "HostKeyAlgorithms ssh-ed25519", "has changed"},
+		"an authority's own key": {plain, "@cert-authority N " + key(plain.HostKey) + "N " + key(other),
+			"HostKeyAlgorithms ssh-ed25519", "has changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -367,7 +370,8 @@ func TestNativeIdentity(t *testing.T) {
 	if err := os.WriteFile(encrypted, []byte(read1(t, d.Identity)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := transport.Local{}.Run(t.Context(), transport.Command{Args: []string{"ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", encrypted}})
+	r, err := transport.Local{}.Run(t.Context(), transport.Command{Args: []string{"ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f",
+		encrypted}})
 	if err != nil || r.ExitCode != 0 {
 		t.Fatal(r, err)
 	}
@@ -387,18 +391,19 @@ func TestNativeIdentity(t *testing.T) {
 		config []string
 		want   []string // empty: let in
 	}{
-		"a file":                       {[]string{"IdentityFile " + d.Identity}, nil},
-		"the second file":              {[]string{"IdentityFile " + stranger, "IdentityFile " + d.Identity}, nil},
-		"another key":                  {[]string{"IdentityFile " + stranger}, []string{"does not let", "ecdsa-sha2-nistp256 SHA256:"}},
-		"no file":                      {[]string{"IdentityFile " + none}, []string{"no such file"}},
-		"no key":                       {[]string{"IdentityFile none"}, []string{"there is no key to show"}},
-		"a file for all":               {[]string{"IdentityFile " + open}, []string{"others can read it"}},
-		"an encrypted file":            {[]string{"IdentityFile " + encrypted}, []string{"is encrypted", "ssh-add"}},
-		"an encrypted file, agent":     {[]string{"IdentityFile " + encrypted, "IdentitiesOnly yes", "IdentityAgent " + full}, nil},
-		"a public key, agent":          {[]string{"IdentityFile " + d.Identity + ".pub", "IdentitiesOnly yes", "IdentityAgent " + full}, nil},
-		"an agent":                     {[]string{"IdentityFile " + none, "IdentityAgent " + only}, nil},
-		"an agent with too many keys":  {[]string{"IdentityFile " + none, "IdentityAgent " + full}, []string{"does not let"}},
-		"an agent, but other files":    {[]string{"IdentityFile " + stranger, "IdentitiesOnly yes", "IdentityAgent " + only}, []string{"does not let"}},
+		"a file":                      {[]string{"IdentityFile " + d.Identity}, nil},
+		"the second file":             {[]string{"IdentityFile " + stranger, "IdentityFile " + d.Identity}, nil},
+		"another key":                 {[]string{"IdentityFile " + stranger}, []string{"does not let", "ecdsa-sha2-nistp256 SHA256:"}},
+		"no file":                     {[]string{"IdentityFile " + none}, []string{"no such file"}},
+		"no key":                      {[]string{"IdentityFile none"}, []string{"there is no key to show"}},
+		"a file for all":              {[]string{"IdentityFile " + open}, []string{"others can read it"}},
+		"an encrypted file":           {[]string{"IdentityFile " + encrypted}, []string{"is encrypted", "ssh-add"}},
+		"an encrypted file, agent":    {[]string{"IdentityFile " + encrypted, "IdentitiesOnly yes", "IdentityAgent " + full}, nil},
+		"a public key, agent":         {[]string{"IdentityFile " + d.Identity + ".pub", "IdentitiesOnly yes", "IdentityAgent " + full}, nil},
+		"an agent":                    {[]string{"IdentityFile " + none, "IdentityAgent " + only}, nil},
+		"an agent with too many keys": {[]string{"IdentityFile " + none, "IdentityAgent " + full}, []string{"does not let"}},
+		"an agent, but other files": {[]string{"IdentityFile " + stranger, "IdentitiesOnly yes", "IdentityAgent " + only},
+			[]string{"does not let"}},
 		"an agent that is not there":   {[]string{"IdentityFile " + none, "IdentityAgent " + none}, []string{"the agent at", "does not answer"}},
 		"an agent's keys before files": {[]string{"IdentityFile " + stranger, "IdentityFile " + d.Identity, "IdentityAgent " + full}, nil},
 		"a certificate":                {[]string{"IdentityFile " + certified}, nil},
@@ -471,9 +476,12 @@ func TestNativeJump(t *testing.T) {
 	relay, via, viaKnown := relayed(t, first)
 	config := func(more ...string) []string {
 		return append(append(more,
-			"Host first", "HostName 127.0.0.1", "HostKeyAlias first", "Port "+strconv.Itoa(via.Port), "IdentityFile "+first.Identity, "IdentitiesOnly yes",
-			"Host second", "HostName 127.0.0.1", "HostKeyAlias second", "Port "+strconv.Itoa(second.Port), "IdentityFile "+second.Identity, "IdentitiesOnly yes",
-			"Host target*", "HostName 127.0.0.1", "HostKeyAlias target", "Port "+strconv.Itoa(target.Port), "IdentityFile "+target.Identity, "IdentitiesOnly yes",
+			"Host first", "HostName 127.0.0.1", "HostKeyAlias first", "Port "+strconv.Itoa(via.Port), "IdentityFile "+first.Identity,
+			"IdentitiesOnly yes",
+			"Host second", "HostName 127.0.0.1", "HostKeyAlias second", "Port "+strconv.Itoa(second.Port), "IdentityFile "+second.Identity,
+			"IdentitiesOnly yes",
+			"Host target*", "HostName 127.0.0.1", "HostKeyAlias target", "Port "+strconv.Itoa(target.Port), "IdentityFile "+target.Identity,
+			"IdentitiesOnly yes",
 			"Host *", "IdentityAgent none", "GlobalKnownHostsFile none", "ConnectTimeout 5"),
 			"UserKnownHostsFile "+file(t, viaKnown+
 				"first "+transporttest.PublicKey(t, first.HostKey)+
@@ -529,7 +537,8 @@ func TestNativeJump(t *testing.T) {
 		refused(t, err, transport.ClassPermanent, "jump host 127.0.0.1: ssh: the host key of second has changed")
 	})
 	t.Run("not let in", func(t *testing.T) {
-		err := says(t, dial(t, dialer(t, config("Host first", "IdentityFile "+target.Identity, "User nobody", "Host target*", "ProxyJump first")...), host))
+		err := says(t, dial(t, dialer(t, config("Host first", "IdentityFile "+target.Identity, "User nobody", "Host target*",
+			"ProxyJump first")...), host))
 		refused(t, err, transport.ClassTransient, "jump host 127.0.0.1: ssh: the host does not let nobody in")
 	})
 	t.Run("nobody there", func(t *testing.T) {

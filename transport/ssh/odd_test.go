@@ -56,7 +56,8 @@ func oddHost(t *testing.T, do func(cryptossh.NewChannel)) (transport.Host, []str
 	})
 	port := l.Addr().(*net.TCPAddr).Port
 	known := file(t, fmt.Sprintf("[127.0.0.1]:%d %s", port, transporttest.PublicKey(t, key)))
-	return transport.Host{Name: "odd", Address: "127.0.0.1", Port: port}, []string{"UserKnownHostsFile " + known, "GlobalKnownHostsFile none", "IdentityAgent none"}
+	return transport.Host{Name: "odd", Address: "127.0.0.1", Port: port},
+		[]string{"UserKnownHostsFile " + known, "GlobalKnownHostsFile none", "IdentityAgent none"}
 }
 
 // TestNativeOdd: what a host may do, and what comes of it. Planted fault seen to fail it: 255 passed on.

@@ -61,7 +61,8 @@ func remoteLine(c transport.Command, h transport.Host, grace time.Duration) (str
 	}
 	line := "exec " + transport.Quote(remote...)
 	if len(line) > maxRemote {
-		return "", &transport.Error{Class: transport.ClassPermanent, Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
+		return "", &transport.Error{Class: transport.ClassPermanent,
+			Message: fmt.Sprintf("command line of %d bytes is more than a host can take at once (%d)", len(line), maxRemote)}
 	}
 	return line, nil
 }

@@ -177,11 +177,14 @@ func TestAnswers(t *testing.T) {
 			host   transport.Host
 			want   string
 		}{
-			"local":            {ssh.Config{}, transport.Host{Name: "mw1", Port: port, Local: true}, ""},
-			"the program":      {ssh.Config{Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
-			"of the program":   {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
-			"its jump host":    {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyJump=mw2"}}, transport.Host{Name: "mw1", Port: port}, ""},
-			"but by the port":  {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"HostName=127.0.0.1"}}, transport.Host{Name: "mw1", Port: port}, "refused"},
+			"local":       {ssh.Config{}, transport.Host{Name: "mw1", Port: port, Local: true}, ""},
+			"the program": {ssh.Config{Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
+			"of the program": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyCommand=false"}},
+				transport.Host{Name: "mw1", Port: port}, ""},
+			"its jump host": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyJump=mw2"}},
+				transport.Host{Name: "mw1", Port: port}, ""},
+			"but by the port": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"HostName=127.0.0.1"}},
+				transport.Host{Name: "mw1", Port: port}, "refused"},
 			"an option, by us": {ssh.Config{}, transport.Host{Name: "-oProxyCommand=x"}, "is no address"},
 		} {
 			c.config.ConfigFile = "none"
@@ -231,7 +234,8 @@ func TestAnswersJump(t *testing.T) {
 	first.Stop()
 	first.Start(t)
 	answered(t, d.Probe(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "")
-	answered(t, dialer(t, config(closed)...).Probe(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "jump host 127.0.0.1: ssh: connect to 127.0.0.1 port")
+	answered(t, dialer(t, config(closed)...).Probe(t.Context(), transport.Host{Name: "mw1", Port: target.Port}),
+		"jump host 127.0.0.1: ssh: connect to 127.0.0.1 port")
 	answered(t, dialer(t, config(silent)...).Probe(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "no answer within 1s")
 }
 

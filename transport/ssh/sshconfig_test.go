@@ -45,7 +45,8 @@ func TestSSHConfigAsProgram(t *testing.T) {
 	needed(t, "ssh")
 	dir := t.TempDir()
 	words := map[string][]string{
-		"HostName":             {"a.example.org", "B.example.org", "%h.example.net", "10.0.0.1", `"quoted.example.org"`, "'single.example.org'", "x%%y"},
+		"HostName": {"a.example.org", "B.example.org", "%h.example.net", "10.0.0.1", `"quoted.example.org"`,
+			"'single.example.org'", "x%%y"},
 		"User":                 {"root", "deploy", `"deploy"`, "a_b"},
 		"Port":                 {"22", "2222", "65535"},
 		"IdentityFile":         {"/k/one", "/k/two", `"/k/with space"`, `/k/with\ space`, "none"},
@@ -264,7 +265,8 @@ func TestFallback(t *testing.T) {
 func TestRoute(t *testing.T) {
 	name := put(t, filepath.Join(t.TempDir(), "config"), "Host mw1\n HostName mw1.example.org\n Port 1\n User a\n KexAlgorithms ^curve25519-sha256\n Ciphers -*\n")
 	var f sshFiles
-	r, err := f.route(transport.Host{Address: "mw1", Port: 2, User: "b"}, Config{ConfigFile: name, Options: []string{"HostName=other", "Ciphers=aes256-ctr"}, ConnectTimeout: time.Second}, 0)
+	r, err := f.route(transport.Host{Address: "mw1", Port: 2, User: "b"},
+		Config{ConfigFile: name, Options: []string{"HostName=other", "Ciphers=aes256-ctr"}, ConnectTimeout: time.Second}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +280,8 @@ func TestRoute(t *testing.T) {
 func FuzzSSHConfig(f *testing.F) {
 	for _, s := range []string{
 		"Host *\n  User x", "Host = a !b\nPort=1", `IdentityFile "a b" c`, "Include *", "ProxyJump ssh://a@[::1]:2,b", "ConnectTimeout 1h2m3s",
-		"HostName %h%%\nHostKeyAlias ${HOME}", "Ciphers +a*,-b", "Match host a exec b\nUser c", "UserKnownHostsFile a\\ b 'c' # d", "KexAlgorithms ^*",
+		"HostName %h%%\nHostKeyAlias ${HOME}", "Ciphers +a*,-b", "Match host a exec b\nUser c", "UserKnownHostsFile a\\ b 'c' # d",
+		"KexAlgorithms ^*",
 	} {
 		f.Add(s)
 	}
@@ -296,7 +299,8 @@ func FuzzSSHConfig(f *testing.F) {
 			return
 		}
 		for ; r != nil; r = r.via {
-			if err := (transport.Host{Address: r.address, User: r.user, Port: r.port}).Validate(); err != nil || r.port == 0 || r.timeout <= 0 || r.alive <= 0 || r.aliveMax < 1 {
+			if err := (transport.Host{Address: r.address, User: r.user, Port: r.port}).Validate(); err != nil || r.port == 0 || r.timeout <= 0 ||
+				r.alive <= 0 || r.aliveMax < 1 {
 				t.Errorf("%v: %+v", err, r)
 			}
 		}

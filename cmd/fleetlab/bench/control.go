@@ -100,6 +100,7 @@ func (b *bench) fans(config string) ([]*fan, error) {
 		{name: "clush", argv: []string{"clush", "-f", n, "-o", "-F " + config, "-w", comma, "true"}},
 		{name: "pssh", argv: []string{"parallel-ssh", "-p", n, "-x", "-F " + config, "-h", names, "true"}},
 		{name: "cumin", env: []string{"SUDO_USER=operator"}, argv: []string{"cumin", "-c", cumin, "--force", comma, "true"}},
-		{name: "ansible", argv: []string{"ansible", "-i", comma + ",", "all", "-m", "raw", "-a", "true", "-f", n, "--ssh-common-args", "-F " + config}},
+		{name: "ansible", argv: []string{"ansible", "-i", comma + ",", "all", "-m", "raw", "-a", "true", "-f", n, "--ssh-common-args", "-F " +
+			config}},
 	}, nil
 }

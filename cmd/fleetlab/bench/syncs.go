@@ -165,7 +165,8 @@ func (b *bench) fleetsync(name, policy string) (*syncer, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
-	return &syncer{name: name, tree: destination, argv: []string{b.program, "sync", "--yes"}, env: []string{"FLEETSYNC_CONFIG=" + f.Name()}}, nil
+	return &syncer{name: name, tree: destination, argv: []string{b.program, "sync", "--yes"},
+		env: []string{"FLEETSYNC_CONFIG=" + f.Name()}}, nil
 }
 
 // scapLike returns a run as scap has it: from the master to the other masters and the proxies, then from a

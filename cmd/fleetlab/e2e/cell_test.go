@@ -86,7 +86,8 @@ func (s *stand) serving(source string, hosts int) {
 func (s *stand) felt(since int) bool {
 	s.Helper()
 	return s.run.until(s.T, since, "a failure", func(e rollout.Event) bool {
-		return e.Kind == rollout.SourceSilent || e.Kind == rollout.StepFailed && (e.Class != rollout.Unhealthy || e.Attempt > 1) || // the first is the hold's
+		// The first is the hold's.
+		return e.Kind == rollout.SourceSilent || e.Kind == rollout.StepFailed && (e.Class != rollout.Unhealthy || e.Attempt > 1) ||
 			e.Kind == rollout.StepDone && e.Verdict != "" && e.Verdict != rollout.Pass
 	})
 }

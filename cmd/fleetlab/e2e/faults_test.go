@@ -95,7 +95,8 @@ var faults = []fault{
 		heal:   func(s *stand) { s.do(s.Heal(s.Context(), s.victim)) },
 	}, {
 		name: "ProxyPowerCutServing", code: codes{"Batches": {5}},
-		never: because(noServing, "Before", "BeforeCanary", "BeforeMaster", "BeforeProxy", "Canaries", "Gate", "Comaster", "Depool", "Proxies", "Repool"),
+		never: because(noServing, "Before", "BeforeCanary", "BeforeMaster", "BeforeProxy", "Canaries", "Gate", "Comaster", "Depool",
+			"Proxies", "Repool"),
 		// rsync itself does not notice: 3.5.0 with --timeout=3 had not after 30 s that its daemon was gone without a word (measured).
 		policy: []string{"inventory.yaml", "uneven.yaml"},
 		before: func(s *stand) {
@@ -271,7 +272,8 @@ func prepared(t *testing.T) *fleet {
 
 // some are the cells that every test run tries: those that take the least time, one for most stages and ways to end.
 var some = []string{
-	"PowerCutAtBefore", "HostKeyChangedAtGate", "ClockSkewAtComaster", "RsyncdFullAtProxies", "ProxyPowerCutServingAtBatches", "DiskFullAtBatches", "EtcdAwayAtRepool",
+	"PowerCutAtBefore", "HostKeyChangedAtGate", "ClockSkewAtComaster", "RsyncdFullAtProxies", "ProxyPowerCutServingAtBatches",
+	"DiskFullAtBatches", "EtcdAwayAtRepool",
 }
 
 // uneven writes an inventory by which one proxy serves three hosts at once, so that the other serves five.

@@ -101,7 +101,8 @@ func up(t *testing.T, o lab.Options) *fleet {
 		at := l.Path(m, "/etc/ssh/ssh_config")
 		text, err := os.ReadFile(at)
 		done(t, err)
-		done(t, os.WriteFile(at, append([]byte("ServerAliveInterval 2\nServerAliveCountMax 2\nKexAlgorithms curve25519-sha256\n"), text...), 0o644))
+		done(t, os.WriteFile(at, append([]byte("ServerAliveInterval 2\nServerAliveCountMax 2\nKexAlgorithms curve25519-sha256\n"), text...),
+			0o644))
 	}
 	f.pooled = f.pools(t)
 	return f

@@ -38,7 +38,8 @@ const maxSkew = 100_000 * time.Hour
 
 // faketime returns where the library is. Debian has it in a folder of its own of each architecture's, Fedora of lib64's.
 func faketime() (string, error) {
-	for _, pattern := range []string{"/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1"} {
+	for _, pattern := range []string{"/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib*/faketime/libfaketime.so.1",
+		"/usr/local/lib/faketime/libfaketime.so.1"} {
 		if found, err := filepath.Glob(pattern); err == nil && len(found) > 0 {
 			return found[0], nil
 		}

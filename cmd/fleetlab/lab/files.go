@@ -28,7 +28,8 @@ func writeFleet(o Options, hosts []Host) error {
 		return err
 	}
 	policyFile, err := testfleet.Policy{
-		About: "How to sync the hosts of inventory.yaml. Made for the masters: fleetlab exec " + named(hosts, RoleMaster)[0] + " -- fleetsync check",
+		About: "How to sync the hosts of inventory.yaml. Made for the masters: fleetlab exec " + named(hosts, RoleMaster)[0] +
+			" -- fleetsync check",
 		State: "/var/lib/fleetsync", // every host has one of its own
 		Pools: "http://" + Conf + ":" + etcdPort, Drain: o.Drain, Soak: o.Soak,
 		Batches: "{parallel: 40, ramp: [10%, 50%, 100%], max_failures: 10%, attempts: 3, timeout: 5m}",

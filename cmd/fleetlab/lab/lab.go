@@ -318,7 +318,8 @@ func remove(dir string) error {
 	for _, name := range []string{"hosts", "ssh", "etc", "inventory.yaml", "fleetsync.yaml", controlSocket, logFile, pidFile, specFile} {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
+	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) &&
+		!errors.Is(err, syscall.EEXIST) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

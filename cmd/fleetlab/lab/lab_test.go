@@ -59,7 +59,8 @@ func TestLab(t *testing.T) {
 		if out := must(t, l, master, "ssh", host, "hostname"); out != host+"\n" {
 			t.Errorf("ssh to %s without -F: %q", host, out)
 		}
-		if out, err := l.Exec(t.Context(), master, "ssh", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", host, "hostname"); err == nil ||
+		if out, err := l.Exec(t.Context(), master, "ssh", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", host,
+			"hostname"); err == nil ||
 			!strings.Contains(err.Error(), "Host key verification failed") {
 			t.Errorf("ssh to an unknown host: %q, %v", out, err)
 		}
@@ -76,7 +77,8 @@ func TestLab(t *testing.T) {
 		if n := must(t, l, host, "sh", "-c", "find "+destination+" -type f | wc -l"); strings.TrimSpace(n) != "300" {
 			t.Errorf("%s files, want 300", n)
 		}
-		if answer, err := get(t, l, master, "http://"+host+"/wiki/Main_Page"); err != nil || answer != "200\nMain Page: MediaWiki 1.27.0-wmf.11\n" {
+		if answer, err := get(t, l, master, "http://"+host+"/wiki/Main_Page"); err != nil ||
+			answer != "200\nMain Page: MediaWiki 1.27.0-wmf.11\n" {
 			t.Errorf("after a sync: %q, %v", answer, err)
 		}
 		must(t, l, host, "rm", destination+"/"+testfleet.Versions)
@@ -106,7 +108,8 @@ func TestLab(t *testing.T) {
 		var out, said strings.Builder
 		c.Stdout, c.Stderr = &out, &said
 		err := c.Run()
-		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 7 || out.String() != "read\n/etc\n" || said.String() != "said\n" {
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 7 || out.String() != "read\n/etc\n" ||
+			said.String() != "said\n" {
 			t.Errorf("%v, %q, %q", err, out.String(), said.String())
 		}
 		if _, err := l.Exec(t.Context(), host, "no-such-program"); err == nil || !strings.Contains(err.Error(), "127") {
@@ -425,7 +428,8 @@ func TestKilled(t *testing.T) {
 	if after := machine(t); after != before {
 		t.Errorf("the machine has changed, from\n%s\nto\n%s", before, after)
 	}
-	if _, err := Up(t.Context(), Options{Dir: dir, Hosts: 2, Masters: 1, Files: 1}); err == nil || !strings.Contains(err.Error(), "fleetlab down") {
+	if _, err := Up(t.Context(), Options{Dir: dir, Hosts: 2, Masters: 1, Files: 1}); err == nil ||
+		!strings.Contains(err.Error(), "fleetlab down") {
 		t.Errorf("another lab in its place: %v", err)
 	}
 	done(t, Down(t.Context(), dir))

@@ -25,8 +25,9 @@ func Draw(dice Dice) (*Play, error) {
 	percent := func(label string) int { return []int{0, 3, 30, 100}[dice(4, label)] }
 	bad := map[rollout.StepKind]int{
 		rollout.StepSync: percent("bad syncs") / 2, rollout.StepCheck: percent("bad checks"), rollout.StepRollback: percent("bad rollbacks"),
-		rollout.StepQuarantine: percent("bad quarantines"), rollout.StepRecheck: percent("bad looks"), rollout.StepRelease: percent("bad releases"),
-		rollout.StepHook: percent("bad hooks") / 2, rollout.StepPost: percent("bad posts") / 2, rollout.StepOnFailure: percent("bad failures"),
+		rollout.StepQuarantine: percent("bad quarantines"), rollout.StepRecheck: percent("bad looks"),
+		rollout.StepRelease: percent("bad releases"),
+		rollout.StepHook:    percent("bad hooks") / 2, rollout.StepPost: percent("bad posts") / 2, rollout.StepOnFailure: percent("bad failures"),
 	}
 	classes := map[rollout.StepKind][]rollout.Class{
 		rollout.StepSync:     {rollout.Transient, rollout.Permanent, rollout.Busy},
@@ -106,7 +107,8 @@ func drawPlan(dice Dice) (*rollout.Plan, error) {
 	r.Hooks = moments
 	r.Post, r.OnFailure, r.Down, r.Quarantined = map[string]bool{}, map[string]bool{}, map[string]string{}, map[string]string{}
 	some := []int{0, 0, 3, 1}
-	post, onFailure, down, quarantined := some[dice(4, "post")], some[dice(4, "on failure")], some[dice(3, "down")], some[dice(3, "quarantined")]
+	post, onFailure, down, quarantined := some[dice(4, "post")], some[dice(4, "on failure")], some[dice(3, "down")],
+		some[dice(3, "quarantined")]
 	if down > 0 || dice(2, "budget") == 0 {
 		settings.Batches.MaxFailures = inventory.Amount{Count: 6}
 	}

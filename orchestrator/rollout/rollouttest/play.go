@@ -21,7 +21,8 @@ type Play struct {
 	World   []Happening                                                      // in order
 	Observe func(turn []rollout.Event, now *rollout.Snapshot)                // may be nil
 	Events  int                                                              // after which the run dies, at the end of a turn; 0: never
-	Resumed int                                                              // events after which it dies and is resumed, an hour later; 0: never
+	// Events after which it dies and is resumed, an hour later; 0: never
+	Resumed int
 }
 
 // Happening is an event that comes from outside of the run.
@@ -112,7 +113,8 @@ func Request() rollout.Request {
 	for _, name := range []string{"mw1017.eqiad.wmnet", "mw1018.eqiad.wmnet"} {
 		r.Delta.Hosts = append(r.Delta.Hosts, rollout.HostDelta{
 			Host: name, Create: 3, Change: 50, Bytes: 1_200_000,
-			Top: []rollout.TopDelta{{Name: "php-1.27.0-wmf.11", Create: 3, Change: 41}, {Name: "wikiversions.php", Change: 1}, {Name: "wmf-config", Change: 8}},
+			Top: []rollout.TopDelta{{Name: "php-1.27.0-wmf.11", Create: 3, Change: 41}, {Name: "wikiversions.php", Change: 1},
+				{Name: "wmf-config", Change: 8}},
 		})
 	}
 	return r
@@ -130,7 +132,8 @@ func Rollback() rollout.Request {
 // and three are proxies.
 func Fleet(hosts int) *inventory.Fleet {
 	f := &inventory.Fleet{Name: "mediawiki"}
-	f.Hosts = append(f.Hosts, inventory.Host{Name: "mira.codfw.wmnet", Datacenter: "codfw"}, inventory.Host{Name: "tin.eqiad.wmnet", Datacenter: "eqiad"})
+	f.Hosts = append(f.Hosts, inventory.Host{Name: "mira.codfw.wmnet", Datacenter: "codfw"},
+		inventory.Host{Name: "tin.eqiad.wmnet", Datacenter: "eqiad"})
 	f.Masters = []inventory.Master{{Host: "mira.codfw.wmnet", Serve: true, Slots: 10}, {Host: "tin.eqiad.wmnet", Slots: 10}}
 	for i := range hosts {
 		name := fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i)
@@ -149,9 +152,11 @@ func Fleet(hosts int) *inventory.Fleet {
 func Settings() inventory.Settings {
 	return inventory.Settings{
 		Batches: inventory.Batches{
-			Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true}, {BasisPoints: 10000, Share: true}},
+			Parallel: 80, Ramp: []inventory.Amount{{BasisPoints: 500, Share: true}, {BasisPoints: 2500, Share: true},
+				{BasisPoints: 10000, Share: true}},
 			MaxFailures: inventory.Amount{BasisPoints: 500, Share: true}, Attempts: 3, Timeout: 15 * time.Minute,
 		},
-		Gate: inventory.Gate{Soak: 20 * time.Second, Interval: 5 * time.Second, Checks: []inventory.Check{{Name: "front page"}, {Name: "version"}}},
+		Gate: inventory.Gate{Soak: 20 * time.Second, Interval: 5 * time.Second,
+			Checks: []inventory.Check{{Name: "front page"}, {Name: "version"}}},
 	}
 }
