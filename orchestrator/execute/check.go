@@ -33,7 +33,9 @@ func (x *Executor) check(ctx context.Context, step rollout.Step) rollout.Event {
 			continue
 		}
 		results := make([]checks.Result, len(canaries))
-		fanout.Each(ctx, probesAtOnce, canaries, func(ctx context.Context, i int, host inventory.Host) { results[i] = x.probe(ctx, c, host) })
+		fanout.Each(ctx, probesAtOnce, canaries, func(ctx context.Context, i int, host inventory.Host) {
+			results[i] = x.probe(ctx, c, host)
+		})
 		if stopped(ctx) {
 			return failure(rollout.Stopped, context.Cause(ctx))
 		}

@@ -41,7 +41,8 @@ func (x *Executor) hostHooks() (*hooks, error) {
 			}
 			return out
 		}
-		x.hooks.pre, x.hooks.post, x.hooks.onFailure = resolve(x.Hooks.Hosts.Pre), resolve(x.Hooks.Hosts.Post), resolve(x.Hooks.Hosts.OnFailure)
+		set := x.Hooks.Hosts
+		x.hooks.pre, x.hooks.post, x.hooks.onFailure = resolve(set.Pre), resolve(set.Post), resolve(set.OnFailure)
 	})
 	return &x.hooks, x.hooks.err
 }

@@ -17,7 +17,9 @@ const maxHookLines = 200
 
 // runHook runs one hook and returns how it failed; nil: it did not. What it prints goes to the log. A hook that exits with an error, or
 // does not end in its time, has failed for good; one whose end is not known may be run again.
-func (x *Executor) runHook(ctx context.Context, conn transport.Conn, hook inventory.Hook, expand *strings.Replacer, log func(string)) *rollout.Event {
+func (x *Executor) runHook(
+	ctx context.Context, conn transport.Conn, hook inventory.Hook, expand *strings.Replacer, log func(string),
+) *rollout.Event {
 	args := make([]string, len(hook.Command))
 	for i, arg := range hook.Command {
 		args[i] = expand.Replace(arg)

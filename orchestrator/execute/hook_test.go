@@ -61,7 +61,8 @@ last" >&2; exit 3`)
 	ignored.Failure = inventory.HookIgnored
 	x, dir := hooked(t, inventory.Hooks{Hosts: inventory.HookSet{
 		Post: []inventory.Hook{
-			sh("args", `mkdir -p "${0%/*}" "$1" && shift && printf "%s|" "$@" > "$0.said"`), only, ignored, sh("end", `echo end >> "$1"`, "{destination}.said"),
+			sh("args", `mkdir -p "${0%/*}" "$1" && shift && printf "%s|" "$@" > "$0.said"`),
+			only, ignored, sh("end", `echo end >> "$1"`, "{destination}.said"),
 		},
 		OnFailure: []inventory.Hook{says, sh("never", `touch "$1"`, "{destination}.never")},
 	}})
@@ -103,7 +104,8 @@ func TestHookBounds(t *testing.T) {
 		Name: "alone", Parallel: 1, Failure: inventory.HookFails,
 		Command: []string{"sh", "-c", `mkdir "$1" && rmdir "$1"`, "hook", "LOCK"},
 	}}, OnFailure: []inventory.Hook{{
-		Name: "hangs", Timeout: time.Second, Failure: inventory.HookFails, Command: []string{"sh", "-c", `sleep 1000 & echo $! > "$1"; wait`, "hook", "{destination}"},
+		Name: "hangs", Timeout: time.Second, Failure: inventory.HookFails,
+		Command: []string{"sh", "-c", `sleep 1000 & echo $! > "$1"; wait`, "hook", "{destination}"},
 	}}}})
 	x.Hooks.Hosts.Post[0].Command[4] = filepath.Join(dir, "lock")
 	if err := os.MkdirAll(filepath.Join(dir, "of"), 0o755); err != nil {
@@ -126,7 +128,8 @@ func TestHookBounds(t *testing.T) {
 	if err != nil || len(said) == 0 {
 		t.Fatalf("%q: %v", said, err)
 	}
-	if command, err := os.ReadFile("/proc/" + strings.TrimSpace(string(said)) + "/cmdline"); err == nil && len(command) > 0 { // else it has ended, or is a zombie
+	// If there is none, it has ended; of a zombie it is empty.
+	if command, err := os.ReadFile("/proc/" + strings.TrimSpace(string(said)) + "/cmdline"); err == nil && len(command) > 0 {
 		t.Errorf("what it has started lives on: %q", command)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

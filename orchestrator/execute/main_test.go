@@ -1,6 +1,7 @@
 package execute_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 
@@ -39,6 +40,15 @@ func observed(r *pooling.Receipt) []rollout.Object {
 		out = append(out, rollout.Object{Key: o.Key, Value: o.Value, Index: o.Index})
 	}
 	return out
+}
+
+func contains(text string, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
 }
 
 func need(t *testing.T, programs ...string) {

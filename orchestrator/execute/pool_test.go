@@ -57,8 +57,9 @@ func TestPoolSteps(t *testing.T) {
 		var order []string
 		for _, line := range w.writes {
 			if strings.HasSuffix(line, "/"+host) || strings.HasSuffix(line, ","+host) {
-				line = strings.NewReplacer(receiptKeys+"r1,"+host, "receipt", poolKeys+keyOf(host, "apache2"), "apache2", poolKeys+keyOf(host, "nginx"), "nginx").Replace(line)
-				order = append(order, line)
+				order = append(order, strings.NewReplacer(
+					receiptKeys+"r1,"+host, "receipt", poolKeys+keyOf(host, "apache2"), "apache2", poolKeys+keyOf(host, "nginx"), "nginx",
+				).Replace(line))
 			}
 		}
 		want := []string{"PUT receipt", "PUT apache2", "PUT nginx", "PUT apache2", "PUT nginx", "DELETE receipt"}
@@ -111,7 +112,7 @@ func TestDepoolUnconfirmed(t *testing.T) {
 	}
 	ended := w.answers["depool/h0003"]
 	if len(ended) != 1 || ended[0].Class != rollout.Permanent || len(ended[0].Objects) != 2 ||
-		!strings.Contains(ended[0].Error, "not confirmed") || !strings.Contains(ended[0].Error, "h0003") || !strings.Contains(ended[0].Error, "enabled/up/pooled") {
+		!contains(ended[0].Error, "not confirmed", "h0003", "enabled/up/pooled") {
 		t.Errorf("the depool ended with %+v", ended)
 	}
 	if w.begun["repool/h0003"] != 1 {
@@ -158,7 +159,7 @@ func TestRepoolUnconfirmed(t *testing.T) {
 		}
 	}
 	outcome := w.play()
-	if len(outcome.Out) != 1 || outcome.Out[0].Host != "h0003" || !strings.Contains(outcome.Out[0].Error, "not confirmed") || !strings.Contains(outcome.Out[0].Error, "disabled/up/not pooled") {
+	if len(outcome.Out) != 1 || outcome.Out[0].Host != "h0003" || !contains(outcome.Out[0].Error, "not confirmed", "disabled/up/not pooled") {
 		t.Errorf("outcome %+v", outcome)
 	}
 	if n := w.begun["repool/h0003"]; n != 3 {
@@ -234,7 +235,8 @@ func TestUnhealthy(t *testing.T) {
 			w.check("h0003", keyOf("h0003", "apache2"), keyOf("h0003", "nginx"))
 			var fields struct{ Pooled, Fleetsync string }
 			for _, service := range []string{"apache2", "nginx"} {
-				if err := json.Unmarshal([]byte(w.get(keyOf("h0003", service))), &fields); err != nil || fields.Pooled != "no" || fields.Fleetsync != "r1" {
+				err := json.Unmarshal([]byte(w.get(keyOf("h0003", service))), &fields)
+				if err != nil || fields.Pooled != "no" || fields.Fleetsync != "r1" {
 					t.Errorf("%s: %+v, %v", service, fields, err)
 				}
 			}
@@ -257,7 +259,8 @@ func TestUnhealthy(t *testing.T) {
 		well := w.executor.Health
 		w.executor.Health = &inventory.HTTPCheck{URL: strings.Replace(well.URL, "http:", "https:", 1), Status: http.StatusOK} // it speaks no TLS
 		e := w.step(rollout.StepRepool, "h0003", first)
-		if e.Kind != rollout.StepFailed || e.Class != rollout.Unhealthy || !strings.Contains(e.Error, "health check says unknown") || !strings.Contains(w.get(keyOf("h0003", "apache2")), `"fleetsync"`) || w.receipt("h0003") == nil {
+		if e.Kind != rollout.StepFailed || e.Class != rollout.Unhealthy || !contains(e.Error, "health check says unknown") ||
+			!contains(w.get(keyOf("h0003", "apache2")), `"fleetsync"`) || w.receipt("h0003") == nil {
 			t.Errorf("%+v; it is %s", e, w.get(keyOf("h0003", "apache2")))
 		}
 		w.executor.Health = well
@@ -292,12 +295,22 @@ func TestEditsWhileHeld(t *testing.T) {
 		want  string // afterwards; empty: absent
 		named string
 	}{
-		{"weight", func(w *workbench) { w.put(apache, `{"weight":99, "note":[1.50],  "pooled":"no", "fleetsync": "r1"}`) }, `{"weight":99, "note":[1.50],  "pooled":"yes"}`, "kept"},
-		{"another field", func(w *workbench) { w.put(apache, strings.Replace(w.get(apache), "[1.50]", "[2]", 1)) }, `{"weight":11, "note":[2],  "pooled":"yes"}`, "kept"},
-		{"inactive", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"inactive"}`) }, `{"weight":11, "pooled":"inactive"}`, "left as it is"},
-		{"no, without our marker", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no"}`) }, `{"weight":11, "pooled":"no"}`, "left as it is"},
+		{"weight", func(w *workbench) {
+			w.put(apache, `{"weight":99, "note":[1.50],  "pooled":"no", "fleetsync": "r1"}`)
+		}, `{"weight":99, "note":[1.50],  "pooled":"yes"}`, "kept"},
+		{"another field", func(w *workbench) {
+			w.put(apache, strings.Replace(w.get(apache), "[1.50]", "[2]", 1))
+		}, `{"weight":11, "note":[2],  "pooled":"yes"}`, "kept"},
+		{"inactive", func(w *workbench) {
+			w.put(apache, `{"weight":11, "pooled":"inactive"}`)
+		}, `{"weight":11, "pooled":"inactive"}`, "left as it is"},
+		{"no, without our marker", func(w *workbench) {
+			w.put(apache, `{"weight":11, "pooled":"no"}`)
+		}, `{"weight":11, "pooled":"no"}`, "left as it is"},
 		{"yes", func(w *workbench) { w.put(apache, `{"weight":12, "pooled":"yes"}`) }, `{"weight":12, "pooled":"yes"}`, "left as it is"},
-		{"another run's", func(w *workbench) { w.put(apache, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`) }, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`, "left as it is"},
+		{"another run's", func(w *workbench) {
+			w.put(apache, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`)
+		}, `{"weight":11, "pooled":"no", "fleetsync": "r2"}`, "left as it is"},
 		{"garbage", func(w *workbench) { w.put(apache, "?") }, "?", "left as it is"},
 		{"deleted", func(w *workbench) { w.api.Etcd.Delete(poolKeys + apache) }, "", "deleted"},
 	} {
@@ -313,7 +326,7 @@ func TestEditsWhileHeld(t *testing.T) {
 			if outcome.Result != rollout.ResultDone || len(outcome.Out) > 0 {
 				t.Errorf("outcome %+v", outcome)
 			}
-			if len(outcome.Named) != 1 || outcome.Named[0].Host != "h0003" || !strings.Contains(outcome.Named[0].Detail, apache) || !strings.Contains(outcome.Named[0].Detail, c.named) {
+			if len(outcome.Named) != 1 || outcome.Named[0].Host != "h0003" || !contains(outcome.Named[0].Detail, apache, c.named) {
 				t.Errorf("named are %+v", outcome.Named)
 			}
 			if got := w.get(apache); got != c.want {

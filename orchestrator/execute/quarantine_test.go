@@ -59,7 +59,8 @@ func (w *workbench) quarantinedIn(run, host, service string) {
 	if r == nil || r.Run != run || r.Purpose != pooling.Quarantine {
 		w.t.Fatalf("the receipt of %s is %+v", host, r)
 	}
-	if i := slices.IndexFunc(r.Objects, func(o pooling.Object) bool { return o.Key == key }); i < 0 || r.Objects[i].Value != w.before[poolKeys+key] {
+	i := slices.IndexFunc(r.Objects, func(o pooling.Object) bool { return o.Key == key })
+	if i < 0 || r.Objects[i].Value != w.before[poolKeys+key] {
 		w.t.Errorf("the receipt of %s says %+v, was %s", host, r.Objects, w.before[poolKeys+key])
 	}
 	if o := (pooling.Object{Value: w.get(key)}); !isOut(o, run) {

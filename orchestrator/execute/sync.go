@@ -35,7 +35,7 @@ func (x *Executor) sync(ctx context.Context, step rollout.Step) rollout.Event {
 			return failure(rollout.Permanent, err)
 		}
 	}
-	said, failed := x.before(ctx, step.Host)
+	ignored, failed := x.before(ctx, step.Host)
 	if failed != nil {
 		return *failed
 	}
@@ -48,10 +48,11 @@ func (x *Executor) sync(ctx context.Context, step rollout.Step) rollout.Event {
 			return e
 		}
 	}
-	return treeEnded(ctx, attempt, limit, err, rollout.Event{Kind: rollout.StepDone, Detail: strings.Trim(stats.Warning+"; "+said, "; "), Stats: &rollout.Stats{
+	done := rollout.Event{Kind: rollout.StepDone, Detail: strings.Trim(stats.Warning+"; "+ignored, "; "), Stats: &rollout.Stats{
 		Files: stats.Files, Created: stats.Created, Deleted: stats.Deleted, Transferred: stats.Transferred,
 		Bytes: stats.Sent + stats.Received, Size: stats.TotalSize,
-	}})
+	}}
+	return treeEnded(ctx, attempt, limit, err, done)
 }
 
 // backup says how much a host keeps of what syncs replace; nil: nothing.
@@ -96,7 +97,8 @@ func (x *Executor) verified(ctx context.Context, on tree.Tree, step rollout.Step
 		}
 		return rollout.Event{}, true
 	}
-	e := failure(rollout.Transient, fmt.Errorf("its tree is not the run's after a sync from %s: one of the two was changed meanwhile", step.Source))
+	e := failure(rollout.Transient,
+		fmt.Errorf("its tree is not the run's after a sync from %s: one of the two was changed meanwhile", step.Source))
 	e.Blame = true
 	return e, false
 }

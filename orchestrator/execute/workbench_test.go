@@ -250,7 +250,8 @@ func (w *workbench) check(but ...string) {
 
 // step makes a step by hand.
 func (w *workbench) step(kind rollout.StepKind, host string, objects []rollout.Object) rollout.Event {
-	return w.executor.Do(w.t.Context(), rollout.Step{ID: rollout.StepID(string(kind) + "/" + host), Kind: kind, Host: host, Attempt: 1, Objects: objects})
+	id := rollout.StepID(string(kind) + "/" + host)
+	return w.executor.Do(w.t.Context(), rollout.Step{ID: id, Kind: kind, Host: host, Attempt: 1, Objects: objects})
 }
 
 // done makes a step by hand that must go well.

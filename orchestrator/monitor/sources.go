@@ -104,9 +104,8 @@ func (s *Sources) Watch(ctx context.Context) {
 			case asked.Sub(since) >= silent:
 				delete(known, name)
 				delete(missing, name)
-				send(ctx, s.World, rollout.Event{
-					Kind: rollout.SourceSilent, Host: name, Error: fmt.Sprintf("no answer for %s: %v", asked.Sub(since).Round(time.Second), errs[i]),
-				})
+				text := fmt.Sprintf("no answer for %s: %v", asked.Sub(since).Round(time.Second), errs[i])
+				send(ctx, s.World, rollout.Event{Kind: rollout.SourceSilent, Host: name, Error: text})
 			}
 		}
 		pause(ctx, time.Until(asked.Add(every)))

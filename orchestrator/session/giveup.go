@@ -40,7 +40,8 @@ func finishedQuarantines(events []rollout.Event, run string, quarantined []pooli
 		case rollout.RunFinished:
 			clear(begun)
 		case rollout.StepFailed, // what could not be seen to the end may have been done
-			rollout.RunStarted, rollout.RunResumed, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent, rollout.LockLost, rollout.AbortAsked:
+			rollout.RunStarted, rollout.RunResumed, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent,
+			rollout.LockLost, rollout.AbortAsked:
 		}
 	}
 	var done []rollout.Event
@@ -50,7 +51,9 @@ func finishedQuarantines(events []rollout.Event, run string, quarantined []pooli
 		end := e
 		end.Kind = rollout.StepDone
 		in := slices.ContainsFunc(quarantined, func(q pooling.Quarantined) bool { return q.Host == e.Host })
-		ours := slices.IndexFunc(quarantined, func(q pooling.Quarantined) bool { return q.Host == e.Host && q.Run == run && len(q.In) == 0 })
+		ours := slices.IndexFunc(quarantined, func(q pooling.Quarantined) bool {
+			return q.Host == e.Host && q.Run == run && len(q.In) == 0
+		})
 		switch {
 		case e.StepKind == rollout.StepQuarantine && ours >= 0:
 			for _, o := range quarantined[ours].Out {

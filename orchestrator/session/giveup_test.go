@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -31,7 +32,8 @@ func TestGiveUp(t *testing.T) {
 		at(rollout.StepFailed, rollout.StepQuarantine, "failed"))
 	quarantined := func(run, host string, in ...pooling.Object) pooling.Quarantined {
 		return pooling.Quarantined{
-			Receipt: pooling.Receipt{Run: run, Host: host, Purpose: pooling.Quarantine}, Out: []pooling.Object{{Key: "d/c/s/" + host, Value: "{}", Index: 3}}, In: in,
+			Receipt: pooling.Receipt{Run: run, Host: host, Purpose: pooling.Quarantine},
+			Out:     []pooling.Object{{Key: "d/c/s/" + host, Value: "{}", Index: 3}}, In: in,
 		}
 	}
 	all := []pooling.Quarantined{
@@ -42,20 +44,23 @@ func TestGiveUp(t *testing.T) {
 		r := &orchestrator.Run{State: &rollout.State{Plan: &rollout.Plan{Run: "r1"}}}
 		session.GiveUp(r, events, all, "why")
 		n := len(r.First) - 1
-		if last := r.First[n]; last.Kind != rollout.AbortAsked || last.Level != rollout.AbortNow || last.Cause != rollout.AbortRecover || last.Detail != "why" {
+		abort := rollout.Event{Kind: rollout.AbortAsked, Level: rollout.AbortNow, Cause: rollout.AbortRecover, Detail: "why"}
+		if last := r.First[n]; !reflect.DeepEqual(last, abort) {
 			t.Errorf("it ends with %+v", last)
 		}
 		var ids []rollout.StepID
 		for i := 0; i < n; i += 2 {
 			begin, end := r.First[i], r.First[i+1]
-			if begin.Kind != rollout.StepStarted || end.Kind != rollout.StepDone || begin.Step != end.Step || begin.Attempt != 3 || end.Attempt != 3 ||
+			if begin.Kind != rollout.StepStarted || end.Kind != rollout.StepDone ||
+				begin.Step != end.Step || begin.Attempt != 3 || end.Attempt != 3 ||
 				(end.StepKind == rollout.StepQuarantine) != (len(end.Objects) == 1 && end.Objects[0].Held) {
 				t.Errorf("%+v, then %+v", begin, end)
 			}
 			ids = append(ids, end.Step)
 		}
 		for _, host := range []string{"out", "half", "failed"} {
-			if e := r.Doer.Do(t.Context(), rollout.Step{Kind: rollout.StepRepool, Host: host}); e.Kind != rollout.StepDone || e.Detail != session.StaysOut {
+			e := r.Doer.Do(t.Context(), rollout.Step{Kind: rollout.StepRepool, Host: host})
+			if e.Kind != rollout.StepDone || e.Detail != session.StaysOut {
 				t.Errorf("%s is put back: %+v", host, e)
 			}
 		}

@@ -28,7 +28,7 @@ type Around struct {
 	Digest bool // the tree's metadata digest, after the sync, is in the Record and in Stats.After; of p's paths, if it has some
 }
 
-// Limit is how much is kept: what is more goes before the next sync. The run that is under way is always kept.
+// Retention is how much is kept: what is more goes before the next sync. The run that is under way is always kept.
 type Retention struct {
 	Runs int           // the newest; 0 is any number
 	Age  time.Duration // since a run's last attempt; 0 is any
