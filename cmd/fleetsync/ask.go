@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ask asks a question that only y answers. The flag is what answers it without a person.
+// ask asks a question that only y answers. The flag is what answers it without a user.
 func (a *app) ask(question, flag string) error {
 	_, _ = fmt.Fprintf(a.stderr, "%s [y/N] ", question)
 	answer, err := bufio.NewReader(a.stdin).ReadString('\n')

@@ -103,7 +103,8 @@ func (a *app) check(ctx context.Context, s *setup, c *session.Config) error {
 }
 
 func (a *app) printCheck(r checkResult, asked bool) error {
-	text := fmt.Sprintf("fleet %s: %d hosts, of which %d masters, %d canaries, %d proxies: good\n", r.Fleet, r.Hosts, r.Masters, r.Canaries, r.Proxies)
+	text := fmt.Sprintf("fleet %s: %d hosts, of which %d masters, %d canaries, %d proxies: good\n",
+		r.Fleet, r.Hosts, r.Masters, r.Canaries, r.Proxies)
 	if asked {
 		text += fmt.Sprintf("pools: %d, of which proxies %d of %d can be taken out now\n", r.Pools, r.Serving, r.Proxies)
 	}

@@ -200,7 +200,8 @@ func (a *app) ending(err error) (code int, hint string) {
 		return exitLocked, fleetsync + " recover, if the run died"
 	}
 	if e, ok := errors.AsType[*journal.NewerError](err); ok {
-		return exitJournal, "install " + cmp.Or(e.Writer, "the fleetsync that wrote it") + " or a newer one on this machine; nothing is wrong with the journal"
+		writer := cmp.Or(e.Writer, "the fleetsync that wrote it")
+		return exitJournal, "install " + writer + " or a newer one on this machine; nothing is wrong with the journal"
 	}
 	if e, ok := errors.AsType[*session.OvertakenError](err); ok {
 		return exitInvalid, fleetsync + " sync; what run " + e.Run + " has left out of its pools is put back by: " + fleetsync + " recover"
@@ -317,7 +318,10 @@ func is[T error](err error) bool {
 
 // isUsage says whether the command line parser made the error: it has no type of its own for those.
 func isUsage(err error) bool {
-	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag", "if any flags in the group", "flag needs an argument"} {
+	for _, prefix := range []string{
+		"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag",
+		"if any flags in the group", "flag needs an argument",
+	} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}

@@ -51,7 +51,9 @@ func (a *app) read(s *setup, run string) (report.RunReport, error) {
 	if err != nil {
 		return report.RunReport{}, err
 	}
-	return report.RunReport{State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command()}, nil
+	return report.RunReport{
+		State: state, Alive: alive, Journal: s.store.JournalPath(run), Log: s.store.LogPath(run), Command: a.command(),
+	}, nil
 }
 
 // find returns the one run of this machine whose name is or begins with a name.
@@ -122,10 +124,14 @@ func (a *app) completeRuns(*cobra.Command, []string, string) ([]string, cobra.Sh
 
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "show RUN",
-		GroupID:           groupSee,
-		Short:             "Show all about one run: where every host stands and why",
-		Long:              "Show all about one run, from its journal: its outcome, every host, what to type\nnext. RUN may be shortened as long as it is one run. With --json its events are\nprinted as they are in the journal.\n\n" + exitCodes,
+		Use:     "show RUN",
+		GroupID: groupSee,
+		Short:   "Show all about one run: where every host stands and why",
+		Long: `Show all about one run, from its journal: its outcome, every host, what to type
+next. RUN may be shortened as long as it is one run. With --json its events are
+printed as they are in the journal.
+
+` + exitCodes,
 		Example:           "  fleetsync show 20260203-1412\n  fleetsync show 20260203-141205-9f3c --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeRuns,
@@ -143,12 +149,7 @@ func (a *app) showCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				for _, e := range events {
-					if err := printJSON(a.stdout, e); err != nil {
-						return err
-					}
-				}
-				return nil
+				return printJSON(a.stdout, events...)
 			}
 			r, err := a.read(s, run)
 			if err != nil {

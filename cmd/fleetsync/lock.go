@@ -18,7 +18,10 @@ func (a *app) lockCommand() *cobra.Command {
 		Use:     "lock --reason TEXT",
 		GroupID: groupHand,
 		Short:   "Keep everybody from running anything on the fleet, until unlock",
-		Long:    "Keep everybody from running anything on the fleet, on every master, until unlock:\na maintenance freeze. It does not run out.\n\n" + exitCodes,
+		Long: `Keep everybody from running anything on the fleet, on every master, until unlock:
+a maintenance freeze. It does not run out.
+
+` + exitCodes,
 		Example: `  fleetsync lock --reason "row C is being recabled, T1234"`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

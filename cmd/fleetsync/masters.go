@@ -64,14 +64,10 @@ func (a *app) mastersStatus(ctx context.Context, full bool) error {
 	if ctx.Err() != nil {
 		return session.ErrInterrupted
 	}
-	if a.json {
-		for _, m := range masters {
-			if err := printJSON(a.stdout, m); err != nil {
-				return err
-			}
-		}
-	} else {
+	if !a.json {
 		report.Masters(a.stdout, masters, a.command())
+	} else if err := printJSON(a.stdout, masters...); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(masters, func(m preflight.Master) bool { return m.Error != "" || m.Drift != nil }) {
 		return failuresError{errors.New("masters differ, or cannot be looked at")}
@@ -186,7 +182,7 @@ func (a *app) changeMaster(c *cobra.Command, o runFlags) error {
 
 // showUndo shows what putting back a master's tree would do.
 func (a *app) showUndo(master string, u *preflight.Undo) {
-	say := lines(a.stderr)
+	say := a.say().Say
 	say("%s gets back the tree that it had before run %s: %s", master, u.Run, u.Preview.String())
 	for _, path := range u.Preview.Since {
 		say("  made or changed since, and to be kept aside: %s", transport.Quoted(path))

@@ -30,7 +30,8 @@ stdout, which is what such a daemon shows to the client.
 			s, err := a.load()
 			if err != nil {
 				// What is wrong with the files is nobody's business but ours: clients may be anybody.
-				return errors.Join(err, a.printServes(name, errors.New("whether this master may be synced from cannot be told: its policy or its inventory cannot be read")))
+				reason := errors.New("whether this master may be synced from cannot be told: its policy or its inventory cannot be read")
+				return errors.Join(err, a.printServes(name, reason))
 			}
 			if name == "" {
 				name = s.machine()

@@ -24,9 +24,12 @@ func (a *app) poolCommand() *cobra.Command {
 	}
 	c.AddCommand(a.poolGetCommand(),
 		a.poolSetCommand("depool", "Take hosts out of their pools",
-			"Take hosts out of their pools: each of their objects that says yes is set to no.\nA pool is never taken below its threshold.", (*session.Config).Depool),
+			`Take hosts out of their pools: each of their objects that says yes is set to no.
+A pool is never taken below its threshold.`, (*session.Config).Depool),
 		a.poolSetCommand("repool", "Put hosts back into their pools",
-			"Put hosts back into their pools. What a run took out and, because it died or its\nhealth check said no, did not put back, is put back exactly as it was; what is\nout for another reason is set to yes.", (*session.Config).Repool))
+			`Put hosts back into their pools. What a run took out and, because it died or its
+health check said no, did not put back, is put back exactly as it was; what is
+out for another reason is set to yes.`, (*session.Config).Repool))
 	return c
 }
 
@@ -92,7 +95,10 @@ func (a *app) byHand(selection []string) (*session.Config, []string, error) {
 	return c, hosts, err
 }
 
-func (a *app) poolSetCommand(name, short, long string, set func(*session.Config, context.Context, []string) ([]pooling.Object, error)) *cobra.Command {
+// setPools changes by hand what is in the pools.
+type setPools func(c *session.Config, ctx context.Context, hosts []string) ([]pooling.Object, error)
+
+func (a *app) poolSetCommand(name, short, long string, set setPools) *cobra.Command {
 	return &cobra.Command{
 		Use:     name + " SELECTION...",
 		Short:   short,
@@ -113,17 +119,13 @@ func (a *app) poolSetCommand(name, short, long string, set func(*session.Config,
 // printPools shows pool objects as they are now.
 func (a *app) printPools(objects []pooling.Object) error {
 	var rows []report.PoolRow
+	var views []poolView
 	for _, o := range objects {
-		rows = append(rows, row(o))
+		rows, views = append(rows, row(o)), append(views, poolView(row(o)))
 	}
-	if !a.json {
-		report.Pools(a.stdout, rows)
-		return nil
+	if a.json {
+		return printJSON(a.stdout, views...)
 	}
-	for _, r := range rows {
-		if err := printJSON(a.stdout, poolView(r)); err != nil {
-			return err
-		}
-	}
+	report.Pools(a.stdout, rows)
 	return nil
 }

@@ -65,7 +65,7 @@ func (a *app) named(s *setup, o runFlags, err error) error {
 	if !ok {
 		return err
 	}
-	switch refusal.Kind { //nolint:exhaustive // the others are about no flag
+	switch refusal.Kind {
 	case preflight.BadSelection:
 		return fmt.Errorf("--limit: %w", err)
 	case preflight.UnknownMaster, preflight.UnknownSource:
@@ -99,8 +99,8 @@ func findings(found []guard.Finding) []report.Finding {
 	return out
 }
 
-// confirmDeletions shows what would be deleted beyond the budget and goes on only with its exact number. Nothing answers that for a
-// person, --yes least of all.
+// confirmDeletions shows what would be deleted beyond the budget and goes on only with its exact number. Nothing answers that for
+// the user, --yes least of all.
 func (a *app) confirmDeletions(v preflight.Verdict) (preflight.Verdict, error) {
 	if !v.OverBudget {
 		return v, nil

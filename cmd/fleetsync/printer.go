@@ -9,8 +9,8 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// printer tells people, on stderr, what they should know while a command works; nothing else writes a warning. Hosts, programs and
-// other users have a hand in its texts, so all of them are neutralised here, and each is one line.
+// printer tells the user, mostly on stderr, what they should know while a command works; nothing else writes a warning. Hosts, programs
+// and other users have a hand in its texts, so all of them are neutralised here, and each is one line.
 type printer struct{ w io.Writer }
 
 // Warn tells of something that is not as it should be, and keeps nothing from going on.
@@ -25,9 +25,14 @@ func (p printer) Say(format string, args ...any) {
 // say returns the printer of the program.
 func (a *app) say() printer { return printer{a.stderr} }
 
-// printJSON prints v as one line.
-func printJSON(w io.Writer, v any) error {
+// printJSON prints each value as one line.
+func printJSON[T any](w io.Writer, values ...T) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	for _, v := range values {
+		if err := encoder.Encode(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -29,14 +29,10 @@ func (a *app) reach(ctx context.Context, s *setup, limit string) error {
 		return session.ErrInterrupted
 	}
 	a.fallbacks(s)
-	if a.json {
-		for _, r := range results {
-			if err := printJSON(a.stdout, r); err != nil {
-				return err
-			}
-		}
-	} else {
+	if !a.json {
 		report.Reach(a.stdout, results)
+	} else if err := printJSON(a.stdout, results...); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(results, func(r preflight.Reached) bool { return len(r.Wrong) > 0 }) {
 		return toldError{failuresError{errors.New("a run could not sync every host")}}

@@ -79,7 +79,8 @@ func (a *app) leave(held *heldHosts) {
 	go func() {
 		defer close(said)
 		if len(names) > 0 {
-			_, _ = fmt.Fprintf(a.stderr, "\nfleetsync: left at once; still out of their pools: %s\nhint: %s recover\n", strings.Join(names, ", "), a.command())
+			_, _ = fmt.Fprintf(a.stderr, "\nfleetsync: left at once; still out of their pools: %s\nhint: %s recover\n",
+				strings.Join(names, ", "), a.command())
 		}
 	}()
 	if len(names) > 0 {

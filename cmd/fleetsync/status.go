@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/session"
-	"github.com/fleetsync/fleetsync/transport"
 )
 
 // statusView is what status tells with --json.
@@ -93,19 +91,12 @@ func (a *app) status(ctx context.Context) error {
 	return nil
 }
 
-// lines returns what prints a line to w, neutralised.
-func lines(w io.Writer) func(format string, args ...any) {
-	return func(format string, args ...any) {
-		_, _ = fmt.Fprintln(w, transport.Neutral(fmt.Sprintf(format, args...)))
-	}
-}
-
 // printOthers tells what other masters do.
 func printOthers(w io.Writer, o *session.Others, q *session.Quarantine) {
 	if o == nil {
 		return
 	}
-	say := lines(w)
+	say := printer{w}.Say
 	switch {
 	case o.Error != "" && !q.Asked:
 		say("other masters, and who is in quarantine: the shared store does not tell: %s", o.Error)
@@ -120,7 +111,8 @@ func printOthers(w io.Writer, o *session.Others, q *session.Quarantine) {
 		say("lock: held by %s on %s since %sZ: %s", who, o.Lock.Host, o.Lock.Since.UTC().Format(time.DateTime), o.Lock.Reason)
 	}
 	for _, r := range o.Unfinished {
-		say("other masters: run %s (%s) of %s on %s, since %sZ, has not finished", r.Run, r.Mode, r.Owner, r.Machine, r.Since.UTC().Format(time.DateTime))
+		since := r.Since.UTC().Format(time.DateTime)
+		say("other masters: run %s (%s) of %s on %s, since %sZ, has not finished", r.Run, r.Mode, r.Owner, r.Machine, since)
 	}
 	for _, out := range o.Out {
 		say("other masters: %s is out: %s", out.Host, out.Error)
@@ -136,7 +128,7 @@ func printQuarantine(w io.Writer, q *session.Quarantine, command string, said []
 	if q == nil || !q.Asked {
 		return
 	}
-	say := lines(w)
+	say := printer{w}.Say
 	if q.Error != "" {
 		say("quarantine: the pools do not tell who is in it: %s", q.Error)
 		return
@@ -172,7 +164,8 @@ func printQuarantine(w io.Writer, q *session.Quarantine, command string, said []
 		if len(g.In) > 0 {
 			what = "out of " + strings.Join(g.Out, ", ") + ", but in " + strings.Join(g.In, ", ")
 		}
-		say("quarantine: %s: %s since run %s of %sZ: no good tree", inventory.FoldNames(g.hosts), what, g.Run, g.Since.UTC().Format("2006-01-02 15:04"))
+		since := g.Since.UTC().Format("2006-01-02 15:04")
+		say("quarantine: %s: %s since run %s of %sZ: no good tree", inventory.FoldNames(g.hosts), what, g.Run, since)
 	}
 	if len(groups) > 0 {
 		say("  %s sync --behind  # puts back those that have a good tree then", command)

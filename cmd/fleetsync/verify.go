@@ -87,14 +87,10 @@ func (a *app) verify(ctx context.Context, o verifyOptions) error {
 	if ctx.Err() != nil {
 		return session.ErrInterrupted
 	}
-	if a.json {
-		for _, r := range results {
-			if err := printJSON(a.stdout, r); err != nil {
-				return err
-			}
-		}
-	} else {
+	if !a.json {
 		report.Verify(a.stdout, results, a.command())
+	} else if err := printJSON(a.stdout, results...); err != nil {
+		return err
 	}
 	wrong := 0
 	for _, r := range results {

@@ -51,7 +51,8 @@ func TestByHand(t *testing.T) {
 		func(hosts []string) ([]pooling.Object, error) { return m.Repool(t.Context(), hosts) },
 	} {
 		before := w.objects()
-		if changed, err := set([]string{"p1", "m1"}); !errors.Is(err, pooling.ErrNoObjects) || changed != nil || !strings.HasPrefix(err.Error(), "m1: ") {
+		changed, err := set([]string{"p1", "m1"})
+		if !errors.Is(err, pooling.ErrNoObjects) || changed != nil || !strings.HasPrefix(err.Error(), "m1: ") {
 			t.Errorf("%v, %v", changed, err)
 		}
 		for key, value := range w.objects() {

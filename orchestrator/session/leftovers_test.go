@@ -20,7 +20,8 @@ func TestLeftovers(t *testing.T) {
 	shared, journal := "by the store", "by the journal"
 	got := leftovers(facts{
 		receipts: []pooling.Receipt{
-			receipt("r2", "p2", pooling.Serving, shared), receipt("r2", "p1", pooling.Serving, shared), receipt("r2", "p3", pooling.Quarantine, shared),
+			receipt("r2", "p2", pooling.Serving, shared), receipt("r2", "p1", pooling.Serving, shared),
+			receipt("r2", "p3", pooling.Quarantine, shared),
 			receipt("r5", "p9", pooling.Quarantine, shared),
 		},
 		quarantined: []pooling.Quarantined{
@@ -28,7 +29,8 @@ func TestLeftovers(t *testing.T) {
 		},
 		records: []pooling.RunRecord{{Run: "r1"}, {Run: "r2"}},
 		held: []pooling.Receipt{
-			receipt("r2", "p1", pooling.Serving, journal), receipt("r2", "p3", pooling.Serving, journal), receipt("r2", "p4", pooling.Serving, journal),
+			receipt("r2", "p1", pooling.Serving, journal), receipt("r2", "p3", pooling.Serving, journal),
+			receipt("r2", "p4", pooling.Serving, journal),
 			receipt("r3", "p7", pooling.Serving, journal),
 		},
 		local: map[string]bool{"r2": true, "r3": true, "r4": true},
@@ -38,7 +40,8 @@ func TestLeftovers(t *testing.T) {
 		{
 			Run: "r2", recorded: true, local: true, Quarantined: []string{"p3"},
 			Receipts: []pooling.Receipt{
-				receipt("r2", "p1", pooling.Serving, shared), receipt("r2", "p2", pooling.Serving, shared), receipt("r2", "p4", pooling.Serving, journal),
+				receipt("r2", "p1", pooling.Serving, shared), receipt("r2", "p2", pooling.Serving, shared),
+				receipt("r2", "p4", pooling.Serving, journal),
 			},
 		},
 		{Run: "r3", local: true, Receipts: []pooling.Receipt{receipt("r3", "p7", pooling.Serving, journal)}},

@@ -49,7 +49,9 @@ func keys(objects []pooling.Object) []string {
 
 // quarantined returns the hosts that are in quarantine now, by receipts and pools, sorted by run and host; and the receipts that say so
 // of hosts that are not. All receipts are given, or what was the matter with them.
-func (c *Config) quarantined(ctx context.Context, all []pooling.Receipt, unread error) (hosts []pooling.Quarantined, over []pooling.Receipt, err error) {
+func (c *Config) quarantined(
+	ctx context.Context, all []pooling.Receipt, unread error,
+) (hosts []pooling.Quarantined, over []pooling.Receipt, err error) {
 	receipts, err := pooling.QuarantineReceipts(all, unread)
 	if err != nil || len(receipts) == 0 || c.Pools == nil {
 		return nil, nil, err

@@ -276,7 +276,8 @@ func TestResumeRefused(t *testing.T) {
 		if run == "torn" {
 			m.write(run, nil)
 		}
-		if _, err := s.Resume(t.Context(), run); !is[*session.JournalError](err) || !strings.Contains(err.Error(), filepath.Join(run, "journal.jsonl")) {
+		_, err := s.Resume(t.Context(), run)
+		if !is[*session.JournalError](err) || !strings.Contains(err.Error(), filepath.Join(run, "journal.jsonl")) {
 			t.Errorf("%s: %v", run, err)
 		}
 	}

@@ -170,7 +170,8 @@ func (w *world) master(machine string) *master {
 	m.Config = session.Config{
 		Fleet: w.fleet, Store: journal.Store{Dir: filepath.Join(w.t.TempDir(), machine)}, Pools: pools, Shared: shared,
 		Policy: &inventory.Policy{
-			Inventory: "inventory.yaml", Pooling: &inventory.Pooling{Threshold: inventory.Amount{BasisPoints: 5000}}, Lock: inventory.Lock{TTL: 5 * time.Second}, Retention: inventory.Retention{Manifests: 5},
+			Inventory: "inventory.yaml", Pooling: &inventory.Pooling{Threshold: inventory.Amount{BasisPoints: 5000}},
+			Lock: inventory.Lock{TTL: 5 * time.Second}, Retention: inventory.Retention{Manifests: 5},
 		},
 		Owner: "alice", Machine: machine, Printer: m,
 	}
@@ -259,7 +260,8 @@ func (m *master) die(run string, hosts ...string) {
 			rollout.Event{Kind: rollout.StepDone, Step: rollout.StepID("depool/" + host), Host: host, Attempt: 1})
 	}
 	m.write(run, events)
-	if err := m.Shared.PutRun(ctx, pooling.RunRecord{Run: run, Owner: m.Owner, Machine: m.Machine, State: m.Store.JournalPath(run)}); err != nil {
+	record := pooling.RunRecord{Run: run, Owner: m.Owner, Machine: m.Machine, State: m.Store.JournalPath(run)}
+	if err := m.Shared.PutRun(ctx, record); err != nil {
 		m.w.t.Fatal(err)
 	}
 	holder := pooling.Holder{Owner: m.Owner, Host: m.Machine, Run: run, Reason: "sync"}
@@ -272,7 +274,8 @@ func (m *master) die(run string, hosts ...string) {
 func (m *master) begin(run string) []rollout.Event {
 	m.w.t.Helper()
 	plan, err := rollout.NewPlan(m.w.fleet, inventory.Settings{Batches: inventory.Batches{Parallel: 1, Attempts: 1}}, rollout.Request{
-		Run: run, Mode: inventory.ModeSync, Pools: true, Quarantine: inventory.QuarantineNone, Tree: &rollout.Tree{Digest: "digest", Fingerprint: "fingerprint"},
+		Run: run, Mode: inventory.ModeSync, Pools: true, Quarantine: inventory.QuarantineNone,
+		Tree: &rollout.Tree{Digest: "digest", Fingerprint: "fingerprint"},
 	})
 	if err != nil {
 		m.w.t.Fatal(err)
