@@ -280,6 +280,9 @@ func (a *app) refusalEnding(r *preflight.Refusal) (code int, hint string) {
 	case preflight.NoPoolObjects:
 		return exitInvalid, "check pooling.select and pooling.prefix, or say pooled: false for a proxy that is in no pool"
 	case preflight.HistoryUnread:
+		if code, hint = a.ending(r.Err); code == exitJournal {
+			return code, hint
+		}
 		return exitJournal, fleetsync + " history"
 	case preflight.TreeUnread, preflight.TreeUnjudged, preflight.NoDryRun:
 		return exitGuard, fleetsync + " masters status"
@@ -305,9 +308,8 @@ func (a *app) refusalEnding(r *preflight.Refusal) (code int, hint string) {
 		return exitInvalid, hint
 	case preflight.NoChange:
 		return exitInvalid, fleetsync + " show " + r.Run
-	default:
-		return exitInternal, ""
 	}
+	return exitInternal, ""
 }
 
 // is says whether an error of type T is in the tree of err.

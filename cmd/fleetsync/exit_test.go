@@ -58,7 +58,6 @@ func TestEndings(t *testing.T) {
 		{held("r1"), exitLocked, "status, or --wait"},
 		{held(""), exitLocked, "unlock   (once bob agrees), or --wait"},
 		{fmt.Errorf("%w, by whom is not known", pooling.ErrHeld), exitLocked, "status, or --wait"},
-		{&preflight.Refusal{Kind: preflight.Unrestored, Err: other}, exitLocked, "recover"},
 		{&session.NotFrozenError{Holder: pooling.Holder{Run: "r1"}}, exitLocked, "recover, if the run died"},
 		{&session.NotFrozenError{}, exitLocked, "it runs out by itself if that died"},
 		{&session.LockError{Err: other}, exitInvalid, "check lock.endpoints; nothing was touched"},
@@ -100,6 +99,57 @@ func TestEndings(t *testing.T) {
 			if got := a.report(toldError{err}); got != code || stderr.Len() > 0 {
 				t.Errorf("%v: told again, or with %d:\n%s", err, got, &stderr)
 			}
+		}
+	}
+}
+
+// TestRefusalEndings: a refusal has its exit code and its hint by its kind. That no kind is forgotten is seen by the linter, which wants
+// all of them in the switch.
+func TestRefusalEndings(t *testing.T) {
+	t.Parallel()
+	const masters = "the inventory lists them under roles: masters"
+	for kind, want := range map[preflight.Kind]struct {
+		code int
+		hint string
+	}{
+		preflight.UnknownMaster:    {exitUsage, masters},
+		preflight.UnknownTarget:    {exitUsage, masters},
+		preflight.UnknownSource:    {exitUsage, "masters restore --from-host takes a tree from any other host"},
+		preflight.UnknownHost:      {exitUsage, "masters sync takes a tree from another master"},
+		preflight.SameMaster:       {exitUsage, ""},
+		preflight.BadSelection:     {exitUsage, ""},
+		preflight.Unplannable:      {exitInvalid, ""},
+		preflight.Unrestored:       {exitLocked, "C recover"},
+		preflight.ReceiptsUnread:   {exitInvalid, "nothing was touched"},
+		preflight.QuarantineUnread: {exitInvalid, "nothing was touched"},
+		preflight.PoolsUnread:      {exitInvalid, "check pooling.endpoints and pooling.prefix; nothing was touched"},
+		preflight.BalancersUnread:  {exitInvalid, "check pooling.balancers; nothing was touched"},
+		preflight.HistoryUnread:    {exitJournal, "install fleetsync v9 or a newer one on this machine; nothing is wrong with the journal"},
+		preflight.NoPoolObjects:    {exitInvalid, "check pooling.select and pooling.prefix, or say pooled: false for a proxy that is in no pool"},
+		preflight.MayNotServe:      {exitGuard, ""},
+		preflight.BadRule:          {exitInvalid, ""},
+		preflight.TreeUnread:       {exitGuard, "C masters status"},
+		preflight.TreeUnjudged:     {exitGuard, "C masters status"},
+		preflight.OwnersUnknown:    {exitGuard, ""},
+		preflight.RecordUnread:     {exitGuard, ""},
+		preflight.BadTree:          {exitGuard, `mend it, or go on with --override "REASON"`},
+		preflight.NoSpace:          {exitGuard, "make room there; guard: min_free is part of what is needed"},
+		preflight.NoDryRun:         {exitGuard, "C masters status"},
+		preflight.WrongNumber:      {exitGuard, "leave the number out to see what would go"},
+		preflight.Deletions:        {exitGuard, "if that is what you want: --confirm-deletions 7"},
+		preflight.PlanChanged:      {exitInvalid, ""},
+		preflight.TreeChanged:      {exitGuard, ""},
+		preflight.IsRollback:       {exitInvalid, "C sync brings the tree of the origin"},
+		preflight.Overtaken:        {exitInvalid, "take that back first: C rollback r1"},
+		preflight.NoBackup:         {exitInvalid, "C rollback r1 --limit 'mw[2,4]'   # the others; keep: {hosts: all} in the policy lets every host keep its tree from now on"},
+		preflight.NoChange:         {exitInvalid, "C show r1"},
+		preflight.CannotUndo:       {exitInvalid, ""},
+	} {
+		a := &app{getenv: func(string) string { return "" }, config: "c.yaml"}
+		err := &preflight.Refusal{Kind: kind, Err: &journal.NewerError{Format: 3, Writer: "fleetsync v9"}, Run: "r1", Others: []string{"mw2", "mw4"}, Number: 7}
+		code, hint := a.endingOf(fmt.Errorf("while at it: %w", err))
+		if hint = strings.ReplaceAll(hint, a.command(), "C"); code != want.code || hint != want.hint {
+			t.Errorf("%s ends with %d, %q, want %d, %q", kind, code, hint, want.code, want.hint)
 		}
 	}
 }

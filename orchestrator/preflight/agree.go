@@ -14,7 +14,8 @@ func Agree(policy *inventory.Policy, fleet *inventory.Fleet) error {
 	excluded := manifest.Excluded(fleet.Tree.Exclude)
 	for _, r := range policy.Guard.Required {
 		if excluded(r.Path, false) {
-			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there", transport.Quoted(r.Path))
+			return fmt.Errorf("guard: required: %s is excluded from the tree by the inventory: it would never be there",
+				transport.Quoted(r.Path))
 		}
 	}
 	for _, hooks := range [][]inventory.Hook{policy.Hooks.Hosts.Pre, policy.Hooks.Hosts.Post, policy.Hooks.Hosts.OnFailure} {

@@ -42,7 +42,9 @@ func TestGatherAsksOnce(t *testing.T) {
 	if often := w.often(); len(often) > 0 {
 		t.Errorf("asked more than once: %q", often)
 	}
-	for _, what := range []string{"receipts", "inventory", "pools", "runs", "journal r4", "list m1", "record m1", "probe h1", "probe h3", "free h1", "dry run h1"} {
+	for _, what := range []string{
+		"receipts", "inventory", "pools", "runs", "journal r4", "list m1", "record m1", "probe h1", "probe h3", "free h1", "dry run h1",
+	} {
 		if w.wasAsked(what) != 1 {
 			t.Errorf("%s was asked %d times", what, w.wasAsked(what))
 		}
@@ -66,7 +68,9 @@ func TestGatherStopsAsking(t *testing.T) {
 		"another run": {func(w *world) {
 			w.receipts = []pooling.Receipt{{Run: "r1", Host: "p1", Purpose: pooling.Serving}}
 		}, preflight.Unrestored, []string{"pools", "journal", "list", "probe", "free", "dry run"}},
-		"the pools": {func(w *world) { w.poolsErr = errors.New("no") }, preflight.PoolsUnread, []string{"list", "probe", "free", "dry run", "balancers"}},
+		"the pools": {func(w *world) {
+			w.poolsErr = errNo
+		}, preflight.PoolsUnread, []string{"list", "probe", "free", "dry run", "balancers"}},
 		"the tree": {func(w *world) {
 			w.trees["m1"].Entries = w.trees["m1"].Entries[:5]
 		}, preflight.BadTree, []string{"free", "dry run"}},

@@ -84,7 +84,7 @@ func (w *pastWorld) draw(t *rapid.T, run string) *rollout.State {
 	mode := rapid.SampledFrom([]inventory.Mode{
 		inventory.ModeSync, inventory.ModeSync, inventory.ModeCanary, inventory.ModeResync, rollout.ModeRollback,
 	}).Draw(t, "mode")
-	failed := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"c1", "h1", "h2", "h3"}), rapid.ID[string]).Draw(t, "failed")
+	failed := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"h1", "h2", "h3", "c1"}), 0, 2, rapid.ID[string]).Draw(t, "failed")
 	change := func(r *rollout.Request) {
 		r.Mode = mode
 		if rapid.Bool().Draw(t, "some") {

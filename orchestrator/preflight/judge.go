@@ -59,7 +59,9 @@ func Judge(f *Facts, r Request) (Verdict, error) {
 		steps = []func() error{j.fleet, j.proxies, j.quarantine, j.finish}
 	default:
 		j.newPlan = rollout.NewPlan
-		steps = []func() error{j.otherRuns, j.fleet, j.quarantine, j.behind, j.proxies, j.down, j.origin, j.space, j.deletions, j.finish, j.confirm, j.saved}
+		steps = []func() error{
+			j.otherRuns, j.fleet, j.quarantine, j.behind, j.proxies, j.down, j.origin, j.space, j.deletions, j.finish, j.confirm, j.saved,
+		}
 	}
 	for _, step := range steps {
 		if err := step(); errors.Is(err, errDecided) {

@@ -29,7 +29,8 @@ func TestJudgeProperties(t *testing.T) {
 	base := newWorld(t, "max_failures: 1", "max_failures: 4")
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{
-			fleet: base.fleet, policy: base.policy, last: base.last, objects: maps.Clone(base.objects), trees: base.trees, records: base.records,
+			fleet: base.fleet, policy: base.policy, last: base.last, objects: maps.Clone(base.objects),
+			trees: base.trees, records: base.records,
 			down: map[string]error{}, free: maps.Clone(base.free), deltas: map[string]rsync.Delta{}, dryErr: map[string]error{},
 			corrupt: map[string]error{}, asked: map[string]int{},
 		}
@@ -47,7 +48,9 @@ func TestJudgeProperties(t *testing.T) {
 			w.dryErr[host] = errNo
 		}
 		for _, host := range append(slices.Clone(fleet), "m2", "m3") {
-			w.deltas[host] = rsync.Delta{Delete: rapid.IntRange(0, 4).Draw(t, "delete"), Bytes: int64(rapid.IntRange(0, 99).Draw(t, "bytes"))}
+			w.deltas[host] = rsync.Delta{
+				Delete: rapid.IntRange(0, 4).Draw(t, "delete"), Bytes: int64(rapid.IntRange(0, 99).Draw(t, "bytes")),
+			}
 		}
 		for _, host := range some("out", fleet...) {
 			w.objects["a/web/www/"+host] = `{"pooled":"no","weight":1}`
@@ -55,7 +58,9 @@ func TestJudgeProperties(t *testing.T) {
 		quarantined := some("quarantined", fleet...)
 		for _, host := range quarantined {
 			key := "a/web/www/" + host
-			w.receipts = append(w.receipts, pooling.Receipt{Run: "r0", Host: host, Purpose: pooling.Quarantine, Objects: []pooling.Object{{Key: key, Value: w.objects[key]}}})
+			w.receipts = append(w.receipts, pooling.Receipt{
+				Run: "r0", Host: host, Purpose: pooling.Quarantine, Objects: []pooling.Object{{Key: key, Value: w.objects[key]}},
+			})
 			w.objects[key] = `{"pooled":"no","weight":1,"fleetsync":"r0"}`
 		}
 		if rapid.Bool().Draw(t, "ran") {
@@ -127,9 +132,10 @@ func checkPlan(t *rapid.T, w *world, r preflight.Request, v preflight.Verdict, q
 	for _, h := range v.Plan.Delta.Hosts {
 		most = max(most, w.deltas[h.Host].Delete)
 	}
+	is := [4]any{most, v.OverBudget, v.Plan.Limits.MaxDelete, v.Plan.Delta.Confirmed}
 	switch over := most > allowed; {
-	case r.Confirmed < 0 && (v.OverBudget != over || v.Plan.Limits.MaxDelete != allowed || v.Plan.Delta.Confirmed),
-		r.Confirmed >= 0 && (r.Confirmed != most || v.OverBudget || v.Plan.Limits.MaxDelete != max(most, allowed) || v.Plan.Delta.Confirmed != over):
+	case r.Confirmed < 0 && is != [4]any{most, over, allowed, false},
+		r.Confirmed >= 0 && is != [4]any{r.Confirmed, false, max(most, allowed), over}:
 		t.Fatalf("%d would be deleted, %d may be, %d were confirmed: %+v %+v", most, allowed, r.Confirmed, v, v.Plan.Limits)
 	}
 }

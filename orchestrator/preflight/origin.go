@@ -68,9 +68,15 @@ func recordFindings(last *tree.Record, m *manifest.Manifest, master bool) []guar
 	run := transport.Neutral(last.Run)
 	switch {
 	case last.Partial:
-		return []guard.Finding{{Rule: "partial", Text: "run " + run + " has changed the tree and did not end well: nobody knows what it is", Hint: "put back what it had, or sync it again"}}
+		return []guard.Finding{{
+			Rule: "partial", Text: "run " + run + " has changed the tree and did not end well: nobody knows what it is",
+			Hint: "put back what it had, or sync it again",
+		}}
 	case !master && len(last.Paths) == 0 && last.Digest != "" && last.Digest != m.Digest(nil):
-		return []guard.Finding{{Rule: "drift", Text: "the tree is not what run " + run + " left there", Hint: "fleetsync verify names what drifted; take another host"}}
+		return []guard.Finding{{
+			Rule: "drift", Text: "the tree is not what run " + run + " left there",
+			Hint: "fleetsync verify names what drifted; take another host",
+		}}
 	default:
 		return nil
 	}

@@ -35,20 +35,22 @@ func (j *judgement) otherRuns() error {
 		return err
 	}
 	if last := f.Inventory.Value; f.Inventory.Err == nil && last.Digest != f.Fleet.Digest && last.Machine != f.Machine {
-		j.warn(WarnInventory, "the last run, on %s, used another inventory than the one of this machine (%s)", last.Machine, f.Policy.Inventory)
+		j.warn(WarnInventory, "the last run, on %s, used another inventory than the one of this machine (%s)",
+			last.Machine, f.Policy.Inventory)
 	}
 	return nil
 }
 
-// RefuseUnrestored refuses to begin or resume the named run if another has hosts out of their pools that it has not put back, by all receipts in
-// the shared store, or if they could not be read.
+// RefuseUnrestored refuses to begin or resume the named run if another has hosts out of their pools that it has not put back, by all
+// receipts in the shared store, or if they could not be read.
 func RefuseUnrestored(receipts []pooling.Receipt, unread error, run string) error {
 	if unread != nil {
 		return refuse(ReceiptsUnread, "the receipts of other runs cannot be read: %w", unread)
 	}
 	for _, r := range receipts {
 		if r.Run != run && r.Purpose == pooling.Serving {
-			refusal := refuse(Unrestored, "%s", transport.Neutral(fmt.Sprintf("run %s of %s on %s has not put back %s", r.Run, r.Owner, r.Machine, r.Host)))
+			text := fmt.Sprintf("run %s of %s on %s has not put back %s", r.Run, r.Owner, r.Machine, r.Host)
+			refusal := refuse(Unrestored, "%s", transport.Neutral(text))
 			refusal.Run, refusal.Hosts = r.Run, []string{r.Host}
 			return refusal
 		}

@@ -15,7 +15,9 @@ type Request struct {
 	Made time.Time // now
 	Mode inventory.Mode
 
-	From     string   // the master to take the tree from; empty: the first that may serve. In rollout.ModeMasters: empty: To's tree is put back
+	// From is the master to take the tree from; empty: the first that may serve, or, in rollout.ModeMasters, To's tree is put back.
+	From string
+
 	Limit    string   // the hosts that it is limited to, as the user selected them; empty: all
 	Paths    []string // of the tree; none is all of it
 	Force    string   // why a gate that does not pass is gone past; empty: it is not

@@ -56,11 +56,13 @@ func (j *judgement) backups() error {
 	}
 	switch {
 	case len(since) > 0:
-		refusal := refuse(Overtaken, "run %s has changed %d hosts since run %s: %.300s", later, len(since), was.Plan.Run, inventory.FoldNames(since))
+		refusal := refuse(Overtaken, "run %s has changed %d hosts since run %s: %.300s",
+			later, len(since), was.Plan.Run, inventory.FoldNames(since))
 		refusal.Run, refusal.Hosts = later, since
 		return refusal
 	case len(without) > 0:
-		refusal := refuse(NoBackup, "%d hosts have kept nothing of what run %s replaced: %.300s", len(without), was.Plan.Run, inventory.FoldNames(without))
+		refusal := refuse(NoBackup, "%d hosts have kept nothing of what run %s replaced: %.300s",
+			len(without), was.Plan.Run, inventory.FoldNames(without))
 		refusal.Run, refusal.Hosts, refusal.Others = was.Plan.Run, without, names
 		return refusal
 	case len(names) == 0:

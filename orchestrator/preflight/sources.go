@@ -145,7 +145,9 @@ func merge[T any](into map[string]Answer[T], hosts []string, answers []Answer[T]
 func hostDelta(host string, d rsync.Delta) rollout.HostDelta {
 	out := rollout.HostDelta{Host: host, Create: d.Create, Change: d.Change, Delete: d.Delete, Bytes: d.Bytes}
 	for _, top := range d.Top {
-		out.Top = append(out.Top, rollout.TopDelta{Name: transport.Neutral(top.Name), Create: top.Create, Change: top.Change, Delete: top.Delete})
+		out.Top = append(out.Top, rollout.TopDelta{
+			Name: transport.Neutral(top.Name), Create: top.Create, Change: top.Change, Delete: top.Delete,
+		})
 	}
 	for _, path := range d.Deleted {
 		out.Gone = append(out.Gone, transport.Neutral(path))

@@ -112,8 +112,9 @@ func (d diskSpace) judge(need int64) (refused bool, text string) {
 	if hosts > 1 { // one says nothing of the others
 		hosts = hosts * d.others / sampled
 	}
-	return vital > 0 || proxies+hosts > d.mayFail, fmt.Sprintf("%d of %d hosts that were asked have too little space, as a sync needs %d bytes: %s",
+	text = fmt.Sprintf("%d of %d hosts that were asked have too little space, as a sync needs %d bytes: %s",
 		len(short), len(d.asked), need, strings.Join(short[:min(len(short), 5)], ", "))
+	return vital > 0 || proxies+hosts > d.mayFail, text
 }
 
 // largest returns how many bytes a sync would bring to the host that gets the most.

@@ -2,6 +2,7 @@ package preflight_test
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -43,6 +44,9 @@ func TestVerify(t *testing.T) {
 	content := &manifest.Manifest{Entries: slices.Clone(is.Entries)}
 	content.Entries[1].Hash = manifest.Hash{9} // which its metadata do not show
 	left := &manifest.Manifest{Entries: append(slices.Clone(is.Entries), manifest.Entry{Path: "z", Type: manifest.Folder, Mode: 0o755})}
+	result := func(run string, verdict preflight.Same, why string, drift ...preflight.Drift) preflight.Verified {
+		return preflight.Verified{Host: "h1", Run: run, Verdict: verdict, Error: why, Count: len(drift), Paths: drift}
+	}
 	synced := rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.Synced, Tree: preflight.TreeOf(is, nil)}
 	digest := func(m *manifest.Manifest) string { return m.Digest(nil) }
 	for name, c := range map[string]struct {
@@ -52,30 +56,74 @@ func TestVerify(t *testing.T) {
 		gone    bool // the manifest of its run
 		want    preflight.Verified
 	}{
-		"same":               {last: synced, host: drifting{holds: is}, want: preflight.Verified{Run: "r5", Verdict: preflight.IsSame}},
-		"does not answer":    {last: synced, host: drifting{holds: is, err: errNo}, want: preflight.Verified{Run: "r5", Verdict: preflight.NotKnown, Error: "no"}},
-		"drifted":            {last: synced, host: drifting{holds: other}, want: preflight.Verified{Run: "r5", Verdict: preflight.Drifted, Count: 1, Paths: []preflight.Drift{{Path: "f000", Kind: "changed", What: "mtime"}}}},
-		"drifted, unnamed":   {last: synced, host: drifting{holds: other}, gone: true, want: preflight.Verified{Run: "r5", Verdict: preflight.Drifted}},
-		"content":            {last: synced, host: drifting{holds: content}, content: true, want: preflight.Verified{Run: "r5", Verdict: preflight.Drifted, Count: 1, Paths: []preflight.Drift{{Path: "f000", Kind: "changed", What: "content"}}}},
-		"content, not asked": {last: synced, host: drifting{holds: content}, want: preflight.Verified{Run: "r5", Verdict: preflight.IsSame}},
-		"same content":       {last: synced, host: drifting{holds: is}, content: true, want: preflight.Verified{Run: "r5", Verdict: preflight.IsSame}},
-		"content, unknown":   {last: synced, host: drifting{holds: is}, content: true, gone: true, want: preflight.Verified{Run: "r5", Verdict: preflight.NotKnown, Error: "the manifest of its run is not here any more, so that contents cannot be compared"}},
-		"what a sync leaves": {last: synced, host: drifting{holds: left}, want: preflight.Verified{Run: "r5", Verdict: preflight.IsSame}},
-		"a later run":        {last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: digest(other)}}, want: preflight.Verified{Run: "r6", Verdict: preflight.IsSame}},
-		"drifted since":      {last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: "d"}}, want: preflight.Verified{Run: "r6", Verdict: preflight.Drifted}},
+		"same": {last: synced, host: drifting{holds: is}, want: result("r5", preflight.IsSame, "")},
+		"does not answer": {
+			last: synced, host: drifting{holds: is, err: errNo},
+			want: result("r5", preflight.NotKnown, "no"),
+		},
+		"drifted": {
+			last: synced, host: drifting{holds: other},
+			want: result("r5", preflight.Drifted, "", preflight.Drift{Path: "f000", Kind: "changed", What: "mtime"}),
+		},
+		"drifted, unnamed": {
+			last: synced, host: drifting{holds: other}, gone: true, want: result("r5", preflight.Drifted, ""),
+		},
+		"content": {
+			last: synced, host: drifting{holds: content}, content: true,
+			want: result("r5", preflight.Drifted, "", preflight.Drift{Path: "f000", Kind: "changed", What: "content"}),
+		},
+		"content, not asked": {
+			last: synced, host: drifting{holds: content}, want: result("r5", preflight.IsSame, ""),
+		},
+		"same content": {
+			last: synced, host: drifting{holds: is}, content: true, want: result("r5", preflight.IsSame, ""),
+		},
+		"content, unknown": {
+			last: synced, host: drifting{holds: is}, content: true, gone: true,
+			want: result("r5", preflight.NotKnown, "the manifest of its run is not here any more, so that contents cannot be compared"),
+		},
+		"what a sync leaves": {last: synced, host: drifting{holds: left}, want: result("r5", preflight.IsSame, "")},
+		"a later run": {
+			last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: digest(other)}},
+			want: result("r6", preflight.IsSame, ""),
+		},
+		"drifted since": {
+			last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: "d"}},
+			want: result("r6", preflight.Drifted, ""),
+		},
 		"content of a later run": {
 			last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: digest(other)}}, content: true,
-			want: preflight.Verified{Run: "r6", Verdict: preflight.NotKnown, Error: "the manifest of its run is on another master, so that contents cannot be compared"},
+			want: result("r6", preflight.NotKnown, "the manifest of its run is on another master, so that contents cannot be compared"),
 		},
-		"an older run":      {last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r4", Digest: digest(other)}}, gone: true, want: preflight.Verified{Run: "r5", Verdict: preflight.Drifted}},
-		"a partial one":     {last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: digest(other), Partial: true}}, gone: true, want: preflight.Verified{Run: "r5", Verdict: preflight.Drifted}},
-		"no record":         {last: synced, host: drifting{holds: other, recordErr: errNo}, want: preflight.Verified{Run: "r5", Verdict: preflight.NotKnown, Error: "no"}},
-		"never seen":        {last: rollout.LastTree{Host: "h1"}, host: drifting{holds: is}, want: preflight.Verified{Verdict: preflight.NotKnown, Error: "no run is known that synced it"}},
-		"failed":            {last: rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.Failed}, host: drifting{holds: is}, want: preflight.Verified{Run: "r5", Verdict: preflight.NotKnown, Error: "its last run, r5, left it failed: its tree may be mixed"}},
-		"in flight":         {last: rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.Syncing}, host: drifting{holds: is}, want: preflight.Verified{Run: "r5", Verdict: preflight.NotKnown, Error: "its last run, r5, left it in flight, when it died"}},
-		"of another master": {last: rollout.LastTree{Host: "h1"}, host: drifting{holds: is, record: &tree.Record{Run: "r1", Digest: digest(is)}}, want: preflight.Verified{Run: "r1", Verdict: preflight.IsSame}},
+		"an older run": {
+			last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r4", Digest: digest(other)}}, gone: true,
+			want: result("r5", preflight.Drifted, ""),
+		},
+		"a partial one": {
+			last: synced, host: drifting{holds: other, record: &tree.Record{Run: "r6", Digest: digest(other), Partial: true}}, gone: true,
+			want: result("r5", preflight.Drifted, ""),
+		},
+		"no record": {
+			last: synced, host: drifting{holds: other, recordErr: errNo},
+			want: result("r5", preflight.NotKnown, "no"),
+		},
+		"never seen": {
+			last: rollout.LastTree{Host: "h1"}, host: drifting{holds: is},
+			want: result("", preflight.NotKnown, "no run is known that synced it"),
+		},
+		"failed": {
+			last: rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.Failed}, host: drifting{holds: is},
+			want: result("r5", preflight.NotKnown, "its last run, r5, left it failed: its tree may be mixed"),
+		},
+		"in flight": {
+			last: rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.Syncing}, host: drifting{holds: is},
+			want: result("r5", preflight.NotKnown, "its last run, r5, left it in flight, when it died"),
+		},
+		"of another master": {
+			last: rollout.LastTree{Host: "h1"}, host: drifting{holds: is, record: &tree.Record{Run: "r1", Digest: digest(is)}},
+			want: result("r1", preflight.IsSame, ""),
+		},
 	} {
-		c.want.Host = "h1"
 		v := preflight.Verifier{Hosts: c.host, Content: c.content, Most: 5, Manifest: func(string) *manifest.Manifest {
 			if c.gone {
 				return nil
@@ -83,8 +131,7 @@ func TestVerify(t *testing.T) {
 			return is
 		}}
 		got := v.Verify(t.Context(), []rollout.LastTree{c.last})[0]
-		if got.Host != c.want.Host || got.Run != c.want.Run || got.Verdict != c.want.Verdict || got.Error != c.want.Error ||
-			got.Count != c.want.Count || !slices.Equal(got.Paths, c.want.Paths) {
+		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
