@@ -62,11 +62,11 @@ type Local struct {
 
 // Run implements Conn.
 func (l Local) Run(ctx context.Context, c Command) (Result, error) {
-	argv, err := Wrapped(c, l.Become, l.Grace)
+	argv, err := Wrap(c, l.Become, l.Grace)
 	if err != nil {
 		return Result{}, err
 	}
-	return RunProcess(ctx, argv, c, l.Grace)
+	return RunWrapped(ctx, argv, c, l.Grace)
 }
 
 // MissingError tells which programs are missing on this machine. It is an ErrMissing.

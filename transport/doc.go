@@ -1,10 +1,9 @@
-// Package transport is what a connection to a host is: commands and their results, the classes of what can go wrong with
-// them, how words reach a shell, and how text of a remote program is neutralised. Commands on this machine are run here; below it, package
-// ssh connects to hosts, and package rsync has what rsync is told and says.
+// Package transport is what a connection to a host is: Conn runs commands there, an Error says what to do about one that could not
+// be run, and Local is the connection to this machine. Package ssh below it makes the connections to other machines, package rsync
+// runs rsync over any of them.
 //
-// It knows nothing of runs, and it never decides: it neither retries nor chooses a source. No host
-// name, path or pattern ever reaches a shell unquoted, and no text of a remote program leaves it
-// before it is neutralised.
+// It knows nothing of runs, and it never decides: it neither retries nor chooses a source. No host name, path or pattern ever
+// reaches a shell unquoted (Quote), and no text of a remote program leaves it before it is neutralised (Neutral).
 //
 // # Processes
 //
@@ -15,5 +14,5 @@
 // still be reached. What does survive (a host cut off in the middle) holds the lock of its
 // destination, and the next sync is told that it is busy.
 //
-// Hosts need a POSIX sh, coreutils, util-linux's flock and rsync 3.1.3 or later; sudo for Become.
+// Hosts need a POSIX sh and coreutils; sudo for Become.
 package transport

@@ -1,9 +1,6 @@
 package transport
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Class is what to do about a failure.
 type Class string
@@ -40,33 +37,3 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// The exit codes that are not rsync's own.
-const (
-	ExitIO      = 74  // sysexits.h: EX_IOERR, of a Script
-	ExitBusy    = 75  // flock -E 75
-	ExitMissing = 127 // sh(1): command not found
-)
-
-// summary returns what matters of the last lines that a program said, as one bounded line.
-func Summary(stderr string) string {
-	var said, ends []string
-	for line := range strings.Lines(stderr) {
-		line = strings.TrimSpace(line)
-		switch {
-		case line == "":
-		case strings.HasPrefix(line, "rsync error:"), strings.HasPrefix(line, "rsync warning:"):
-			ends = append(ends, line) // repeats the exit code in words
-		default:
-			said = append(said, line)
-		}
-	}
-	if len(said) == 0 {
-		said = ends
-	}
-	s := strings.Join(said[max(0, len(said)-3):], "; ")
-	if len(s) > 500 {
-		s = strings.ToValidUTF8(s[:500], "") + "…"
-	}
-	return s
-}

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -24,8 +23,9 @@ var wrapperText string
 
 var wrapper = StripComments(wrapperText)
 
-// wrapped returns the argument vector that runs c as the user become, through the wrapper.
-func Wrapped(c Command, become string, grace time.Duration) ([]string, error) {
+// Wrap returns the argument vector that runs c under the wrapper as the user become, empty for whoever runs it. Grace is the time
+// between SIGTERM and SIGKILL when it is cancelled, DefaultGrace when 0. An error is an *Error.
+func Wrap(c Command, become string, grace time.Duration) ([]string, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" || strings.Contains(c.Args[0], "=") {
 		return nil, &Error{Class: ClassPermanent, Message: fmt.Sprintf("%q names no program", c.Args)}
 	}
@@ -38,20 +38,21 @@ func Wrapped(c Command, become string, grace time.Duration) ([]string, error) {
 	if become != "" {
 		argv = append(argv, "sudo", "-n", "-u", become, "--")
 	}
-	slice := strconv.FormatFloat(GraceOf(grace).Seconds()/5, 'f', 3, 64)
+	slice := strconv.FormatFloat(graceOf(grace).Seconds()/5, 'f', 3, 64)
 	argv = append(argv, "sh", "-c", wrapper, "fleetsync", slice, strconv.Itoa(len(c.Stdin)))
 	return append(argv, c.Args...), nil
 }
 
-func GraceOf(d time.Duration) time.Duration {
+func graceOf(d time.Duration) time.Duration {
 	if d <= 0 {
 		return DefaultGrace
 	}
 	return d
 }
 
-// run runs argv, a wrapped command, on this machine.
-func RunProcess(ctx context.Context, argv []string, c Command, grace time.Duration) (Result, error) {
+// RunWrapped runs on this machine an argument vector that ends in one of Wrap, such as ssh with a wrapped command, and hands it
+// the input and the writers of c. It keeps the contract of Conn.Run.
+func RunWrapped(ctx context.Context, argv []string, c Command, grace time.Duration) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, Stopped(ctx)
 	}
@@ -61,8 +62,8 @@ func RunProcess(ctx context.Context, argv []string, c Command, grace time.Durati
 	}
 	defer lifeline.Close() //nolint:errcheck // a pipe's end; closed before on cancel
 
-	kept := &Tail{Max: 64 << 10}
-	said := &Lines{Log: c.Log, Keep: 20}
+	kept := &Tail{Max: KeptOutput}
+	said := &Lines{Log: c.Log, Keep: KeptLines}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, kept, said
 	if c.Stdout != nil {
@@ -73,7 +74,7 @@ func RunProcess(ctx context.Context, argv []string, c Command, grace time.Durati
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// The wrapper sends the signals; the hard end here is for when it cannot.
 	var hard *time.Timer
-	last := GraceOf(grace) + GraceOf(grace)/4
+	last := graceOf(grace) + graceOf(grace)/4
 	cmd.Cancel = func() error {
 		pid := cmd.Process.Pid
 		hard = time.AfterFunc(last, func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
@@ -85,7 +86,7 @@ func RunProcess(ctx context.Context, argv []string, c Command, grace time.Durati
 	err = cmd.Start()
 	_ = stdin.Close()
 	if err != nil {
-		return Result{}, StartError(argv[0], err)
+		return Result{}, startError(argv[0], err)
 	}
 	fed := make(chan struct{})
 	go func() {
@@ -119,11 +120,12 @@ func RunProcess(ctx context.Context, argv []string, c Command, grace time.Durati
 	return r, nil
 }
 
+// Stopped returns the error of a command that did not run to its end because ctx has ended.
 func Stopped(ctx context.Context) error {
 	return &Error{Class: ClassStopped, Message: "stopped", Err: context.Cause(ctx)}
 }
 
-func StartError(program string, err error) error {
+func startError(program string, err error) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		missing := &MissingError{Programs: []string{program}}
 		return &Error{Class: ClassMissing, Message: missing.Error(), Err: missing}
@@ -134,30 +136,3 @@ func StartError(program string, err error) error {
 	}
 	return &Error{Class: class, Message: "cannot start " + program + ": " + err.Error(), Err: err}
 }
-
-// tail keeps the last max bytes written to it.
-type Tail struct {
-	Max int
-	buf bytes.Buffer
-}
-
-func (t *Tail) Write(p []byte) (int, error) {
-	if over := t.buf.Len() - 2*t.Max; over > 0 {
-		t.buf.Next(t.buf.Len() - t.Max)
-	}
-	if len(p) > t.Max {
-		t.buf.Reset()
-		t.buf.Write(p[len(p)-t.Max:])
-	} else {
-		t.buf.Write(p)
-	}
-	return len(p), nil
-}
-
-func (t *Tail) Bytes() []byte {
-	b := t.buf.Bytes()
-	return b[max(0, len(b)-t.Max):]
-}
-
-// Seconds returns d in whole seconds, rounded up.
-func Seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fleetsync/fleetsync/transport/rsync"
+	"github.com/fleetsync/fleetsync/transport"
 )
 
 // record writes what a host knows of its tree.
 func (w *world) record(t *testing.T, host, text string) {
 	t.Helper()
 	scratch := filepath.Join(w.host(host), "srv", ".fleetsync")
-	write(t, filepath.Join(scratch, rsync.FileName(w.tree(host))+".last"), text)
+	write(t, filepath.Join(scratch, transport.FileName(w.tree(host))+".last"), text)
 }
 
 // A master whose tree a sync or an undo has left half-way serves nobody, whatever the inventory says: not the tool, and

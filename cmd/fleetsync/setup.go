@@ -74,7 +74,7 @@ func (s *setup) asker() *hosts.Asker {
 // for each host.
 func (s *setup) newDialer(share bool) *ssh.Dialer {
 	c := s.policy.SSH
-	return &ssh.Dialer{SSH: ssh.Config{
+	return &ssh.Dialer{Config: ssh.Config{
 		Client: ssh.Client(c.Client), ConfigFile: c.ConfigFile, ConnectTimeout: c.ConnectTimeout, MaxConnections: c.MaxConnections, Share: share,
 	}}
 }

@@ -80,7 +80,7 @@ func TestOverSSH(t *testing.T) {
 			f.Hosts[i].Destination, f.Hosts[i].Scratch = destination, filepath.Join(dir, "scratch")
 		}
 	}
-	dialer, canaries := &ssh.Dialer{SSH: sshd.SSH()}, &ssh.Dialer{SSH: sshd.SSH()}
+	dialer, canaries := &ssh.Dialer{Config: sshd.SSH()}, &ssh.Dialer{Config: sshd.SSH()}
 	canaries.SSH.Share = true
 	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // or sshd ends when they are idle
 	x := &execute.Executor{

@@ -12,7 +12,6 @@ import (
 	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/hosts"
 	"github.com/fleetsync/fleetsync/transport"
-	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // MayServeNow says why the master that this machine is may not be synced from just now. Whatever keeps that from being known counts.
@@ -32,7 +31,7 @@ func MayServeNow(ctx context.Context, fleet *inventory.Fleet, policy *inventory.
 	case last != nil && last.Partial:
 		return fmt.Errorf("run %s has changed the tree of %s and did not end well", transport.Neutral(last.Run), name)
 	}
-	file, err := os.Open(rsync.Lock(host.Scratch, host.Source))
+	file, err := os.Open(transport.LockFile(host.Scratch, host.Source))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing has ever been synced to it
 	}

@@ -81,11 +81,11 @@ func (t Tree) Around(p rsync.Pull, a Around) (rsync.Pull, error) {
 		p.Backup = t.backups() + "/" + a.Run + "/" + strconv.Itoa(a.Attempt)
 	}
 	began := Record{Run: a.Run, Fingerprint: a.Fingerprint, Paths: p.Paths, Partial: true, At: moment()}
-	args := []string{t.Root, t.Scratch, rsync.FileName(t.Root), a.Run, strconv.Itoa(a.Attempt), keep, strconv.Itoa(max(0, limit.Runs)),
+	args := []string{t.Root, t.Scratch, transport.FileName(t.Root), a.Run, strconv.Itoa(a.Attempt), keep, strconv.Itoa(max(0, limit.Runs)),
 		strconv.Itoa(int(max(0, limit.Age) / time.Minute)), began.json()}
 	find, format := t.expression()
 	args = append(append(args, format), find...)
-	p.Before = rsync.Script{Text: common + beforeText, Args: args}
+	p.Before = transport.Script{Text: common + beforeText, Args: args}
 
 	done := began
 	done.Partial = false
@@ -96,10 +96,10 @@ func (t Tree) Around(p rsync.Pull, a Around) (rsync.Pull, error) {
 
 // after returns the script that prints the digest, if it is wanted, and writes a record, if there is one
 // and the digest is the expected one, if that is not empty.
-func (t Tree) after(record string, digest bool, expected string, paths []string) (rsync.Script, error) {
+func (t Tree) after(record string, digest bool, expected string, paths []string) (transport.Script, error) {
 	starts, err := manifest.Starts(paths)
 	if err != nil {
-		return rsync.Script{}, err
+		return transport.Script{}, err
 	}
 	want := "no"
 	if digest {
@@ -107,11 +107,11 @@ func (t Tree) after(record string, digest bool, expected string, paths []string)
 	}
 	args := append([]string{t.Root, t.RecordPath(), record, want, expected, strconv.Itoa(len(starts))}, starts...)
 	args = append(append(args, "-ignore_readdir_race"), manifest.Expression(t.Exclude, manifest.DigestFormat)...)
-	return rsync.Script{Text: common + afterText, Args: args}, nil
+	return transport.Script{Text: common + afterText, Args: args}, nil
 }
 
 // backups returns the folder of what is kept of the tree.
-func (t Tree) backups() string { return t.Scratch + "/keep/" + rsync.FileName(t.Root) }
+func (t Tree) backups() string { return t.Scratch + "/keep/" + transport.FileName(t.Root) }
 
 const acceptText = `
 if ! partial "$2" "$RUN"; then die 65 "the record is not of a sync of run $RUN that is to be accepted"; fi
@@ -145,7 +145,7 @@ func (t Tree) Accept(ctx context.Context, r Record) error {
 
 // RecordPath returns the host's file with the Record, which ParseRecord reads; it is only there if the tree was ever synced
 // through Around. It is always whole, and reading it takes no lock.
-func (t Tree) RecordPath() string { return t.Scratch + "/" + rsync.FileName(t.Root) + ".last" }
+func (t Tree) RecordPath() string { return t.Scratch + "/" + transport.FileName(t.Root) + ".last" }
 
 // moment is what the Record has of a time: seconds.
 func moment() time.Time { return time.Now().UTC().Truncate(time.Second) }

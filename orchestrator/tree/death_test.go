@@ -16,7 +16,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/tree"
 	"github.com/fleetsync/fleetsync/transport"
-	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
@@ -112,7 +111,7 @@ func TestKilled(t *testing.T) {
 	free := func() { // until the last of what was killed is gone
 		t.Helper()
 		for range 1000 {
-			err := exec.Command("flock", "--wait", "10", rsync.Lock(h.Scratch, h.Root), "true").Run()
+			err := exec.Command("flock", "--wait", "10", transport.LockFile(h.Scratch, h.Root), "true").Run()
 			if err == nil || !errors.As(err, new(*exec.ExitError)) {
 				return
 			}

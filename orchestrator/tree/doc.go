@@ -6,9 +6,9 @@
 //
 // # What is kept
 //
-// Below the scratch folder, which is on the tree's file system and not in the tree, NAME being rsync.FileName of the root:
+// Below the scratch folder, which is on the tree's file system and not in the tree, NAME being transport.FileName of the root:
 //
-//	NAME.lock                 held by whoever writes the tree (rsync.Lock)
+//	NAME.lock                 held by whoever writes the tree (transport.LockFile)
 //	NAME.last                 the Record: what the tree was synced to last, or that a change of it has begun and not ended
 //	keep/NAME/RUN/before      the listing of the tree before the run's first sync; absent instead if there was no tree
 //	keep/NAME/RUN/1, 2, …     what each attempt replaced or deleted (rsync(1), --backup-dir)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/fleetsync/fleetsync/orchestrator/manifest"
 	"github.com/fleetsync/fleetsync/transport"
-	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // Tree is a tree on a host. Its methods may be called by several goroutines at once. Their errors are or wrap a
@@ -56,7 +55,7 @@ var (
 	hashText string
 )
 
-// What the scripts exit with, beside what rsync.Script says.
+// What the scripts exit with, beside what transport.Script says.
 const (
 	exitChanging = 65 // sysexits.h: EX_DATAERR
 	exitNothing  = 66 // sysexits.h: EX_NOINPUT; also flock's, if there is no folder for its file
@@ -82,7 +81,7 @@ func (t Tree) run(ctx context.Context, s script) ([]byte, error) {
 	argv := append([]string{"sh", "-c", transport.StripComments(common + s.text), "fleetsync"}, s.args...)
 	if s.lock != "" {
 		argv = append([]string{"flock", "--no-fork", s.lock, "--nonblock", "--conflict-exit-code", strconv.Itoa(exitBusy),
-			rsync.Lock(t.Scratch, t.Root)}, argv...)
+			transport.LockFile(t.Scratch, t.Root)}, argv...)
 	}
 	out := &bounded{most: s.most}
 	if out.most == 0 {

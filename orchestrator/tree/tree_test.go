@@ -365,7 +365,7 @@ func TestUndoRefuses(t *testing.T) {
 			t.Errorf("%s: something was changed: %s", text, diff)
 		}
 	}
-	f, err := os.OpenFile(rsync.Lock(h.Scratch, h.Root), os.O_RDWR, 0)
+	f, err := os.OpenFile(transport.LockFile(h.Scratch, h.Root), os.O_RDWR, 0)
 	must(t, err)
 	must(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
 	refused(transport.ClassBusy, "somebody else is writing the tree")

@@ -1,5 +1,9 @@
-// Package rsync says what rsync does on a host, over any connection: argument vectors, dry runs, exit codes and their classes, statistics,
-// progress, and a daemon to pull from. It knows nothing of runs or of how a host is reached, and never retries.
+// Package rsync runs rsync on hosts: Sync and DryRun over a connection of package transport, with what rsync says of its progress
+// and its end; and a daemon to pull from.
+//
+// It neither retries nor chooses a source, and it does not know how a host is reached. Every sync runs under the lock of its
+// destination, with a bound on its deletions. Hosts need util-linux's flock and rsync 3.1.3 or later, beside what package
+// transport asks for.
 //
 // # Exit codes of a sync
 //

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"github.com/fleetsync/fleetsync/transport/transporttest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/rsync"
+	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
 // TestMain lets the test binary play a fleetsync that gets killed.
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 // lockOf returns the lock file of p.
-func lockOf(p rsync.Pull) string { return rsync.Lock(p.Scratch, p.Destination) }
+func lockOf(p rsync.Pull) string { return transport.LockFile(p.Scratch, p.Destination) }
 
 // free waits until nobody holds a lock file: no rsync is left.
 func free(t *testing.T, lock string) {

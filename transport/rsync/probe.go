@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/internal/peer"
 )
 
 // rsyncPort is where an rsync daemon listens (rsync(1)).
@@ -15,7 +16,7 @@ const rsyncPort = "873"
 // greeting is what an rsync daemon says first (clientserver.c: start_daemon), before it is asked for a module.
 const greeting = "@RSYNCD: "
 
-// Greets tells whether the rsync daemon of an endpoint, rsync://ADDRESS[:PORT], greets who connects from this machine; nil
+// ProbeDaemon tells whether the rsync daemon of an endpoint, rsync://ADDRESS[:PORT], greets who connects from this machine; nil
 // if it does. No module is asked for, so that one that serves nobody just now (max connections, hosts allow,
 // pre-xfer exec) greets all the same. It waits until ctx ends; then the error wraps the context's cause.
 func ProbeDaemon(ctx context.Context, endpoint string) error {
@@ -27,30 +28,30 @@ func ProbeDaemon(ctx context.Context, endpoint string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		address = net.JoinHostPort(strings.Trim(address, "[]"), rsyncPort)
 	}
-	if err := greet(ctx, address); err != nil {
+	if err := awaitGreeting(ctx, address); err != nil {
 		return fmt.Errorf("no rsync daemon answers at %s: %w", transport.Neutral(address), err)
 	}
 	return nil
 }
 
-// greet waits for the greeting of a daemon. The error says no more than why, and is neutralised.
-func greet(ctx context.Context, address string) error {
+// awaitGreeting waits for the greeting of a daemon. The error says no more than why, and is neutralised.
+func awaitGreeting(ctx context.Context, address string) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return transport.ConnectionError(ctx, err)
+		return peer.Reason(ctx, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
 	defer stop()
-	line, err := transport.FirstLine(conn, func(string) bool { return true })
+	line, err := peer.ReadLine(conn, func(string) bool { return true })
 	switch {
 	case err == nil && strings.HasPrefix(line, greeting):
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case line != "":
-		return fmt.Errorf("what answers is none: it says %q", transport.Excerpt(line))
+		return fmt.Errorf("what answers is none: it says %q", peer.Excerpt(line))
 	default:
-		return transport.ConnectionError(ctx, err)
+		return peer.Reason(ctx, err)
 	}
 }

@@ -1,11 +1,7 @@
 package rsync
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
-	"fmt"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +29,7 @@ type Pull struct {
 	// Before runs on the host under the destination's lock, just before rsync: if it fails, the sync is not started. What it
 	// prints goes where rsync's errors go. After runs under the same lock if rsync ended with 0 or 24; the last 64 KiB
 	// that it prints are Stats.After. Both are part of the host's command line, which ssh bounds.
-	Before, After Script
+	Before, After transport.Script
 
 	Exclude        []string      // rsync patterns
 	Compress       bool          // --compress
@@ -56,103 +52,14 @@ var pullText string
 
 var pullScript = transport.StripComments(pullText)
 
-// Validate tells what is wrong with p, or nil.
-func (p Pull) Validate() error {
-	if !strings.HasPrefix(p.Source, "rsync://") || transport.HasControl(p.Source) ||
-		len(strings.Split(strings.TrimRight(p.Source, "/"), "/")) != 4 {
-		return fmt.Errorf("source %q: must be rsync://ADDRESS[:PORT]/MODULE", p.Source)
-	}
-	for what, dir := range map[string]string{"destination": p.Destination, "scratch": p.Scratch} {
-		if !path.IsAbs(dir) || path.Clean(dir) == "/" || strings.ContainsRune(dir, 0) {
-			return fmt.Errorf("%s %q: must be an absolute path below the root", what, dir)
-		}
-		if path.Clean(dir) != dir {
-			return fmt.Errorf("%s %q: must be written as %q", what, dir, path.Clean(dir))
-		}
-	}
-	// A scratch directory inside would be deleted: the source does not have it.
-	if p.Scratch == p.Destination || strings.HasPrefix(p.Scratch, p.Destination+"/") {
-		return fmt.Errorf("scratch %q: must not be inside the destination %q", p.Scratch, p.Destination)
-	}
-	if b := p.Backup; b != "" {
-		if !path.IsAbs(b) || path.Clean(b) != b || strings.ContainsRune(b, 0) {
-			return fmt.Errorf("backup %q: must be a clean absolute path", b)
-		}
-		// It would be backed up and deleted itself.
-		if b == p.Destination || strings.HasPrefix(b, p.Destination+"/") {
-			return fmt.Errorf("backup %q: must not be inside the destination %q", b, p.Destination)
-		}
-		if strings.HasPrefix(p.Destination, b+"/") {
-			return fmt.Errorf("backup %q: the destination %q must not be inside", b, p.Destination)
-		}
-	}
-	if err := p.Before.validate("before"); err != nil {
-		return err
-	}
-	if err := p.After.validate("after"); err != nil {
-		return err
-	}
-	if p.MaxDelete < Unlimited {
-		return fmt.Errorf("at most %d deletions: must be 0 or more, or %d for any number", p.MaxDelete, Unlimited)
-	}
-	if p.Paths == nil {
-		return nil
-	}
-	if len(p.Paths) == 0 {
-		return fmt.Errorf("no paths to sync: name some, or none at all for the whole tree")
-	}
-	for _, name := range p.Paths {
-		if err := validPath(name); err != nil {
-			return err
-		}
-	}
-	for _, a := range p.Args {
-		// It would delete everything outside the paths, because that is what excludes it.
-		if a == "--delete-excluded" {
-			return fmt.Errorf("rsync argument %q: cannot be used with a subset of paths", a)
-		}
-	}
-	return nil
-}
-
-func validPath(name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("path %q: must not be empty", name)
-	case strings.HasPrefix(name, "/"):
-		return fmt.Errorf("path %q: must be relative to the tree", name)
-	case strings.ContainsAny(name, "\x00\n\r"):
-		return fmt.Errorf("path %q: must hold neither NUL nor the end of a line", name)
-	case len(name) > 2000:
-		return fmt.Errorf("path %.40q…: longer than rsync takes", name) // a rule is bounded by MAXPATHLEN (exclude.c)
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if part == ".." {
-			return fmt.Errorf("path %q: must not hold %q", name, "..")
-		}
-	}
-	return nil
-}
-
 // Command returns the command that runs p on its host: rsync under the lock of its destination. It
 // is pure; p must be valid.
 func (p Pull) Command() transport.Command {
-	args := []string{"sh", "-c", pullScript, "fleetsync", p.Scratch, Lock(p.Scratch, p.Destination), p.Destination}
-	if before, after := p.Before.line(), p.After.line(); before != "" || after != "" {
+	args := []string{"sh", "-c", pullScript, "fleetsync", p.Scratch, transport.LockFile(p.Scratch, p.Destination), p.Destination}
+	if before, after := p.Before.CommandLine(), p.After.CommandLine(); before != "" || after != "" {
 		args = append(args, "sh", "-c", aroundScript, "fleetsync", before, after)
 	}
 	return transport.Command{Args: append(args, p.rsync()...), Stdin: p.rules()}
-}
-
-// Lock returns the lock file of a destination, which whoever writes that must hold by flock(1). It is the same for every
-// path of it that is written alike.
-func Lock(scratch, destination string) string { return scratch + "/" + FileName(destination) + ".lock" }
-
-// FileName returns a name for files that are about a destination and beside it: readable, and no other destination's.
-func FileName(destination string) string {
-	sum := sha256.Sum256([]byte(destination))
-	base := path.Base(destination)
-	return base[:min(len(base), 100)] + "-" + hex.EncodeToString(sum[:4])
 }
 
 // leftovers lets --delete take the folders in which --delay-updates keeps what has arrived: rsync protects
@@ -203,50 +110,8 @@ func (p Pull) selection() []string {
 	if p.rules() != nil {
 		args = append(args, "--exclude-from=-")
 	}
-	return append(args, "--timeout="+strconv.Itoa(transport.Seconds(timeout)), "--contimeout="+strconv.Itoa(transport.Seconds(timeout)))
+	return append(args, "--timeout="+strconv.Itoa(seconds(timeout)), "--contimeout="+strconv.Itoa(seconds(timeout)))
 }
 
-// rules returns the filter rules that restrict a sync to p.Paths, nil for the whole tree. They are
-// rules and not --files-from because only so (measured, 3.5.0) excludes hold for what is below an
-// excluded directory, a vanished path inside a vanished directory is no warning, and nothing is
-// expanded by the daemon.
-func (p Pull) rules() []byte {
-	var rules []string
-	seen := map[string]bool{}
-	add := func(rule string) {
-		if !seen[rule] {
-			seen[rule] = true
-			rules = append(rules, rule)
-		}
-	}
-	for _, name := range p.Paths {
-		name = path.Clean(name)
-		if name == "." {
-			return nil
-		}
-		for i, c := range []byte(name) {
-			if c == '/' {
-				add("+ /" + pattern(name[:i]) + "/")
-			}
-		}
-		add("+ /" + pattern(name))
-		add("+ /" + escape(name) + "/**")
-	}
-	if rules == nil {
-		return nil
-	}
-	return []byte(strings.Join(append(rules, "- *"), "\n") + "\n")
-}
-
-// pattern returns the pattern that matches name alone. A backslash escapes only in a pattern that
-// has a wildcard, else it is literal (rsync(1), pattern matching rules).
-func pattern(name string) string {
-	if !strings.ContainsAny(name, "*?[") {
-		return name
-	}
-	return escape(name)
-}
-
-func escape(name string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
-}
+// seconds returns d in whole seconds, rounded up.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -86,19 +86,19 @@ func ended(stats *Stats, at stage, conn transport.Conn, r transport.Result) erro
 	case 0:
 		return nil
 	case 24:
-		stats.Warning = transport.Summary(r.Stderr)
+		stats.Warning = summary(r.Stderr)
 		if stats.Warning == "" {
 			stats.Warning = "some files vanished from the source"
 		}
 		return nil
-	case transport.ExitMissing:
+	case exitMissing:
 		if _, ok := conn.(transport.Local); ok {
 			if err := transport.Missing("rsync", "flock"); err != nil {
 				return &transport.Error{Class: transport.ClassMissing, Message: err.Error(), Err: err}
 			}
 		}
 	}
-	e := &transport.Error{Program: "rsync", ExitCode: r.ExitCode, Message: transport.Summary(r.Stderr)}
+	e := &transport.Error{Program: "rsync", ExitCode: r.ExitCode, Message: summary(r.Stderr)}
 	e.Class, e.Source = classify(r.ExitCode, r.Stderr)
 	if why := refusal(r.Stderr); why != "" {
 		e.Message = why

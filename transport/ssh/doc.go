@@ -1,6 +1,7 @@
-// Package ssh connects to hosts: natively (golang.org/x/crypto/ssh), by the OpenSSH program where a configuration needs it, and to
-// this machine without either. It knows nothing of rsync or runs, and never retries but a connection that was found dead before a
-// command began.
+// Package ssh connects to hosts by ssh. A Dialer decides how: a host that is a directory on this machine needs no connection, one
+// that ssh_config(5) describes in a way that we understand gets a native connection, all others the OpenSSH program.
+//
+// It knows neither rsync nor runs, and it never trusts a key that known_hosts does not have.
 //
 // # Native connections
 //

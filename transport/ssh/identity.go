@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
+	xssh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// identities are the keys we prove ourselves with, each file of them read once.
+// identities are the keys that we log in with; each file is read once.
 type identities struct {
 	mu    sync.Mutex
 	files map[string]*identity
@@ -22,11 +22,11 @@ type identities struct {
 
 // identity is a file of a private key, or of a public key whose private one an agent has.
 type identity struct {
-	signer ssh.Signer       // nil: only an agent can sign
-	public ssh.PublicKey    // nil: not known
-	cert   *ssh.Certificate // NAME-cert.pub; may be nil
-	why    string           // there is no signer
-	absent bool             // there is no file
+	signer xssh.Signer       // nil: only an agent can sign
+	public xssh.PublicKey    // nil: not known
+	cert   *xssh.Certificate // NAME-cert.pub; may be nil
+	why    string            // there is no signer
+	absent bool              // there is no file
 }
 
 func (i *identities) read(name string) *identity {
@@ -52,8 +52,8 @@ func readIdentity(name string) *identity {
 	case err != nil:
 		id.why = err.Error()
 	default:
-		id.signer, err = ssh.ParsePrivateKey(text)
-		encrypted := (*ssh.PassphraseMissingError)(nil)
+		id.signer, err = xssh.ParsePrivateKey(text)
+		encrypted := (*xssh.PassphraseMissingError)(nil)
 		if err == nil {
 			id.public = id.signer.PublicKey()
 			// ssh refuses such keys too (authfile.c: sshkey_perm_ok).
@@ -62,7 +62,7 @@ func readIdentity(name string) *identity {
 			}
 		} else if errors.As(err, &encrypted) {
 			id.public, id.why = encrypted.PublicKey, "it is encrypted and no agent has it (ssh-add "+name+")"
-		} else if public, _, _, _, perr := ssh.ParseAuthorizedKey(text); perr == nil {
+		} else if public, _, _, _, perr := xssh.ParseAuthorizedKey(text); perr == nil {
 			id.public, id.why = public, "it is a public key and no agent has the private one"
 		} else {
 			id.why = err.Error()
@@ -71,7 +71,7 @@ func readIdentity(name string) *identity {
 	if id.public == nil {
 		id.public = readPublic(name + ".pub")
 	}
-	if cert, ok := readPublic(name + "-cert.pub").(*ssh.Certificate); ok {
+	if cert, ok := readPublic(name + "-cert.pub").(*xssh.Certificate); ok {
 		id.cert = cert
 		if id.public == nil {
 			id.public = cert.Key
@@ -81,36 +81,36 @@ func readIdentity(name string) *identity {
 }
 
 // readPublic returns the public key in a file, or nil.
-func readPublic(name string) ssh.PublicKey {
+func readPublic(name string) xssh.PublicKey {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil
 	}
-	public, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	public, _, _, _, err := xssh.ParseAuthorizedKey(text)
 	if err != nil {
 		return nil
 	}
 	return public
 }
 
-// proof is what a handshake proves who we are with. Close it after.
-type proof struct {
-	signers []ssh.Signer
+// credentials are the keys that a handshake offers. Who gets them closes them after the handshake.
+type credentials struct {
+	signers []xssh.Signer
 	notes   []string // why something cannot be used
 	agent   net.Conn
 }
 
-func (p *proof) close() {
+func (p *credentials) close() {
 	if p.agent != nil {
 		_ = p.agent.Close()
 	}
 }
 
-// prove returns what we have for r, in ssh's order: of the agent's keys those that files name, then its
+// credentials returns the keys to offer on a route, in ssh's order: of the agent's keys those that files name, then its
 // others, then those of files alone (sshconnect2.c: pubkey_prepare). A certificate goes before its key.
-func (i *identities) prove(r *route) *proof {
-	p := &proof{}
-	var held []ssh.Signer
+func (i *identities) credentials(r *route) *credentials {
+	p := &credentials{}
+	var held []xssh.Signer
 	if r.agent != "" {
 		conn, err := net.Dial("unix", r.agent) //nolint:noctx // local, and it answers or not
 		if err == nil {
@@ -123,7 +123,7 @@ func (i *identities) prove(r *route) *proof {
 		}
 	}
 	taken := make([]bool, len(held))
-	fromAgent := func(public ssh.PublicKey) ssh.Signer {
+	fromAgent := func(public xssh.PublicKey) xssh.Signer {
 		for n, s := range held {
 			if public != nil && string(s.PublicKey().Marshal()) == string(public.Marshal()) {
 				taken[n] = true
@@ -132,7 +132,7 @@ func (i *identities) prove(r *route) *proof {
 		}
 		return nil
 	}
-	var named, files []ssh.Signer
+	var named, files []xssh.Signer
 	for _, name := range r.identities {
 		id := i.read(name)
 		signer, to := fromAgent(id.public), &named
@@ -151,7 +151,7 @@ func (i *identities) prove(r *route) *proof {
 			continue
 		}
 		if id.cert != nil {
-			if s, err := ssh.NewCertSigner(id.cert, signer); err == nil {
+			if s, err := xssh.NewCertSigner(id.cert, signer); err == nil {
 				*to = append(*to, s)
 			} else {
 				p.notes = append(p.notes, fmt.Sprintf("%s-cert.pub cannot be used: %v", name, err))
@@ -169,12 +169,12 @@ func (i *identities) prove(r *route) *proof {
 	return p
 }
 
-// refused says why nothing of it was accepted.
-func (p *proof) refused(user string) string {
+// refused says what was offered and why some keys were not.
+func (p *credentials) refused(user string) string {
 	var tried []string
 	for _, s := range p.signers {
 		key := s.PublicKey()
-		tried = append(tried, key.Type()+" "+ssh.FingerprintSHA256(key))
+		tried = append(tried, key.Type()+" "+xssh.FingerprintSHA256(key))
 	}
 	s := fmt.Sprintf("the host does not let %s in", user)
 	if len(tried) > 0 {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/crypto/ssh"
+	xssh "golang.org/x/crypto/ssh"
 	"pgregory.net/rapid"
 )
 
@@ -66,7 +66,7 @@ func TestKnownHostsAsProgram(t *testing.T) {
 		}
 		for kind, lines := range map[string][]*knownLine{"key": k.keys, "cert-authority": k.authorities, "revoked": k.revoked} {
 			for _, l := range lines {
-				ours = append(ours, kind+" "+strings.Fields(string(ssh.MarshalAuthorizedKey(l.key)))[1])
+				ours = append(ours, kind+" "+strings.Fields(string(xssh.MarshalAuthorizedKey(l.key)))[1])
 			}
 		}
 		slices.Sort(theirs)
@@ -80,13 +80,13 @@ func TestKnownHostsAsProgram(t *testing.T) {
 // FuzzKnownHosts: a line of a file never gives another host's key, and a bad file is no more than useless.
 func FuzzKnownHosts(f *testing.F) {
 	for _, s := range []string{
-		"a " + someKeys[0], "@revoked * " + someKeys[1], "|1|AAAA|AAAA " + someKeys[0], "!a,* " + someKeys[0], "@cert-authority [a]:1,, " +
-			someKeys[0] + " c", "@x a " + someKeys[0],
+		"a " + someKeys[0], "@revoked * " + someKeys[1], "|1|AAAA|AAAA " + someKeys[0], "!a,* " + someKeys[0],
+		"@cert-authority [a]:1,, " + someKeys[0] + " c", "@x a " + someKeys[0],
 		"@revoked @revoked a " + someKeys[0], "a ssh-rsa AAAA", "\x00 \xff",
 	} {
 		f.Add(s)
 	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(someKeys[0]))
+	key, _, _, _, err := xssh.ParseAuthorizedKey([]byte(someKeys[0]))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// defaultConnections and defaultHandshakes are what SSHConfig's zeros mean.
+	// What the zeros of Config mean.
 	defaultConnections = 1000
 	defaultHandshakes  = 32
 	defaultIdle        = time.Minute
-	// keptIdle is how long a connection is kept that nobody has used yet: less than a LoginGraceTime of sshd_config(5) that is
-	// common, after which sshd complains, and counts it against us (PerSourcePenalties, 9.8).
-	keptIdle = 20 * time.Second
+	// probedIdle is how long a probed connection waits for its first command: less than a common LoginGraceTime (sshd_config(5)),
+	// after which sshd logs an error and counts it against this machine (PerSourcePenalties, 9.8).
+	probedIdle = 20 * time.Second
 	// maxSessions is MaxSessions of sshd_config(5): how many commands run on one connection at once.
 	maxSessions = 10
 	// maxRefused is how often a host may refuse the only session until it is believed that it opens none.
 	maxRefused = 6
-	// maxJumped is how many connections are made through one jump host at once: below the 10 of
+	// maxJumping is how many connections are made through one jump host at once: below the 10 of
 	// MaxStartups (sshd_config(5)), beyond which sshd starts to refuse, should all be for one host.
-	maxJumped = 8
+	maxJumping = 8
 )
 
-// links are the native connections of a Dialer: one per host, and apart from those one per jump host.
-// A jump host's is not counted, or the connections through it could wait for it and it for them.
+// links are the native connections of a Dialer: one for the commands of each host, and one for each jump host.
+// A jump host's is not counted: it could wait for the connections through it to end, and they for it to begin.
 type links struct {
 	known      knownHosts
 	identities identities
@@ -35,14 +35,14 @@ type links struct {
 	connections, handshakes int
 	idleTime                time.Duration
 
-	mu       sync.Mutex
-	links    map[string]*link
-	open     int             // connections that count
-	asking   int             // of these, those that only ask whether a host is there
-	idle     []*link         // that nobody uses, for the longest time first
-	waiting  []chan struct{} // who wants to open one more
-	shaking  chan struct{}   // a token for each handshake under way
-	attended sync.WaitGroup  // what is done for links besides Run
+	mu          sync.Mutex
+	links       map[string]*link
+	open        int             // connections that count
+	probing     int             // of these, those of probes
+	idle        []*link         // that nobody uses, for the longest time first
+	waiting     []chan struct{} // who wants to open one more
+	handshaking chan struct{}   // a token for each handshake under way
+	background  sync.WaitGroup  // what is done for links besides Run
 }
 
 // set takes the limits from c. It is called before anything else.
@@ -64,7 +64,7 @@ func (p *links) set(c Config) {
 	if p.idleTime <= 0 {
 		p.idleTime = defaultIdle
 	}
-	p.shaking = make(chan struct{}, p.handshakes)
+	p.handshaking = make(chan struct{}, p.handshakes)
 }
 
 // use returns the connection by a route, which it opens if there is none. The caller gives it back.
@@ -84,7 +84,7 @@ func (p *links) use(ctx context.Context, r *route, jump bool) (*link, error) {
 		close(l.want)
 	}
 	l.users++
-	p.rouse(l)
+	p.unsetIdle(l)
 	p.mu.Unlock()
 
 	select {
@@ -100,31 +100,31 @@ func (p *links) use(ctx context.Context, r *route, jump bool) (*link, error) {
 	return l, nil
 }
 
-// begin makes l live. The lock is held.
+// begin starts the goroutine of l, which becomes its pool's. The lock is held.
 func (p *links) begin(ctx context.Context, l *link) *link {
-	// Others may wait for it when ctx ends.
+	// It outlives who wanted it first: others may wait for it.
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.pool, l.stop = p, stop
 	l.want, l.up, l.down = make(chan struct{}), make(chan struct{}), make(chan struct{})
-	l.sessions, l.limit, l.jumped = make(chan struct{}, maxSessions), maxSessions, make(chan struct{}, maxJumped)
+	l.sessions, l.limit, l.jumping = make(chan struct{}, maxSessions), maxSessions, make(chan struct{}, maxJumping)
 	for range maxSessions {
 		l.sessions <- struct{}{}
 	}
 	p.links[l.key] = l
-	p.attended.Go(func() { l.live(ctx) })
+	p.background.Go(func() { l.live(ctx) })
 	return l
 }
 
-// keep takes w over as the connection by a route, to be made use of later, with its place among those that count, unless there
-// is one, or those that are open leave little room to ask others. It came through via, which is given back by release.
-func (p *links) keep(ctx context.Context, r *route, w *wire, via *link, release func()) bool {
+// adopt makes the connection w of a probe the link of a route, with its slot, for the first command. It does not if the route has
+// a link, or if half of all slots are taken: other probes need some. It came through via, which is given back by release.
+func (p *links) adopt(ctx context.Context, r *route, w *wire, via *link, release func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.links[r.key] != nil || p.open-p.asking >= (p.connections+1)/2 {
+	if p.links[r.key] != nil || p.open-p.probing >= (p.connections+1)/2 {
 		return false
 	}
-	p.asking--
-	p.rest(p.begin(ctx, &link{key: r.key, route: r, wire: w, via: via, release: release}))
+	p.probing--
+	p.setIdle(p.begin(ctx, &link{key: r.key, route: r, wire: w, via: via, release: release}))
 	return true
 }
 
@@ -155,34 +155,34 @@ func (p *links) giveBack(l *link) {
 	select {
 	case <-l.up:
 	default:
-		p.shut(l) // nobody waits for it any more
+		p.end(l) // nobody waits for it any more
 		return
 	}
 	if len(p.waiting) > 0 && !l.jump {
-		p.shut(l)
+		p.end(l)
 		return
 	}
-	p.rest(l)
+	p.setIdle(l)
 }
 
-// rest counts l among the idle ones, for a while. The lock is held.
-func (p *links) rest(l *link) {
+// setIdle counts l among the idle ones, for a while. The lock is held.
+func (p *links) setIdle(l *link) {
 	p.idle = append(p.idle, l)
 	after := p.idleTime
 	if !l.wanted {
-		after = min(after, keptIdle)
+		after = min(after, probedIdle)
 	}
 	l.timer = time.AfterFunc(after, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if slices.Contains(p.idle, l) {
-			p.shut(l)
+			p.end(l)
 		}
 	})
 }
 
-// rouse takes l from the idle ones. The lock is held.
-func (p *links) rouse(l *link) {
+// unsetIdle takes l from the idle ones. The lock is held.
+func (p *links) unsetIdle(l *link) {
 	if l.timer != nil {
 		l.timer.Stop()
 		l.timer = nil
@@ -192,18 +192,18 @@ func (p *links) rouse(l *link) {
 	}
 }
 
-// shut makes l end and be forgotten. The lock is held.
-func (p *links) shut(l *link) {
-	p.rouse(l)
+// end makes l end and be forgotten. The lock is held.
+func (p *links) end(l *link) {
+	p.unsetIdle(l)
 	if p.links[l.key] == l {
 		delete(p.links, l.key)
 	}
 	l.stop()
 }
 
-// enter waits until one more connection may be open. An idle one is closed to make room, but not for who only asks whether a host
-// is there while others do, who will soon leave.
-func (p *links) enter(ctx context.Context, asks bool) error {
+// takeSlot waits until one more connection may be open. An idle one is ended to make room for it, but not for a probe while
+// others are under way, which end soon.
+func (p *links) takeSlot(ctx context.Context, probes bool) error {
 	p.mu.Lock()
 	if p.open < p.connections {
 		p.open++
@@ -212,9 +212,9 @@ func (p *links) enter(ctx context.Context, asks bool) error {
 	}
 	turn := make(chan struct{})
 	p.waiting = append(p.waiting, turn)
-	if !asks || p.asking == 0 {
-		if l := p.spare(); l != nil {
-			p.shut(l)
+	if !probes || p.probing == 0 {
+		if l := p.leastMissed(); l != nil {
+			p.end(l)
 		}
 	}
 	p.mu.Unlock()
@@ -230,44 +230,44 @@ func (p *links) enter(ctx context.Context, asks bool) error {
 	}
 	p.mu.Unlock()
 	if i < 0 {
-		p.leave() // it was our turn
+		p.leaveSlot() // it was our turn
 	}
 	return context.Cause(ctx)
 }
 
-// spare returns the idle connection that is the least missed, or nil: the one that was used the longest time ago; if none was used
-// yet, the last that was kept, since hosts are asked in the order in which they are wanted. The lock is held.
-func (p *links) spare() (kept *link) {
+// leastMissed returns the idle connection to end first, or nil: the one that was used the longest time ago; if none was used
+// yet, the one probed last, since hosts are probed in the order in which they are wanted. The lock is held.
+func (p *links) leastMissed() (found *link) {
 	for _, l := range p.idle {
 		switch {
 		case l.jump:
 		case l.wanted:
 			return l
 		default:
-			kept = l
+			found = l
 		}
 	}
-	return kept
+	return found
 }
 
-// ask is enter for who only asks whether a host is there; done is its leave.
-func (p *links) ask(ctx context.Context) (done func(), err error) {
-	if err := p.enter(ctx, true); err != nil {
+// takeProbeSlot is takeSlot for a probe; done is its leaveSlot.
+func (p *links) takeProbeSlot(ctx context.Context) (done func(), err error) {
+	if err := p.takeSlot(ctx, true); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
-	p.asking++
+	p.probing++
 	p.mu.Unlock()
 	return func() {
 		p.mu.Lock()
-		p.asking--
+		p.probing--
 		p.mu.Unlock()
-		p.leave()
+		p.leaveSlot()
 	}, nil
 }
 
-// leave lets one more connection be opened.
-func (p *links) leave() {
+// leaveSlot lets one more connection be opened.
+func (p *links) leaveSlot() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) > 0 {
@@ -282,8 +282,8 @@ func (p *links) leave() {
 func (p *links) close() {
 	p.mu.Lock()
 	for _, l := range p.links {
-		p.shut(l)
+		p.end(l)
 	}
 	p.mu.Unlock()
-	p.attended.Wait()
+	p.background.Wait()
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the test binary play hosts, and who visits them.
+// TestMain lets the test binary play many hosts, and who visits them.
 func TestMain(m *testing.M) {
 	switch os.Getenv("TRANSPORT_TEST_PLAY") {
 	case "crowd":

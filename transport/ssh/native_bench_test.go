@@ -44,7 +44,7 @@ func BenchmarkClients(b *testing.B) {
 
 // hosts runs commands on each of 20 hosts.
 func hosts(b *testing.B, d *transporttest.SSHD, config ssh.Config, commands int) {
-	dialer := ssh.Dialer{SSH: config}
+	dialer := ssh.Dialer{Config: config}
 	var wg sync.WaitGroup
 	for i := range 20 {
 		conn, err := dialer.Dial(transport.Host{Name: fmt.Sprintf("mw%d", i), Port: d.Port, User: d.User})

@@ -8,23 +8,23 @@ import (
 	"sync"
 	"testing"
 
-	cryptossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/fleetsync/fleetsync/transport"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
 
 // oddHost is an ssh host that lets everybody in and does with sessions what no sshd does.
-func oddHost(t *testing.T, do func(cryptossh.NewChannel)) (transport.Host, []string) {
+func oddHost(t *testing.T, do func(ssh.NewChannel)) (transport.Host, []string) {
 	t.Helper()
 	key := transporttest.Key(t, "ed25519")
-	signer, err := cryptossh.ParsePrivateKey([]byte(read1(t, key)))
+	signer, err := ssh.ParsePrivateKey([]byte(read1(t, key)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &cryptossh.ServerConfig{
+	config := &ssh.ServerConfig{
 		NoClientAuth:   true,
-		BannerCallback: func(cryptossh.ConnMetadata) string { return "\x1b[2Jhello\n" },
+		BannerCallback: func(ssh.ConnMetadata) string { return "\x1b[2Jhello\n" },
 	}
 	config.AddHostKey(signer)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -39,11 +39,11 @@ func oddHost(t *testing.T, do func(cryptossh.NewChannel)) (transport.Host, []str
 				return
 			}
 			wg.Go(func() {
-				_, channels, requests, err := cryptossh.NewServerConn(conn, config)
+				_, channels, requests, err := ssh.NewServerConn(conn, config)
 				if err != nil {
 					return
 				}
-				wg.Go(func() { cryptossh.DiscardRequests(requests) })
+				wg.Go(func() { ssh.DiscardRequests(requests) })
 				for c := range channels {
 					do(c)
 				}
@@ -56,15 +56,15 @@ func oddHost(t *testing.T, do func(cryptossh.NewChannel)) (transport.Host, []str
 	})
 	port := l.Addr().(*net.TCPAddr).Port
 	known := file(t, fmt.Sprintf("[127.0.0.1]:%d %s", port, transporttest.PublicKey(t, key)))
-	return transport.Host{Name: "odd", Address: "127.0.0.1", Port: port},
-		[]string{"UserKnownHostsFile " + known, "GlobalKnownHostsFile none", "IdentityAgent none"}
+	return transport.Host{Name: "odd", Address: "127.0.0.1", Port: port}, []string{"UserKnownHostsFile " + known,
+		"GlobalKnownHostsFile none", "IdentityAgent none"}
 }
 
 // TestNativeOdd: what a host may do, and what comes of it. Planted fault seen to fail it: 255 passed on.
 func TestNativeOdd(t *testing.T) {
 	t.Parallel()
-	after := func(end func(cryptossh.Channel)) func(cryptossh.NewChannel) {
-		return func(n cryptossh.NewChannel) {
+	after := func(end func(ssh.Channel)) func(ssh.NewChannel) {
+		return func(n ssh.NewChannel) {
 			c, requests, err := n.Accept()
 			if err != nil {
 				return
@@ -78,9 +78,9 @@ func TestNativeOdd(t *testing.T) {
 			}()
 		}
 	}
-	signal := func(name string) func(cryptossh.Channel) {
-		return func(c cryptossh.Channel) {
-			_, _ = c.SendRequest("exit-signal", false, cryptossh.Marshal(struct {
+	signal := func(name string) func(ssh.Channel) {
+		return func(c ssh.Channel) {
+			_, _ = c.SendRequest("exit-signal", false, ssh.Marshal(struct {
 				Name       string
 				CoreDumped bool
 				Message    string
@@ -88,13 +88,13 @@ func TestNativeOdd(t *testing.T) {
 			}{name, false, "\x1b[2J", ""}))
 		}
 	}
-	status := func(code uint32) func(cryptossh.Channel) {
-		return func(c cryptossh.Channel) {
-			_, _ = c.SendRequest("exit-status", false, cryptossh.Marshal(struct{ Code uint32 }{code}))
+	status := func(code uint32) func(ssh.Channel) {
+		return func(c ssh.Channel) {
+			_, _ = c.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{code}))
 		}
 	}
 	for name, c := range map[string]struct {
-		do   func(cryptossh.NewChannel)
+		do   func(ssh.NewChannel)
 		code int    // when there is no error
 		want string // in the error
 	}{
@@ -104,15 +104,15 @@ func TestNativeOdd(t *testing.T) {
 		"killed":             {after(signal("KILL")), 137, ""},
 		"a user's signal":    {after(signal("USR1")), 138, ""},
 		"an unknown signal":  {after(signal("\x1b[2J")), 128, ""},
-		"no word of the end": {after(func(cryptossh.Channel) {}), 0, "did not say how the command ended"},
-		"nonsense of the end": {after(func(c cryptossh.Channel) {
+		"no word of the end": {after(func(ssh.Channel) {}), 0, "did not say how the command ended"},
+		"nonsense of the end": {after(func(c ssh.Channel) {
 			_, _ = c.SendRequest("exit-status", true, []byte{1})
 			_, _ = c.SendRequest("nonsense", false, nil)
 		}), 0, "did not say how the command ended"},
-		"no session": {func(n cryptossh.NewChannel) { _ = n.Reject(cryptossh.ResourceShortage, "\x1b[2Jno\nno") }, 0, "does not open a session"},
-		"no command": {func(n cryptossh.NewChannel) {
+		"no session": {func(n ssh.NewChannel) { _ = n.Reject(ssh.ResourceShortage, "\x1b[2Jno\nno") }, 0, "does not open a session"},
+		"no command": {func(n ssh.NewChannel) {
 			if _, requests, err := n.Accept(); err == nil {
-				go cryptossh.DiscardRequests(requests)
+				go ssh.DiscardRequests(requests)
 			}
 		}, 0, "refuses to run a command"},
 	} {

@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/transport"
+	"github.com/fleetsync/fleetsync/transport/internal/peer"
 )
 
-// Answers tells whether a host is there: whether something that speaks ssh answers at its address. Nobody logs in, and
+// Probe tells whether a host is there: whether something that speaks ssh answers at its address. Nobody logs in, and
 // nothing is said of whether one could. Nil: it is worth trying. An error: nothing answers, something else does, its jump
 // host cannot be used, or ssh cannot be given its address; one of a context that ended wraps its cause.
 //
@@ -31,24 +32,25 @@ func (d *Dialer) Probe(ctx context.Context, h transport.Host) error {
 	if h.Local {
 		return nil
 	}
-	h, err := h.Addressed()
+	h, err := addressed(h)
 	if err != nil {
 		return err
 	}
 	route, err := d.route(h)
-	if err != nil || (route.via != nil && d.SSH.Client == ClientOpenSSH) {
+	if err != nil || (route.via != nil && d.Config.Client == ClientOpenSSH) {
 		return nil
 	}
-	return d.links.answers(ctx, route, d.SSH.Client != ClientOpenSSH)
+	return d.links.probe(ctx, route, d.Config.Client != ClientOpenSSH)
 }
 
-// answers asks by a connection that is one of p's only if it is kept, but counts as such.
-func (p *links) answers(ctx context.Context, r *route, keep bool) error {
+// probe asks by a connection of its own, which counts against the limit; keep has it adopted by p, if there is room, for the
+// first command.
+func (p *links) probe(ctx context.Context, r *route, keep bool) error {
 	if p.isUp(r) {
 		return nil
 	}
 	for again := true; ; again = false {
-		release, passed := func() {}, func() {}
+		release, jumped := func() {}, func() {}
 		var via *link
 		if r.via != nil {
 			var err error
@@ -57,9 +59,9 @@ func (p *links) answers(ctx context.Context, r *route, keep bool) error {
 			}
 			release = func() { p.giveBack(via) }
 		}
-		done, err := p.ask(ctx)
+		done, err := p.takeProbeSlot(ctx)
 		if err == nil && via != nil {
-			if passed, err = via.pass(ctx); err != nil {
+			if jumped, err = via.startJump(ctx); err != nil {
 				done()
 			}
 		}
@@ -67,26 +69,27 @@ func (p *links) answers(ctx context.Context, r *route, keep bool) error {
 			release()
 			return r.failed(err)
 		}
-		w, err := r.greet(ctx, via)
-		passed()
-		if w != nil && keep && p.keep(ctx, r, w, via, release) {
+		w, err := r.identify(ctx, via)
+		jumped()
+		if w != nil && keep && p.adopt(ctx, r, w, via, release) {
 			return nil
 		}
 		if w != nil {
-			takeLeave(w)
+			hangUp(w)
 		}
 		done()
 		gone := via != nil && via.isDown()
 		release()
-		// A jump host found dead may have been started anew.
+		// The jump host may have been restarted: its connection is made anew once.
 		if err == nil || !again || !gone || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// greet returns a connection on which the host has said that it speaks ssh, and none of one that takes nobody else just now.
-func (r *route) greet(ctx context.Context, via *link) (*wire, error) {
+// identify returns a connection on which the host has said that it speaks ssh. Without an error and without a connection the host
+// is there, but takes nobody else just now.
+func (r *route) identify(ctx context.Context, via *link) (*wire, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.probe, fmt.Errorf("no answer within %v", r.probe))
 	defer cancel()
 	conn, err := r.dial(ctx, via)
@@ -98,7 +101,7 @@ func (r *route) greet(ctx context.Context, via *link) (*wire, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is waited for ends with it
 	var heard bytes.Buffer
-	line, err := transport.FirstLine(io.TeeReader(conn, &heard), func(line string) bool { return strings.HasPrefix(line, "SSH-") })
+	line, err := peer.ReadLine(io.TeeReader(conn, &heard), func(line string) bool { return strings.HasPrefix(line, "SSH-") })
 	running := stop()
 	if running && err == nil && (strings.HasPrefix(line, "SSH-2.0-") || strings.HasPrefix(line, "SSH-1.99-")) { // RFC 4253, 4.2 and 5.1
 		return &wire{Conn: conn, ahead: heard.Bytes()}, nil
@@ -110,27 +113,27 @@ func (r *route) greet(ctx context.Context, via *link) (*wire, error) {
 	case line == "" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)), busy(line):
 		return nil, nil
 	case line == "":
-		return nil, r.failed(transport.ConnectionError(ctx, err))
+		return nil, r.failed(peer.Reason(ctx, err))
 	default:
-		return nil, r.failed(fmt.Errorf("what answers does not speak ssh 2: it says %q", transport.Excerpt(line)))
+		return nil, r.failed(fmt.Errorf("what answers does not speak ssh 2: it says %q", peer.Excerpt(line)))
 	}
 }
 
-// takeLeave ends a connection as one that sshd has nothing to complain about: it logs an error when somebody leaves who did
-// not say who he is, or before he has heard all (seen: OpenSSH 9.2). What comes of it does not matter.
-func takeLeave(w *wire) {
+// hangUp ends a connection in a way that leaves no error in the host's log: sshd complains about a client that leaves without its
+// version line, or before it has read all that was sent (seen: OpenSSH 9.2).
+func hangUp(w *wire) {
 	conn := w.Conn
 	defer conn.Close()
 	hard := time.AfterFunc(slack, func() { _ = conn.Close() })
 	defer hard.Stop()
 	_, _ = io.WriteString(conn, "SSH-2.0-fleetsync\r\n")
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(conn, transport.MaxGreeting))
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, peer.MaxSaid))
 	}
 }
 
-// busy tells whether sshd says so: beyond MaxStartups (sshd.c: drop_connection; since 8.6 in words), or
-// for now to this address (PerSourcePenalties, 9.8 and later).
+// busy tells whether a line is what sshd says when it takes nobody else: beyond MaxStartups (sshd.c: drop_connection; since 8.6),
+// or for a while from this address (PerSourcePenalties, 9.8 and later).
 func busy(line string) bool {
 	return strings.HasPrefix(line, "Exceeded MaxStartups") || strings.HasPrefix(line, "Not allowed at this time")
 }

@@ -12,79 +12,9 @@ import (
 	"time"
 
 	"github.com/fleetsync/fleetsync/transport"
-	"github.com/fleetsync/fleetsync/transport/rsync"
 	"github.com/fleetsync/fleetsync/transport/ssh"
 	"github.com/fleetsync/fleetsync/transport/transporttest"
 )
-
-// peer listens on a loopback port until the test ends, does something with each connection and then closes it.
-func peer(t *testing.T, do func(net.Conn)) (port int) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				do(conn)
-				_ = conn.Close()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		wg.Wait()
-	})
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// talk says something.
-func talk(text string) func(net.Conn) {
-	return func(c net.Conn) { _, _ = c.Write([]byte(text)) }
-}
-
-// mute says something and then nothing until the other end hangs up.
-func mute(text string) func(net.Conn) {
-	return func(c net.Conn) {
-		_, _ = c.Write([]byte(text))
-		for b := make([]byte, 64); ; {
-			if _, err := c.Read(b); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// reset hangs up so that the other end gets an error, not an end.
-func reset(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
-
-// endless says something again and again until nobody listens.
-func endless(text string) func(net.Conn) {
-	return func(c net.Conn) {
-		for {
-			if _, err := c.Write([]byte(text)); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// closedPort is one that nobody listens on.
-func closedPort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // answered checks what became of a probe: words that its error must have, or none.
 func answered(t *testing.T, err error, want string) {
@@ -99,35 +29,36 @@ func answered(t *testing.T, err error, want string) {
 	}
 }
 
-// TestAnswers: planted faults seen to fail it: no bound on what comes before the line; a peer that hangs up taken for one
+// TestProbe: planted faults seen to fail it: no bound on what comes before the line; a peer that hangs up taken for one
 // that is not there; a whole line not waited for; the words of the peer passed on as they are; no timeout of our own.
-func TestAnswers(t *testing.T) {
+func TestProbe(t *testing.T) {
 	t.Parallel()
 	d := transporttest.StartSSHD(t)
 	for name, c := range map[string]struct {
 		port int
 		want string // empty: it is there
 	}{
-		"sshd":                  {d.Port, ""},
-		"a line":                {peer(t, talk("SSH-2.0-x\r\n")), ""},
-		"a line, no return":     {peer(t, talk("SSH-2.0-x\n")), ""},
-		"a line of two":         {peer(t, talk("SSH-1.99-x\r\n")), ""},
-		"lines before":          {peer(t, mute("hello\r\n\r\nSSH is here\r\nSSH-2.0-x\r\n")), ""},
-		"many lines before":     {peer(t, mute(strings.Repeat("x\r\n", 2000)+"SSH-2.0-x\r\n")), ""},
-		"busy, without a word":  {peer(t, func(net.Conn) {}), ""},
-		"busy, reset":           {peer(t, reset), ""},
-		"busy":                  {peer(t, talk("Exceeded MaxStartups\r\n")), ""},
-		"busy with penalties":   {peer(t, talk("Not allowed at this time\r\n")), ""},
-		"closed":                {closedPort(t), "connection refused"},
-		"silent":                {peer(t, mute("")), "no answer within 1s"},
-		"half a line":           {peer(t, mute("SSH-2.0-x")), "no answer within 1s"},
-		"a greeting, no line":   {peer(t, mute("welcome\r\n")), "no answer within 1s"},
-		"half a line, the end":  {peer(t, talk("SSH-2.0-x")), `does not speak ssh 2: it says "SSH-2.0-x"`},
-		"an old one":            {peer(t, talk("SSH-1.5-x\r\n")), `does not speak ssh 2: it says "SSH-1.5-x"`},
-		"something else":        {peer(t, talk("HTTP/1.1 400 \x1b[2JBad\x9b Request\r\n\r\n")), `it says "HTTP/1.1 400 [2JBad`},
-		"endless lines":         {peer(t, endless("x\x1b\r\n")), `it says "x"`},
-		"an endless line":       {peer(t, endless("x\x1b\x00")), `it says "xxx`},
-		"endless, and no words": {peer(t, endless("\r\n")), "says too much"},
+		"sshd":                 {d.Port, ""},
+		"a line":               {transporttest.Peer(t, transporttest.Say("SSH-2.0-x\r\n")), ""},
+		"a line, no return":    {transporttest.Peer(t, transporttest.Say("SSH-2.0-x\n")), ""},
+		"a line of two":        {transporttest.Peer(t, transporttest.Say("SSH-1.99-x\r\n")), ""},
+		"lines before":         {transporttest.Peer(t, transporttest.SayAndWait("hello\r\n\r\nSSH is here\r\nSSH-2.0-x\r\n")), ""},
+		"many lines before":    {transporttest.Peer(t, transporttest.SayAndWait(strings.Repeat("x\r\n", 2000)+"SSH-2.0-x\r\n")), ""},
+		"busy, without a word": {transporttest.Peer(t, func(net.Conn) {}), ""},
+		"busy, reset":          {transporttest.Peer(t, transporttest.Reset), ""},
+		"busy":                 {transporttest.Peer(t, transporttest.Say("Exceeded MaxStartups\r\n")), ""},
+		"busy with penalties":  {transporttest.Peer(t, transporttest.Say("Not allowed at this time\r\n")), ""},
+		"closed":               {transporttest.ClosedPort(t), "connection refused"},
+		"silent":               {transporttest.Peer(t, transporttest.SayAndWait("")), "no answer within 1s"},
+		"half a line":          {transporttest.Peer(t, transporttest.SayAndWait("SSH-2.0-x")), "no answer within 1s"},
+		"a greeting, no line":  {transporttest.Peer(t, transporttest.SayAndWait("welcome\r\n")), "no answer within 1s"},
+		"half a line, the end": {transporttest.Peer(t, transporttest.Say("SSH-2.0-x")), `does not speak ssh 2: it says "SSH-2.0-x"`},
+		"an old one":           {transporttest.Peer(t, transporttest.Say("SSH-1.5-x\r\n")), `does not speak ssh 2: it says "SSH-1.5-x"`},
+		"something else": {transporttest.Peer(t, transporttest.Say("HTTP/1.1 400 \x1b[2JBad\x9b Request\r\n\r\n")),
+			`it says "HTTP/1.1 400 [2JBad`},
+		"endless lines":         {transporttest.Peer(t, transporttest.Repeat("x\x1b\r\n")), `it says "x"`},
+		"an endless line":       {transporttest.Peer(t, transporttest.Repeat("x\x1b\x00")), `it says "xxx`},
+		"endless, and no words": {transporttest.Peer(t, transporttest.Repeat("\r\n")), "says too much"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -139,9 +70,9 @@ func TestAnswers(t *testing.T) {
 		t.Parallel()
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
-		port := peer(t, func(c net.Conn) {
+		port := transporttest.Peer(t, func(c net.Conn) {
 			cancel(cause)
-			mute("")(c)
+			transporttest.SayAndWait("")(c)
 		})
 		err := dialer(t).Probe(ctx, transport.Host{Name: "mw1", Address: "127.0.0.1", Port: port})
 		if !errors.Is(err, cause) {
@@ -152,7 +83,7 @@ func TestAnswers(t *testing.T) {
 		t.Parallel()
 		relay, host, known := relayed(t, d)
 		own := dialer(t, knowing(t, d, known)...)
-		own.SSH.MaxConnections = 1
+		own.Config.MaxConnections = 1
 		conn := dial(t, own, host)
 		// While the only connection is in use, nobody is asked.
 		ctx, cancel := context.WithCancel(t.Context())
@@ -171,7 +102,7 @@ func TestAnswers(t *testing.T) {
 	})
 	t.Run("not asked", func(t *testing.T) {
 		t.Parallel()
-		port := closedPort(t)
+		port := transporttest.ClosedPort(t)
 		for name, c := range map[string]struct {
 			config ssh.Config
 			host   transport.Host
@@ -179,16 +110,16 @@ func TestAnswers(t *testing.T) {
 		}{
 			"local":       {ssh.Config{}, transport.Host{Name: "mw1", Port: port, Local: true}, ""},
 			"the program": {ssh.Config{Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1", Port: port}, ""},
-			"of the program": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyCommand=false"}},
-				transport.Host{Name: "mw1", Port: port}, ""},
-			"its jump host": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyJump=mw2"}},
-				transport.Host{Name: "mw1", Port: port}, ""},
-			"but by the port": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"HostName=127.0.0.1"}},
-				transport.Host{Name: "mw1", Port: port}, "refused"},
+			"of the program": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyCommand=false"}}, transport.Host{Name: "mw1",
+				Port: port}, ""},
+			"its jump host": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"ProxyJump=mw2"}}, transport.Host{Name: "mw1",
+				Port: port}, ""},
+			"but by the port": {ssh.Config{Client: ssh.ClientOpenSSH, Options: []string{"HostName=127.0.0.1"}}, transport.Host{Name: "mw1",
+				Port: port}, "refused"},
 			"an option, by us": {ssh.Config{}, transport.Host{Name: "-oProxyCommand=x"}, "is no address"},
 		} {
 			c.config.ConfigFile = "none"
-			own := ssh.Dialer{SSH: c.config}
+			own := ssh.Dialer{Config: c.config}
 			answered(t, own.Probe(t.Context(), c.host), c.want)
 			if n := len(own.Fallbacks()); (n == 1) != (name == "the program") {
 				t.Errorf("%s: %d fallbacks", name, n)
@@ -197,12 +128,12 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// TestAnswersJump: planted faults seen to fail it: the jump host left out.
-func TestAnswersJump(t *testing.T) {
+// TestProbeJump: planted faults seen to fail it: the jump host left out.
+func TestProbeJump(t *testing.T) {
 	t.Parallel()
 	first, target := transporttest.StartSSHD(t), transporttest.StartSSHD(t)
 	relay, via, known := relayed(t, first)
-	silent, closed := peer(t, mute("")), closedPort(t)
+	silent, closed := transporttest.Peer(t, transporttest.SayAndWait("")), transporttest.ClosedPort(t)
 	config := func(port int) []string {
 		return []string{
 			"Host first", "HostName 127.0.0.1", "HostKeyAlias first", "Port " + strconv.Itoa(port),
@@ -219,7 +150,7 @@ func TestAnswersJump(t *testing.T) {
 		want string
 	}{
 		{target.Port, ""}, {target.Port, ""},
-		{peer(t, func(net.Conn) {}), ""}, // busy
+		{transporttest.Peer(t, func(net.Conn) {}), ""}, // busy
 		{closed, "connect failed"}, {silent, "no answer within 1s"},
 	} {
 		wg.Go(func() {
@@ -239,10 +170,10 @@ func TestAnswersJump(t *testing.T) {
 	answered(t, dialer(t, config(silent)...).Probe(t.Context(), transport.Host{Name: "mw1", Port: target.Port}), "no answer within 1s")
 }
 
-// TestAnswersKept: what was opened to ask is the connection of the first command. Planted faults seen to fail it: nothing is
+// TestProbeKept: what was opened to ask is the connection of the first command. Planted faults seen to fail it: nothing is
 // kept; what has been closed meanwhile is not made anew; it is not counted; it does not make room; it is
 // never idle for too long; an open connection is not taken for an answer; its jump host's is not given back.
-func TestAnswersKept(t *testing.T) {
+func TestProbeKept(t *testing.T) {
 	t.Parallel()
 	d := transporttest.StartSSHD(t)
 	relay, host, known := relayed(t, d)
@@ -266,7 +197,7 @@ func TestAnswersKept(t *testing.T) {
 	connections(t, relay, 1)
 
 	short := dialer(t, knowing(t, d, known)...)
-	short.SSH.Idle = time.Millisecond
+	short.Config.Idle = time.Millisecond
 	answered(t, short.Probe(t.Context(), host), "")
 	transporttest.Eventually(t, "the idle connection is closed", func() bool { return relay.Open() == 1 })
 	works(t, short, host)
@@ -274,7 +205,7 @@ func TestAnswersKept(t *testing.T) {
 	transporttest.Eventually(t, "that, too", func() bool { return relay.Open() == 1 })
 
 	one := dialer(t, knowing(t, d, known, fmt.Sprintf("[127.0.0.1]:%d %s", d.Port, transporttest.PublicKey(t, d.HostKey)))...)
-	one.SSH.MaxConnections = 1
+	one.Config.MaxConnections = 1
 	answered(t, one.Probe(t.Context(), host), "")
 	works(t, one, d.Host()) // which makes it leave
 	transporttest.Eventually(t, "it makes room", func() bool { return relay.Open() == 1 })
@@ -303,8 +234,8 @@ func TestAnswersKept(t *testing.T) {
 	transporttest.Eventually(t, "the end closes it", func() bool { return relay.Open() <= before })
 }
 
-// TestAnswersKeptJump: the same, through a jump host.
-func TestAnswersKeptJump(t *testing.T) {
+// TestProbeKeptJump: the same, through a jump host.
+func TestProbeKeptJump(t *testing.T) {
 	t.Parallel()
 	first, target := transporttest.StartSSHD(t), transporttest.StartSSHD(t)
 	outer, via, known := relayed(t, first)
@@ -314,11 +245,11 @@ func TestAnswersKeptJump(t *testing.T) {
 		"Host 127.0.0.1", "ProxyJump first", "IdentityFile "+target.Identity,
 		"Host *", "IdentityAgent none", "GlobalKnownHostsFile none", "IdentitiesOnly yes",
 		"UserKnownHostsFile "+file(t, known+behind+"first "+transporttest.PublicKey(t, first.HostKey)))
-	own.SSH.Idle = time.Millisecond
+	own.Config.Idle = time.Millisecond
 	answered(t, own.Probe(t.Context(), host), "")
 	transporttest.Eventually(t, "both end when nobody comes", func() bool { return outer.Open() == 0 && inner.Open() == 0 })
-	own.SSH.Idle = 0
-	long := &ssh.Dialer{SSH: ssh.Config{ConfigFile: own.SSH.ConfigFile}}
+	own.Config.Idle = 0
+	long := &ssh.Dialer{Config: ssh.Config{ConfigFile: own.Config.ConfigFile}}
 	answered(t, long.Probe(t.Context(), host), "")
 	if err := says(t, dial(t, long, host)); err != nil {
 		t.Error(err)
@@ -332,36 +263,4 @@ func TestAnswersKeptJump(t *testing.T) {
 		t.Error(err)
 	}
 	transporttest.Eventually(t, "the end closes all", func() bool { return outer.Open() == 0 && inner.Open() == 0 })
-}
-
-// TestGreets: planted faults seen to fail it: any line taken for a greeting; no end with the context; no bound.
-func TestGreets(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	full := transporttest.StartDaemon(t, rsync.DaemonConfig{Module: "common", Path: dir, Parameters: []string{"hosts deny = *"}})
-	at := func(port int) string { return fmt.Sprintf("rsync://127.0.0.1:%d", port) }
-	for name, c := range map[string]struct {
-		endpoint, want string
-	}{
-		"rsyncd":             {full.Endpoint, ""},
-		"with a slash":       {full.Endpoint + "/", ""},
-		"a line":             {at(peer(t, mute("@RSYNCD: 31.0 md5\n"))), ""},
-		"no endpoint":        {"127.0.0.1:\x1b1", "is no endpoint"},
-		"closed":             {at(closedPort(t)), "connection refused"},
-		"silent":             {at(peer(t, mute(""))), "enough"},
-		"half a line":        {at(peer(t, mute("@RSYNCD: 31"))), "enough"},
-		"hangs up":           {at(peer(t, func(net.Conn) {})), "without a word"},
-		"resets":             {at(peer(t, reset)), "reset by peer"},
-		"sshd":               {at(peer(t, talk("SSH-2.0-x\r\n@RSYNCD: 31.0\n"))), `it says "SSH-2.0-x"`},
-		"an error":           {at(peer(t, talk("@ERROR: \x1b[2Jno\n"))), `it says "@ERROR: [2Jno"`},
-		"an endless line":    {at(peer(t, endless("x\x1b\x00"))), `it says "xxx`},
-		"a line that is cut": {at(peer(t, talk("@RSYNCD: 31"))), `it says "@RSYNCD: 31"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("enough"))
-			defer cancel()
-			answered(t, rsync.ProbeDaemon(ctx, c.endpoint), c.want)
-		})
-	}
 }

@@ -116,7 +116,8 @@ func Conformance(t *testing.T, conn transport.Conn) {
 		if want := "one\n[31mtwo[0m\nthree"; r.Stderr != want || strings.Join(log, "\n") != want {
 			t.Errorf("stderr: %q, log: %q", r.Stderr, log)
 		}
-		r = run(t, transport.Command{Args: []string{"sh", "-c", `i=0; while [ $i -lt 20000 ]; do echo "line $i"; echo "error $i" >&2; i=$((i+1)); done`}})
+		r = run(t, transport.Command{Args: []string{"sh", "-c",
+			`i=0; while [ $i -lt 20000 ]; do echo "line $i"; echo "error $i" >&2; i=$((i+1)); done`}})
 		if n := len(r.Stdout); n != 64<<10 || !strings.HasSuffix(string(r.Stdout), "line 19999\n") {
 			t.Errorf("%d bytes of stdout kept", n)
 		}
@@ -137,7 +138,8 @@ func Conformance(t *testing.T, conn transport.Conn) {
 		for range 50 {
 			want.Write(part)
 		}
-		r := run(t, transport.Command{Args: []string{"sh", "-c", `i=0; while [ $i -lt 50 ]; do cat "$1"; i=$((i+1)); done; exit 7`, "sh", name}, Stdout: got})
+		r := run(t, transport.Command{Args: []string{"sh", "-c", `i=0; while [ $i -lt 50 ]; do cat "$1"; i=$((i+1)); done; exit 7`,
+			"sh", name}, Stdout: got})
 		if r.ExitCode != 7 || !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
 			t.Errorf("exit %d, and the output is not what was printed", r.ExitCode)
 		}

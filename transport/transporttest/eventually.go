@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Eventually waits until is says yes, and fails the test if it does not within a time that no machine needs.
+// Eventually waits until something is so, and fails the test if that takes more than 20 seconds.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, client, config string, hosts []string) error {
-	d := &ssh.Dialer{SSH: ssh.Config{Client: ssh.Client(client), ConfigFile: config}}
+	d := &ssh.Dialer{Config: ssh.Config{Client: ssh.Client(client), ConfigFile: config}}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	errs := make([]error, len(hosts))

@@ -11,17 +11,16 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
-// shared are the connections that ssh's commands go through, one per host (ControlMaster,
-// ssh_config(5)). Each is an ssh process that holds a remote cat on a lifeline, so that it ends
-// when we do. It is never more than a short cut: where there is none, or it has ended, ssh connects
-// anew by itself.
-type shared struct {
+// controlMasters are the connections that the ssh programs of commands share, one per host (ControlMaster, ssh_config(5)). Each is an
+// ssh process that holds a remote cat on a lifeline, so that it ends when we do. Where there is none, or it has ended, ssh makes a
+// connection of its own.
+type controlMasters struct {
 	mu      sync.Mutex
 	dir     string
-	masters map[transport.Host]*master
+	masters map[transport.Host]*controlMaster
 }
 
-type master struct {
+type controlMaster struct {
 	path   string        // of its socket
 	up     chan struct{} // closed once it can be used, or never will
 	ended  chan struct{}
@@ -34,7 +33,7 @@ const maxSocket = 107 - 17
 
 // options returns what makes ssh go through the connection to s's host, which it opens first if
 // there is none.
-func (m *shared) options(ctx context.Context, s *openSSH) []string {
+func (m *controlMasters) options(ctx context.Context, s *openSSH) []string {
 	one := m.open(ctx, s)
 	if one == nil {
 		return nil
@@ -46,7 +45,7 @@ func (m *shared) options(ctx context.Context, s *openSSH) []string {
 	return []string{"-o", "ControlMaster=no", "-o", "ControlPath=" + one.path}
 }
 
-func (m *shared) open(ctx context.Context, s *openSSH) *master {
+func (m *controlMasters) open(ctx context.Context, s *openSSH) *controlMaster {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if one := m.masters[s.host]; one != nil {
@@ -57,7 +56,7 @@ func (m *shared) open(ctx context.Context, s *openSSH) *master {
 		if err != nil {
 			return nil
 		}
-		m.dir, m.masters = dir, map[transport.Host]*master{}
+		m.dir, m.masters = dir, map[transport.Host]*controlMaster{}
 	}
 	path := filepath.Join(m.dir, strconv.Itoa(len(m.masters)))
 	if len(path) > maxSocket {
@@ -65,7 +64,7 @@ func (m *shared) open(ctx context.Context, s *openSSH) *master {
 	}
 	// It outlives the command that was first to need it.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	one := &master{path: path, up: make(chan struct{}), ended: make(chan struct{}), cancel: cancel}
+	one := &controlMaster{path: path, up: make(chan struct{}), ended: make(chan struct{}), cancel: cancel}
 	m.masters[s.host] = one
 	argv := s.command("echo; exec cat >/dev/null", "-o", "ControlMaster=yes", "-o", "ControlPath="+path, "-o", "ControlPersist=no")
 	var once sync.Once
@@ -73,12 +72,12 @@ func (m *shared) open(ctx context.Context, s *openSSH) *master {
 	go func() {
 		defer close(one.ended)
 		defer up()
-		_, _ = transport.RunProcess(ctx, argv, transport.Command{Stdout: call(up)}, s.grace)
+		_, _ = transport.RunWrapped(ctx, argv, transport.Command{Stdout: call(up)}, s.grace)
 	}()
 	return one
 }
 
-func (m *shared) close() error {
+func (m *controlMasters) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, one := range m.masters {
@@ -101,7 +100,7 @@ func (m *shared) close() error {
 	return nil
 }
 
-// call is a writer that calls itself.
+// call is a writer that calls a function whenever something is written.
 type call func()
 
 func (c call) Write(p []byte) (int, error) {

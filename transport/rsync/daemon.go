@@ -81,7 +81,7 @@ func (c DaemonConfig) start(ctx context.Context, config string) (*Daemon, error)
 		r, err := transport.Local{}.Run(ctx, transport.Command{Args: []string{"rsync", "--daemon", "--no-detach",
 			"--config=" + config, "--address=" + c.Address, "--port=" + strconv.Itoa(port)}})
 		if err == nil {
-			err = &transport.Error{Class: transport.ClassPermanent, Program: "rsync", ExitCode: r.ExitCode, Message: transport.Summary(r.Stderr)}
+			err = &transport.Error{Class: transport.ClassPermanent, Program: "rsync", ExitCode: r.ExitCode, Message: summary(r.Stderr)}
 		}
 		d.err = err
 	}()
@@ -100,7 +100,7 @@ func (d *Daemon) ready(ctx context.Context, address string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if greet(ctx, address) == nil {
+		if awaitGreeting(ctx, address) == nil {
 			// If it was somebody else who took the port, ours has ended or is about to.
 			select {
 			case <-d.ended:

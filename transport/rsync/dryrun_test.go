@@ -33,14 +33,15 @@ var things = rapid.Custom(func(t *rapid.T) map[string]thing {
 	names := []string{"a", "b", "-c", "d d", "e\nf", `\#012`, `g\`, "\xff", "h\ti", "j\x7f", "*"}
 	tree := map[string]thing{".": {kind: 'd', mode: 0o755, mtime: 1}}
 	for range rapid.IntRange(0, 25).Draw(t, "entries") {
-		folders := slices.DeleteFunc(slices.Sorted(maps.Keys(tree)),
-			func(name string) bool { return tree[name].kind != 'd' || strings.Count(name, "/") > 2 })
+		folders := slices.DeleteFunc(slices.Sorted(maps.Keys(tree)), func(name string) bool {
+			return tree[name].kind != 'd' || strings.Count(name, "/") > 2
+		})
 		name := filepath.Join(rapid.SampledFrom(folders).Draw(t, "in"), rapid.SampledFrom(names).Draw(t, "name"))
 		if _, ok := tree[name]; ok {
 			continue
 		}
-		one := thing{kind: rapid.SampledFrom([]byte("fffddl")).Draw(t, "kind"),
-			mode: rapid.SampledFrom([]fs.FileMode{0o644, 0o600, 0o755}).Draw(t, "mode")}
+		one := thing{kind: rapid.SampledFrom([]byte("fffddl")).Draw(t, "kind")}
+		one.mode = rapid.SampledFrom([]fs.FileMode{0o644, 0o600, 0o755}).Draw(t, "mode")
 		one.mtime = int64(rapid.IntRange(1, 2).Draw(t, "seconds")) * 1e9
 		switch one.kind {
 		case 'd':
@@ -211,7 +212,7 @@ func TestDryRunMakesNothing(t *testing.T) {
 	write(t, src, map[string]string{"a": "1", "dir/b": "22", "x.swp": ""})
 	p := here(t, transporttest.StartRsyncd(t, "common", src))
 	p.Exclude, p.Backup = []string{"*.swp"}, p.Scratch+"/keep"
-	p.Before, p.After = rsync.Script{Text: "exit 9"}, rsync.Script{Text: "exit 9"}
+	p.Before, p.After = transport.Script{Text: "exit 9"}, transport.Script{Text: "exit 9"}
 	p.MaxDelete = 0
 	got, err := rsync.DryRun(t.Context(), local, p, 5)
 	want := rsync.Delta{Create: 4, Bytes: 3, Top: []rsync.TopDelta{{".", 1, 0, 0}, {"a", 1, 0, 0}, {"dir", 2, 0, 0}}}
@@ -285,7 +286,8 @@ func TestRefused(t *testing.T) {
 	}
 	p.Source = transporttest.StartRsyncd(t, "common", t.TempDir(), "pre-xfer exec = false")
 	_, err := rsync.Sync(t.Context(), local, p, rsync.Watch{})
-	if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassTransient || e.Message != "the source refuses to serve" {
+	if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Class != transport.ClassTransient ||
+		e.Message != "the source refuses to serve" {
 		t.Errorf("%#v", err)
 	}
 }

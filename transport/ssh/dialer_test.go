@@ -9,7 +9,7 @@ import (
 )
 
 func TestDial(t *testing.T) {
-	d := Dialer{SSH: Config{Client: ClientOpenSSH}}
+	d := Dialer{Config: Config{Client: ClientOpenSSH}}
 	for _, h := range []transport.Host{
 		{}, {Name: "-oProxyCommand=x"}, {Name: "a", Address: "-x"}, {Name: "a", Address: "ssh://b"}, {Name: "a", Address: "u@b"},
 		{Name: "a b"}, {Name: "a\nb"}, {Name: "a", User: "-x"}, {Name: "a", User: "x\n"}, {Name: "a", Port: -1}, {Name: "a", Port: 1 << 16},

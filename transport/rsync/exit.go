@@ -6,11 +6,18 @@ import (
 	"github.com/fleetsync/fleetsync/transport"
 )
 
+// The exit codes that are not rsync's own.
+const (
+	exitIO      = 74  // sysexits.h: EX_IOERR, of a Script
+	exitBusy    = 75  // flock -E 75
+	exitMissing = 127 // sh(1): command not found
+)
+
 // classify returns the class of an exit code of a sync's command, and whether the source may be at
 // fault. The package comment gives the evidence.
 func classify(code int, stderr string) (class transport.Class, source bool) {
 	switch code {
-	case transport.ExitBusy:
+	case exitBusy:
 		return transport.ClassBusy, false
 	case 5:
 		// A full daemon says "max connections (N) reached -- try again later", one that asks first
@@ -53,10 +60,27 @@ func refusal(stderr string) string {
 		return ""
 	}
 	_, said, _ = strings.Cut(said, "\n") // the exit status of wait(2)
-	said = transport.Summary(said)
+	said = summary(said)
 	said, _, _ = strings.Cut(said, "; rsync: ") // that it then hung up
 	if said == "" || strings.HasPrefix(said, "rsync") {
 		return "the source refuses to serve"
 	}
 	return "the source refuses to serve: " + said
+}
+
+// summary returns what matters of the last lines that rsync said, as one bounded line: how rsync ends repeats the exit code in
+// words, and counts only where it is all there is.
+func summary(stderr string) string {
+	var said, ends []string
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "rsync error:") || strings.HasPrefix(line, "rsync warning:") {
+			ends = append(ends, line)
+		} else if line != "" {
+			said = append(said, line)
+		}
+	}
+	if len(said) == 0 {
+		said = ends
+	}
+	return transport.Summary(strings.Join(said, "\n"))
 }

@@ -32,9 +32,9 @@ func TestAround(t *testing.T) {
 	p.Backup = filepath.Join(p.Scratch, "keep")
 	write(t, p.Destination, map[string]string{"a": "old", "c": ""})
 	args := []string{"it's", `"$HOME" \ *`, "", "line\nline"}
-	p.Before = rsync.Script{Args: append([]string{p.Destination}, args...), Text: `
+	p.Before = transport.Script{Args: append([]string{p.Destination}, args...), Text: `
 cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number of files: 99"; printf '\0\0'; echo said >&2`}
-	p.After = rsync.Script{Args: []string{p.Destination}, Text: `cat; cat "$1/a"; printf '\0end'`}
+	p.After = transport.Script{Args: []string{p.Destination}, Text: `cat; cat "$1/a"; printf '\0end'`}
 	var log []string
 	var mutex sync.Mutex // the two streams come at the same time
 	stats, err := rsync.Sync(t.Context(), local, p, rsync.Watch{Log: func(line string) {
@@ -61,21 +61,21 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		want          transport.Error
 		synced        bool
 	}{
-		{"before fails", "echo no room >&2; exit 3", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync",
-			ExitCode: 3, Message: "no room"}, false},
+		{"before fails", "echo no room >&2; exit 3", "", transport.Error{Class: transport.ClassPermanent,
+			Program: "script before the sync", ExitCode: 3, Message: "no room"}, false},
 		{"before is busy", "exit 75", "", transport.Error{Class: transport.ClassBusy, Program: "script before the sync", ExitCode: 75}, false},
 		{"before cannot write", "exit 74", "", transport.Error{Class: transport.ClassTransient, Program: "script before the sync",
 			ExitCode: 74}, false},
 		{"before is killed", "kill -9 $$", "", transport.Error{Class: transport.ClassTransient, Program: "script before the sync",
 			ExitCode: 137, Message: "Killed"}, false},
-		{"before has no program", "no-such-program", "", transport.Error{Class: transport.ClassPermanent, Program: "script before the sync",
-			ExitCode: 127, Message: "fleetsync: 1: no-such-program: not found"}, false},
+		{"before has no program", "no-such-program", "", transport.Error{Class: transport.ClassPermanent,
+			Program: "script before the sync", ExitCode: 127, Message: "fleetsync: 1: no-such-program: not found"}, false},
 		{"before ends with rsync's warning", "exit 24", "", transport.Error{Class: transport.ClassPermanent,
 			Program: "script before the sync", ExitCode: 24}, false},
-		{"after fails", "", "echo no digest >&2; exit 5", transport.Error{Class: transport.ClassPermanent, Program: "script after the sync",
-			ExitCode: 5, Message: "the tree is synced, but not what follows: no digest"}, true},
-		{"after ends with rsync's warning", "", "exit 24", transport.Error{Class: transport.ClassPermanent, Program: "script after the sync",
-			ExitCode: 1, Message: "the tree is synced, but not what follows"}, true},
+		{"after fails", "", "echo no digest >&2; exit 5", transport.Error{Class: transport.ClassPermanent,
+			Program: "script after the sync", ExitCode: 5, Message: "the tree is synced, but not what follows: no digest"}, true},
+		{"after ends with rsync's warning", "", "exit 24", transport.Error{Class: transport.ClassPermanent,
+			Program: "script after the sync", ExitCode: 1, Message: "the tree is synced, but not what follows"}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := here(t, source)
@@ -98,7 +98,7 @@ cat; cat "$1/a"; shift; [ $# -eq 4 ] || exit 1; printf '<%s>' "$@"; echo "Number
 		p := here(t, source)
 		p.MaxDelete = 0
 		write(t, p.Destination, map[string]string{"c": ""})
-		p.After = rsync.Script{Text: `touch "$1"`, Args: []string{p.Scratch + "/after"}}
+		p.After = transport.Script{Text: `touch "$1"`, Args: []string{p.Scratch + "/after"}}
 		stats, err := rsync.Sync(t.Context(), local, p, rsync.Watch{})
 		if e := (*transport.Error)(nil); !errors.As(err, &e) || e.Program != "rsync" || e.ExitCode != 25 || stats.After != nil {
 			t.Errorf("%+v, %#v", stats, err)

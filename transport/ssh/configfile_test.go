@@ -122,7 +122,7 @@ func TestSSHConfigAsProgram(t *testing.T) {
 			k, v, _ := strings.Cut(strings.TrimSpace(l), " ")
 			theirs[k] = append(theirs[k], v)
 		}
-		var f sshFiles
+		var f configFiles
 		d := f.readDirectives(host, name, nil)
 		if d.refused != "" {
 			rt.Fatalf("refused: %s\n%s", d.refused, content)
@@ -237,7 +237,7 @@ func TestFallback(t *testing.T) {
 		"MACs none-such":             "none of them is known",
 		"ConnectTimeout 9999999999w": "connecttimeout",
 	} {
-		d := Dialer{SSH: Config{ConfigFile: put(t, filepath.Join(dir, "config"), config)}}
+		d := Dialer{Config: Config{ConfigFile: put(t, filepath.Join(dir, "config"), config)}}
 		conn, err := d.Dial(transport.Host{Name: "one", Address: "mw1"})
 		if err != nil {
 			t.Fatal(err)
@@ -251,11 +251,11 @@ func TestFallback(t *testing.T) {
 			t.Errorf("%q: %v, not %q", config, f, want)
 		}
 	}
-	d := Dialer{SSH: Config{ConfigFile: filepath.Join(dir, "nothing")}}
+	d := Dialer{Config: Config{ConfigFile: filepath.Join(dir, "nothing")}}
 	if _, err := d.Dial(transport.Host{Name: "one"}); err != nil || len(d.Fallbacks()) != 1 {
 		t.Errorf("a configuration that is not there: %v, %v", err, d.Fallbacks())
 	}
-	d = Dialer{SSH: Config{Client: "putty"}}
+	d = Dialer{Config: Config{Client: "putty"}}
 	if _, err := d.Dial(transport.Host{Name: "one"}); err == nil {
 		t.Error("a client that is none is not refused")
 	}
@@ -263,10 +263,11 @@ func TestFallback(t *testing.T) {
 
 // TestRoute: what is given outranks what the configuration says, and options outrank both files.
 func TestRoute(t *testing.T) {
-	name := put(t, filepath.Join(t.TempDir(), "config"), "Host mw1\n HostName mw1.example.org\n Port 1\n User a\n KexAlgorithms ^curve25519-sha256\n Ciphers -*\n")
-	var f sshFiles
-	r, err := f.route(transport.Host{Address: "mw1", Port: 2, User: "b"},
-		Config{ConfigFile: name, Options: []string{"HostName=other", "Ciphers=aes256-ctr"}, ConnectTimeout: time.Second}, 0)
+	name := put(t, filepath.Join(t.TempDir(), "config"),
+		"Host mw1\n HostName mw1.example.org\n Port 1\n User a\n KexAlgorithms ^curve25519-sha256\n Ciphers -*\n")
+	var f configFiles
+	r, err := f.route(transport.Host{Address: "mw1", Port: 2, User: "b"}, Config{ConfigFile: name, Options: []string{"HostName=other",
+		"Ciphers=aes256-ctr"}, ConnectTimeout: time.Second}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func FuzzSSHConfig(f *testing.F) {
 		if strings.Contains(strings.ToLower(text), "include") {
 			return // not the files of this machine
 		}
-		var files sshFiles
+		var files configFiles
 		r, err := files.route(transport.Host{Address: "mw1"}, Config{ConfigFile: put(t, filepath.Join(dir, "config"), text)}, 0)
 		if err != nil {
 			if only := errOnlyProgram(""); !errors.As(err, &only) || err.Error() == "" || transport.Neutral(err.Error()) != err.Error() {
@@ -299,8 +300,8 @@ func FuzzSSHConfig(f *testing.F) {
 			return
 		}
 		for ; r != nil; r = r.via {
-			if err := (transport.Host{Address: r.address, User: r.user, Port: r.port}).Validate(); err != nil || r.port == 0 || r.timeout <= 0 ||
-				r.alive <= 0 || r.aliveMax < 1 {
+			if err := validHost(transport.Host{Address: r.address, User: r.user, Port: r.port}); err != nil || r.port == 0 ||
+				r.timeout <= 0 || r.alive <= 0 || r.aliveMax < 1 {
 				t.Errorf("%v: %+v", err, r)
 			}
 		}

@@ -1,4 +1,6 @@
-package transport
+// Package peer is what probes have in common: reading the first line of whoever answers on a port, and saying why none came. It
+// bounds what is read, and neutralises what is told of it.
+package peer
 
 import (
 	"bufio"
@@ -7,10 +9,12 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"github.com/fleetsync/fleetsync/transport"
 )
 
-// ConnectionError is why a connection failed: its context ended, if it did. What net adds is said already.
-func ConnectionError(ctx context.Context, err error) error {
+// Reason is why a connection failed: its context ended, if it did. What net adds is said already.
+func Reason(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -26,20 +30,20 @@ func ConnectionError(ctx context.Context, err error) error {
 // Excerpt returns a few neutralised words of what a remote program said.
 func Excerpt(line string) string {
 	const most = 80
-	line = strings.TrimSpace(Neutral(line))
+	line = strings.TrimSpace(transport.Neutral(line))
 	if len(line) > most {
 		line = strings.ToValidUTF8(line[:most], "") + "…"
 	}
 	return line
 }
 
-// MaxGreeting bounds all that a peer may say before what is waited for.
-const MaxGreeting = 64 << 10
+// MaxSaid bounds all that a peer may say before what is waited for.
+const MaxSaid = 64 << 10
 
-// FirstLine reads lines until one is as wanted, and returns it without its end. With an error it returns the last that
+// ReadLine reads lines until one is as wanted, and returns it without its end. With an error it returns the last that
 // was not empty, or a part of it.
-func FirstLine(from io.Reader, wanted func(line string) bool) (string, error) {
-	limited := &io.LimitedReader{R: from, N: MaxGreeting}
+func ReadLine(from io.Reader, wanted func(line string) bool) (string, error) {
+	limited := &io.LimitedReader{R: from, N: MaxSaid}
 	r := bufio.NewReader(limited)
 	last := ""
 	for {
