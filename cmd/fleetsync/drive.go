@@ -43,10 +43,11 @@ func (a *app) start(ctx context.Context, stop func(), on *session.Session, v pre
 // drive carries out a run to its end: it wires it to signals, to the screen and to who reads events, and says what it came to.
 func (a *app) drive(ctx context.Context, on *session.Session, run *session.Run) error {
 	plan := run.State.Plan
-	screen, held := live.New(a.stderr, a.terminal(), plan), &heldHosts{}
+	model, held := &orchestrator.Model{}, &heldHosts{}
+	screen := live.New(a.stderr, a.terminal(), model.Snapshot)
 	view := session.View{Observers: []orchestrator.Observer{held, screen}}
 	if screen.Live() {
-		view.Progress = screen.Progress
+		view.Model = model
 	}
 	var events *live.Events
 	if a.json {

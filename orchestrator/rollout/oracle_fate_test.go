@@ -105,7 +105,10 @@ func (b *books) snapshot(now *rollout.Snapshot) {
 
 // pools holds what a snapshot says of proxies, and of who is in quarantine, against the books.
 func (b *books) pools(now *rollout.Snapshot) {
-	untouched := len(now.Running) == 0
+	untouched := true
+	for _, kind := range b.flights {
+		untouched = untouched && (kind == rollout.StepCheck || kind == rollout.StepRecheck || kind == rollout.StepHook)
+	}
 	for _, a := range b.order {
 		untouched = untouched && (b.standing(a) == rollout.Untouched || a.Down != "" || a.Name == b.plan.Origin) && !a.held && !a.quarantine.out
 	}

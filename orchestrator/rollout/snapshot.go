@@ -222,15 +222,44 @@ func (now *Snapshot) Died() *Snapshot {
 	return &dead
 }
 
-// Flights returns the steps in flight of one kind.
-func (now *Snapshot) Flights(kind StepKind) []*Flight {
-	return slices.DeleteFunc(slices.Clone(now.Running), func(f *Flight) bool { return f.Kind != kind })
+// Flights returns the steps in flight of some kinds, those that have been running longest first.
+func (now *Snapshot) Flights(kinds ...StepKind) []*Flight {
+	return slices.DeleteFunc(slices.Clone(now.Running), func(f *Flight) bool { return !slices.Contains(kinds, f.Kind) })
 }
 
-// Untouched says whether the run has changed no tree and no pool, and does not do so just now.
+// Done returns how many of the hosts that are counted have what the run was to bring them.
+func (now *Snapshot) Done(c Counts) int {
+	if now.Plan.Undoes != "" {
+		return c.RolledBack
+	}
+	return c.Synced + c.Partial
+}
+
+// Canaries returns the counts of the stage that changes the canaries: the first that changes hosts.
+func (now *Snapshot) Canaries() Counts {
+	for _, stage := range now.Stages {
+		if stage.Kind == StageSync || stage.Kind == StageUndo {
+			return stage.Counts
+		}
+	}
+	return Counts{}
+}
+
+// PoolsIn returns how many proxies have their pool objects in a state.
+func (now *Snapshot) PoolsIn(state PoolState) int {
+	n := 0
+	for _, p := range now.Pools {
+		if p.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// Untouched says whether the run has changed no tree and no pool.
 func (now *Snapshot) Untouched() bool {
 	c := now.Counts
-	return c.Untouched+c.Down == c.Hosts && len(now.Held)+len(now.Outcome.Quarantined)+len(now.Running) == 0
+	return c.Untouched+c.Down == c.Hosts && len(now.Outcome.Quarantined) == 0
 }
 
 // outNow says whether some object of a proxy is out because of this run, as far as its events tell.

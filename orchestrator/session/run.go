@@ -37,7 +37,7 @@ type Run struct {
 // View is what shows a run while it is carried out.
 type View struct {
 	Observers []orchestrator.Observer
-	Progress  func(host string, p rsync.Progress) // of running transfers; nil: nobody asks
+	Model     *orchestrator.Model // follows the run and how far its transfers have come; nil: nobody asks
 }
 
 // Start begins a run of a plan. The manifest is what its tree holds, or nil if it brings none. Who gets a Run must Finish it.
@@ -78,7 +78,7 @@ func (r *Run) close() error { return errors.Join(r.journal.Close(), r.log.Close(
 func (r *Run) Do(ctx context.Context, view View) (rollout.Outcome, error) {
 	s, plan := r.session, r.State.Plan
 	executor := s.executor(plan)
-	executor.Log, executor.Progress = r.log.Host, view.Progress
+	executor.Log = r.log.Host
 	if s.Policy.SSH.Client == inventory.SSHOpenSSH {
 		shared := s.Share()
 		defer func() { _ = shared.Close() }() // its connections are of no use any more
@@ -87,7 +87,14 @@ func (r *Run) Do(ctx context.Context, view View) (rollout.Outcome, error) {
 
 	outside, leave := context.WithCancel(ctx)
 	var monitors sync.WaitGroup
-	observers := append([]orchestrator.Observer{r.log}, view.Observers...)
+	observers := []orchestrator.Observer{r.log}
+	if view.Model != nil {
+		observers = append(observers, view.Model)
+		executor.Progress = func(host string, p rsync.Progress) {
+			view.Model.Progress(host, rollout.Transfer{Bytes: p.Bytes, Percent: p.Percent})
+		}
+	}
+	observers = append(observers, view.Observers...)
 	if s.Pools != nil {
 		pools := &monitor.Pools{API: s.Pools, Run: plan.Run, World: s.world}
 		observers = append(observers, pools)

@@ -37,7 +37,7 @@ func (p *Play) Run() (*rollout.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Begin, s.Observe = func(step rollout.Step) *Flight { return p.begin(step, s.Now, s.State.Held()) }, p.Observe
+	s.Begin, s.Observe = func(step rollout.Step) *Flight { return p.begin(step, s) }, p.Observe
 	for _, h := range p.World {
 		e := h.Event
 		e.At = Began.Add(h.After)
@@ -62,8 +62,8 @@ func (p *Play) Run() (*rollout.State, error) {
 	return s.State, err
 }
 
-// begin begins a step; held are the hosts that are out of their pools because of the run.
-func (p *Play) begin(step rollout.Step, now time.Time, held []string) *Flight {
+// begin begins a step.
+func (p *Play) begin(step rollout.Step, s *Sim) *Flight {
 	took, end := 2*time.Second, (*rollout.Event)(nil)
 	if p.Do != nil {
 		d, e := p.Do(step)
@@ -79,19 +79,21 @@ func (p *Play) begin(step rollout.Step, now time.Time, held []string) *Flight {
 			end.Verdict = rollout.Pass
 		case rollout.StepObserve:
 			o := rollout.Object{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}
-			if slices.Contains(held, step.Host) {
+			if slices.Contains(s.State.Snapshot().Out, step.Host) {
 				o.Value, o.Index, o.Held = `{"weight": 10, "pooled": "no"}`, 8, true
 			}
 			end.Objects = []rollout.Object{o}
+		case rollout.StepDepool:
+			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "no"}`, Index: 8, Held: true}}
 		case rollout.StepQuarantine:
 			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
 		case rollout.StepSync:
 			end.Stats = &rollout.Stats{Files: 263_633, Transferred: 50, Bytes: 6_750_000, Size: 6_900_000_000}
-		case rollout.StepDepool, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepRelease,
+		case rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepRelease,
 			rollout.StepHook, rollout.StepPost, rollout.StepOnFailure:
 		}
 	}
-	return &Flight{End: now.Add(took), Land: func() rollout.Event { return *end }}
+	return &Flight{End: s.Now.Add(took), Land: func() rollout.Event { return *end }}
 }
 
 // Fail returns the end of a step that failed.

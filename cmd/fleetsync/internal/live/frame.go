@@ -1,13 +1,10 @@
 package live
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -16,32 +13,34 @@ import (
 // maxTransfers bounds the transfers that are shown one by one.
 const maxTransfers = 8
 
-// frame is one picture of a story.
-type frame struct {
-	*story
+// frame returns the lines that show where a run stands now, at most so many, each at most so many columns wide; none before its first
+// event.
+func frame(s *rollout.Snapshot, now time.Time, width, rows int, p *pen) []string {
+	if s == nil {
+		return nil
+	}
+	below := picture{Snapshot: s, now: now, width: width, pen: p} // what is to be seen however many transfers there are
+	below.out()
+	below.whole()
+	f := picture{Snapshot: s, now: now, width: width, pen: p}
+	f.top()
+	f.doing(rows - 1 - len(below.lines))
+	f.lines = append(f.lines, below.lines...)
+	return f.lines[:min(len(f.lines), rows)]
+}
 
-	pen   *pen
-	width int
+// picture is a frame being made.
+type picture struct {
+	*rollout.Snapshot
+
 	now   time.Time
+	width int
+	pen   *pen
 	lines []string
 }
 
-// draw makes the lines, of which the first ones matter most.
-func (f *frame) draw(rows int) {
-	f.top()
-	if f.place < 0 {
-		return
-	}
-	var below frame // what is to be seen however many transfers there are
-	below.story, below.pen, below.width, below.now = f.story, f.pen, f.width, f.now
-	below.holding()
-	below.whole()
-	f.doing(rows - 1 - len(below.lines))
-	f.lines = append(f.lines, below.lines...)
-}
-
 // line adds a line of clean parts, cut to the width of the terminal.
-func (f *frame) line(parts ...text.Part) {
+func (f *picture) line(parts ...text.Part) {
 	left := f.width
 	var line strings.Builder
 	for _, part := range parts {
@@ -54,198 +53,180 @@ func (f *frame) line(parts ...text.Part) {
 
 func indented(c text.Colour, s string) text.Part { return text.Part{Colour: c, Text: "  " + s} }
 
-// Columns of the top line.
-const (
-	minBar = 10
-	maxBar = 44
-)
+// since is how long ago a moment was, in whole seconds.
+func (f *picture) since(t time.Time) string { return text.Time(f.now.Sub(t).Round(time.Second)) }
 
-// top is the bar of the current stage.
-func (f *frame) top() {
-	title, current, refill, total, after := f.stage()
-	if f.stopping != "" && f.undoing == 0 && f.hooks.moment == "" {
-		title = "stopping"
-	}
-	title = text.Pad(text.Short(title, 24), 14)
-	room := f.width - text.Width(title) - 1 - 2 - text.Width(after)
-	bar := min(room, maxBar)
-	if bar < minBar || total <= 0 {
-		f.line(text.Part{Colour: text.Bold, Text: title}, text.Part{Colour: text.Plain, Text: "  " + after})
-		return
-	}
-	var drawn strings.Builder
-	// Nothing that is drawn into a string can fail.
-	_ = f.pen.bar.Fill(&drawn, decor.Statistics{
-		AvailableWidth: bar, Total: total, Current: min(current, total), Refill: min(refill, total), Completed: current >= total,
-	})
-	f.lines = append(f.lines, f.pen.paint(text.Bold, title)+" "+drawn.String()+"  "+after)
+// gauge is what the top line shows: a bar, where there is a total, and what is written around it.
+type gauge struct {
+	title               string
+	over, failed, total int64
+	after               string
 }
 
-// stage returns what the bar shows and what is written after it.
-func (f *frame) stage() (title string, current, refill, total int64, after string) {
-	if f.hooks.moment != "" {
-		return f.hooks.moment + " hooks", 0, 0, 0, "runs for " + text.Time(f.now.Sub(f.hooks.since).Round(time.Second))
+// part is the gauge of so many of a total.
+func part(title string, n, total int, what string) gauge {
+	return gauge{title: title, over: int64(n), total: int64(total), after: text.Count(n) + "/" + text.Count(total) + what}
+}
+
+// top draws the gauge of what the run is about just now.
+func (f *picture) top() {
+	const minBar, maxBar = 10, 44
+	g := f.gauge()
+	if f.Stopping != "" && f.Hook == nil && !f.RollingBack {
+		g.title = "stopping"
 	}
-	if f.place < 0 || f.place >= len(f.stages) {
-		return "finishing", 0, 0, 0, ""
+	title := text.Pad(text.Short(g.title, 24), 14)
+	columns := min(f.width-text.Width(title)-1-2-text.Width(g.after), maxBar)
+	if columns < minBar || g.total <= 0 {
+		f.line(text.Part{Colour: text.Bold, Text: title}, text.Part{Text: "  " + g.after})
+		return
 	}
-	stage, c := f.plan.Stages[f.place], f.stages[f.place]
-	elapsed := f.now.Sub(c.began)
-	if f.undoing > 0 && f.plan.Undoes == "" {
-		c := f.canaries()
-		settled := len(f.undone) + c.failed
-		return "rolling back", int64(settled), int64(c.failed), int64(c.total), fmt.Sprintf("%s/%s", text.Count(settled), text.Count(c.total))
+	f.lines = append(f.lines, f.pen.paint(text.Bold, title)+" "+f.pen.bar(columns, g.over, g.failed, g.total)+"  "+g.after)
+}
+
+func (f *picture) gauge() gauge {
+	switch {
+	case f.Hook != nil:
+		return gauge{title: string(f.Hook.Moment) + " hooks", after: "runs for " + f.since(f.Hook.Since)}
+	case f.RollingBack:
+		return part("rolling back", f.Canaries().RolledBack, f.Canaries().Hosts, "")
+	case f.Place == len(f.Stages):
+		return gauge{title: "finishing"}
 	}
-	switch stage.Kind {
+	switch stage := f.Stages[f.Place]; stage.Kind {
 	case rollout.StageSync, rollout.StageUndo:
-		settled := c.done + c.failed
-		after = fmt.Sprintf("%s/%s", text.Count(settled), text.Count(c.total))
-		if c.failed > 0 {
-			after += fmt.Sprintf("  %s failed", text.Count(c.failed))
-		}
-		if settled > 0 && elapsed > time.Second {
-			rate := float64(settled) / elapsed.Seconds()
-			after += fmt.Sprintf("  %.1f/s", rate)
-			if left := c.total - settled; left > 0 && f.stopping == "" {
-				after += fmt.Sprintf("  %s left", text.Time(time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second)))
-			}
-		}
-		return stage.Name, int64(settled), int64(c.failed), int64(c.total), after
+		return f.hosts(stage)
 	case rollout.StageCheck:
-		soak := time.Duration(f.plan.Gate.Soak)
-		if soak <= 0 {
-			return stage.Name, 0, 0, 0, "checking"
+		g := gauge{title: stage.Name, over: int64(f.now.Sub(f.Gate.Opened)), total: int64(f.Gate.SoakEnd.Sub(f.Gate.Opened)), after: "soak over"}
+		if left := f.Gate.SoakEnd.Sub(f.now); g.total == 0 {
+			g.after = "checking"
+		} else if left > 0 {
+			g.after = "soak " + text.Time(left.Round(time.Second)) + " left"
 		}
-		after = "soak over"
-		if left := soak - elapsed; left > 0 {
-			after = fmt.Sprintf("soak %s left", text.Time(left.Round(time.Second)))
-		}
-		return stage.Name, int64(elapsed), 0, int64(soak), after
+		return g
 	case rollout.StageDepool:
-		return stage.Name, int64(len(f.held)), 0, int64(c.total), fmt.Sprintf("%d/%d out", len(f.held), c.total)
+		return part(stage.Name, len(f.Out), stage.Hosts, " out")
 	case rollout.StageRepool:
-		back := max(0, c.total-len(f.held))
-		return stage.Name, int64(back), 0, int64(c.total), fmt.Sprintf("%d/%d back", back, c.total)
+		back := f.PoolsIn(rollout.PoolBack)
+		return part(stage.Name, back, back+len(f.Held), " back")
+	case rollout.StageHook:
+		return gauge{title: stage.Name}
 	default:
-		return stage.Name, 0, 0, 0, ""
+		return gauge{title: stage.Name}
 	}
+}
+
+// hosts is the gauge of a stage that changes hosts: how many are at their end, how fast, and how long the others will take at that.
+func (f *picture) hosts(stage *rollout.StageReport) gauge {
+	c := stage.Counts
+	over := f.Done(c) + c.Failed
+	g := part(stage.Name, over, c.Hosts, "")
+	if g.failed = int64(c.Failed); c.Failed > 0 {
+		g.after += fmt.Sprintf("  %s failed", text.Count(c.Failed))
+	}
+	left, elapsed := c.Hosts-over, f.now.Sub(stage.Began)
+	if n := stage.Left - left; n > 0 && elapsed > time.Second { // what was done before it began says nothing of how fast it is
+		rate := float64(n) / elapsed.Seconds()
+		g.after += fmt.Sprintf("  %.1f/s", rate)
+		if left > 0 && f.Stopping == "" {
+			g.after += fmt.Sprintf("  %s left", text.Time(time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second)))
+		}
+	}
+	return g
 }
 
 // doing shows what is in flight, in at most so many lines.
-func (f *frame) doing(rows int) {
-	if f.place < len(f.stages) && f.plan.Stages[f.place].Kind == rollout.StageCheck {
-		f.checks(rows)
-		rows -= len(f.plan.Gate.Checks)
-	}
-	if len(f.pools) > 0 && rows > 0 {
-		f.poolSteps()
-		rows--
-	}
-	if s := f.hooks.said(); s != "" && rows > 0 {
-		f.line(indented(text.Plain, s))
-		rows--
-	}
-	if rows > 0 {
-		f.transfers(rows)
-	}
-}
-
-// canaries returns the books of their stage.
-func (f *frame) canaries() chapter {
-	for i, stage := range f.plan.Stages {
-		if stage.Kind == rollout.StageSync {
-			return f.stages[i]
+func (f *picture) doing(rows int) {
+	if f.Place < len(f.Stages) && f.Stages[f.Place].Kind == rollout.StageCheck {
+		for _, c := range f.Gate.Checks[:min(len(f.Gate.Checks), max(0, rows))] {
+			f.check(c)
 		}
 	}
-	return chapter{}
-}
-
-// checks shows the last round of each check.
-func (f *frame) checks(rows int) {
-	for i, check := range f.plan.Gate.Checks {
-		if i >= rows {
-			return
-		}
-		if i == maxTransfers {
-			f.line(indented(text.Dim, fmt.Sprintf("and %d more checks", len(f.plan.Gate.Checks)-i)))
-			return
-		}
-		r := f.rounds[checkStep(check)]
-		colour, said := text.Dim, "waits"
-		switch r.verdict {
-		case rollout.Pass:
-			colour, said = text.Green, "pass"
-		case rollout.Fail:
-			colour, said = text.Red, "fail"
-		case rollout.Unknown:
-			colour, said = text.Amber, "unknown"
-		default:
-			if r.number > 0 {
-				said = "unknown yet"
-			}
-		}
-		state := ""
-		if r.running {
-			state = fmt.Sprintf(", round %d runs", r.number)
-		} else if r.number > 0 {
-			state = fmt.Sprintf(" in round %d", r.number)
-		}
-		f.line(indented(text.Plain, text.Pad(text.Short(check, 30), 16)+"  "), text.Part{Colour: colour, Text: said}, text.Part{Colour: text.Dim, Text: state})
-	}
-}
-
-// poolSteps shows the pool objects that are being read or changed.
-func (f *frame) poolSteps() {
-	steps := make([]string, 0, len(f.pools))
-	for _, id := range f.pools {
-		steps = append(steps, text.Short(string(id), maxName))
+	var steps []string
+	for _, r := range f.Flights(rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepQuarantine, rollout.StepRelease) {
+		steps = append(steps, text.Short(string(r.Step), maxName))
 	}
 	slices.Sort(steps)
-	shown := steps[:min(len(steps), maxTransfers)]
-	s := strings.Join(shown, "  ")
-	if more := len(steps) - len(shown); more > 0 {
-		s += fmt.Sprintf("  and %d more", more)
+	for _, s := range []string{strings.Join(steps, "  "), f.hooksOfHosts()} {
+		if s != "" && len(f.lines) <= rows {
+			f.line(indented(text.Plain, s))
+		}
 	}
-	f.line(indented(text.Plain, s))
+	if left := rows + 1 - len(f.lines); left > 0 {
+		f.transfers(left)
+	}
+}
+
+var verdictColours = map[rollout.Verdict]text.Colour{rollout.Pass: text.Green, rollout.Fail: text.Red, rollout.Unknown: text.Amber}
+
+// check shows the last round of a check.
+func (f *picture) check(c rollout.CheckReport) {
+	said, round := string(c.Verdict), fmt.Sprintf(" in round %d", c.Round)
+	switch {
+	case c.Round == 0:
+		said, round = "waits", ""
+	case c.Verdict == "":
+		said = "unknown yet"
+	}
+	if c.Running {
+		round = fmt.Sprintf(", round %d runs", c.Round)
+	}
+	colour, known := verdictColours[c.Verdict]
+	if !known {
+		colour = text.Dim
+	}
+	title := indented(text.Plain, text.Pad(text.Short(c.Check, 30), 16)+"  ")
+	f.line(title, text.Part{Colour: colour, Text: said}, text.Part{Colour: text.Dim, Text: round})
+}
+
+// hooksOfHosts says how many hooks of hosts run and wait; empty if none do.
+func (f *picture) hooksOfHosts() string {
+	var parts []string
+	post, onFailure := len(f.Flights(rollout.StepPost)), len(f.Flights(rollout.StepOnFailure))
+	if wait := f.Counts.InHooks - post; wait > 0 {
+		parts = append(parts, fmt.Sprintf("post hooks: %s run, %s wait", text.Count(post), text.Count(wait)))
+	} else if post > 0 {
+		parts = append(parts, fmt.Sprintf("post hooks: %s run", text.Count(post)))
+	}
+	if onFailure > 0 {
+		parts = append(parts, fmt.Sprintf("on_failure hooks: %s run", text.Count(onFailure)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// sourceOf is where a transfer takes the tree from: a host that is rolled back takes it from itself.
+func sourceOf(r *rollout.Flight) string {
+	if r.Kind == rollout.StepRollback {
+		return "what it kept"
+	}
+	return r.Source
 }
 
 // transfers shows those that have been running longest, and counts the others.
-func (f *frame) transfers(rows int) {
-	type entry struct {
-		host string
-		*flight
-	}
-	all := make([]entry, 0, len(f.flights))
-	for host, flight := range f.flights {
-		all = append(all, entry{host, flight})
-	}
-	slices.SortFunc(all, func(a, b entry) int {
-		return cmp.Or(a.since.Compare(b.since), strings.Compare(a.host, b.host))
-	})
+func (f *picture) transfers(rows int) {
+	all := f.Flights(rollout.StepSync, rollout.StepRollback)
 	n := min(len(all), maxTransfers, rows)
 	if n < len(all) && n == rows {
 		n-- // for the line that counts the others
 	}
 	hosts, sources := 0, 0
-	for _, t := range all[:n] {
-		hosts, sources = max(hosts, text.Width(name(t.host))), max(sources, text.Width(name(t.source)))
+	for _, r := range all[:n] {
+		hosts, sources = max(hosts, text.Width(name(r.Host))), max(sources, text.Width(name(sourceOf(r))))
 	}
-	// Names give way to numbers on a narrow terminal.
-	names := max(8, (f.width-2-4-26)/2)
+	names := max(8, (f.width-2-4-26)/2) // which give way to numbers on a narrow terminal
 	hosts, sources = min(hosts, names), min(sources, names)
-	for _, t := range all[:n] {
-		moved := strings.Repeat(" ", 13)
-		if t.known {
-			moved = fmt.Sprintf("%3d%%  %8s", min(max(t.percent, 0), 100), text.Bytes(max(t.bytes, 0)))
+	for _, r := range all[:n] {
+		moved, more := strings.Repeat(" ", 13), ""
+		if t := r.Transfer; t != nil {
+			moved = fmt.Sprintf("%3d%%  %8s", min(max(t.Percent, 0), 100), text.Bytes(max(t.Bytes, 0)))
 		}
-		more := ""
-		if t.attempt > 1 {
-			more = fmt.Sprintf("  attempt %d", t.attempt)
+		if r.Attempt > 1 {
+			more = fmt.Sprintf("  attempt %d", r.Attempt)
 		}
 		f.line(
-			indented(text.Plain, text.Pad(text.Short(t.host, hosts), hosts)),
-			text.Part{Colour: text.Dim, Text: " " + f.pen.arrow + " " + text.Pad(text.Short(t.source, sources), sources)},
-			text.Part{Colour: text.Plain, Text: fmt.Sprintf("  %s  %6s", moved, text.Time(f.now.Sub(t.since).Round(time.Second)))},
+			indented(text.Plain, text.Pad(text.Short(r.Host, hosts), hosts)),
+			text.Part{Colour: text.Dim, Text: " " + f.pen.arrow + " " + text.Pad(text.Short(sourceOf(r), sources), sources)},
+			text.Part{Text: fmt.Sprintf("  %s  %6s", moved, f.since(r.Since))},
 			text.Part{Colour: text.Amber, Text: more},
 		)
 	}
@@ -254,29 +235,28 @@ func (f *frame) transfers(rows int) {
 	}
 }
 
-// holding names the proxies that are out of their pools, and the hosts that stay out.
-func (f *frame) holding() {
-	if len(f.held) > 0 {
-		f.line(indented(text.Amber, "out of their pools: "+text.Fold(f.held, maxFold)))
+// out names the proxies that are out of their pools, and the hosts that stay out.
+func (f *picture) out() {
+	if len(f.Out) > 0 {
+		f.line(indented(text.Amber, "out of their pools: "+text.Fold(f.Out, maxFold)))
 	}
-	if len(f.quarantined) > 0 {
-		f.line(indented(text.Red, "in quarantine: "+text.Fold(f.quarantined, maxFold)))
+	var quarantined []string
+	for _, n := range f.Outcome.Quarantined {
+		quarantined = append(quarantined, n.Host)
+	}
+	if len(quarantined) > 0 {
+		f.line(indented(text.Red, "in quarantine: "+text.Fold(quarantined, maxFold)))
 	}
 }
 
 // whole is where the run as a whole stands.
-func (f *frame) whole() {
-	failed := 0
-	for _, c := range f.stages {
-		failed += c.failed
+func (f *picture) whole() {
+	s := fmt.Sprintf("stage %d of %d, %s", min(f.Place+1, len(f.Stages)), len(f.Stages), did(f.Snapshot, f.Counts, f.Counts.Hosts-f.Counts.Down))
+	if f.Counts.Failed > 0 {
+		s += fmt.Sprintf(", %s failed", text.Count(f.Counts.Failed))
 	}
-	s := fmt.Sprintf("%s of %s %s%s", text.Count(f.did()), text.Hosts(len(f.stageOf)), f.verb(), f.taken())
-	if failed > 0 {
-		s += fmt.Sprintf(", %s failed", text.Count(failed))
+	if f.Outcome.Bytes > 0 {
+		s += ", " + text.Bytes(f.Outcome.Bytes)
 	}
-	if f.bytes > 0 {
-		s += ", " + text.Bytes(f.bytes)
-	}
-	s += ", " + text.Time(f.now.Sub(f.began).Round(time.Second))
-	f.line(indented(text.Dim, fmt.Sprintf("stage %d of %d, %s", min(f.place+1, len(f.stages)), len(f.stages), s)))
+	f.line(indented(text.Dim, s+", "+f.since(f.Began)))
 }

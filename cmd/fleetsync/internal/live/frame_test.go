@@ -3,7 +3,6 @@ package live
 import (
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -14,9 +13,9 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
-	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 var colours = regexp.MustCompile(`\x1b\[[0-9;]+m`)
@@ -57,28 +56,24 @@ func TestFrame(t *testing.T) {
 		}
 		return time.Duration(calls%5) * time.Second, nil
 	}
-	u := New(io.Discard, true, p)
-	u.closed = true // nothing is to be drawn but here
 	pen := newPen()
-	frames, every := 0, int64(13)
-	observe := func(e rollout.Event, s view) {
-		u.story.observe(e, s)
-		u.Progress(e.Host, rsync.Progress{Bytes: 1 << 40, Percent: 300})
-		if e.Seq%every != 0 {
+	frames, turns, every := 0, 0, 2
+	model := &orchestrator.Model{}
+	observe := func(turn []rollout.Event, now *rollout.Snapshot) {
+		model.Observe(turn, now)
+		for _, e := range turn {
+			model.Progress(e.Host, rollout.Transfer{Bytes: 1 << 40, Percent: 300})
+		}
+		if turns++; turns%every != 0 {
 			return
 		}
 		for _, width := range []int{0, 1, 2, 9, 30, 60, 80, 200} {
 			for _, rows := range []int{1, 2, 3, 6, 22} {
-				f := frame{pen: pen, story: u.story, width: width - 1, now: e.At.Add(1500 * time.Millisecond)}
-				f.draw(rows)
-				if len(f.lines) < 1 || len(f.lines) > max(rows, 4) { // what is held, who is kept out and the whole are always drawn
-					t.Fatalf("%d lines drawn for %d rows", len(f.lines), rows)
-				}
-				lines := u.frame(pen, width, rows)
+				lines := frame(model.Snapshot(), now.At.Add(1500*time.Millisecond), width-1, rows, pen)
 				if len(lines) < 1 || len(lines) > rows {
 					t.Fatalf("%d lines in %d rows", len(lines), rows)
 				}
-				for _, line := range append(lines, f.lines...) {
+				for _, line := range lines {
 					if got := text.Width(colours.ReplaceAllString(line, "")); got > max(0, width-1) {
 						t.Fatalf("%d columns in %d: %q", got, width, line)
 					}
@@ -87,13 +82,11 @@ func TestFrame(t *testing.T) {
 			}
 		}
 	}
-	if _, err := (&rollouttest.Play{Plan: p, Do: do, Observe: each(observe)}).Run(); err != nil {
+	if _, err := (&rollouttest.Play{Plan: p, Do: do, Observe: observe}).Run(); err != nil {
 		t.Fatal(err)
 	}
 	every = 1
 	for _, stuck := range []bool{true, false} {
-		u = New(io.Discard, true, p)
-		u.closed = true
 		undo := func(step rollout.Step) (time.Duration, *rollout.Event) {
 			switch {
 			case step.Kind == rollout.StepCheck:
@@ -103,7 +96,7 @@ func TestFrame(t *testing.T) {
 			}
 			return time.Second, nil
 		}
-		if _, err := (&rollouttest.Play{Plan: p, Do: undo, Observe: each(observe)}).Run(); err != nil {
+		if _, err := (&rollouttest.Play{Plan: p, Do: undo, Observe: observe}).Run(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,35 +121,28 @@ func TestFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := New(io.Discard, true, p)
-	u.closed = true
-	s := u.story
 	shown := map[string]bool{}
 	var b strings.Builder
-	observe := func(e rollout.Event, state view) {
-		s.observe(e, state)
-		if e.Seq != state.Seq {
-			return
-		}
+	observe := func(_ []rollout.Event, s *rollout.Snapshot) {
+		in := func(kind rollout.StepKind) int { return len(s.Flights(kind)) }
+		hook := func(m rollout.Moment) bool { return s.Hook != nil && s.Hook.Moment == m }
 		for _, moment := range []struct {
 			name string
 			now  bool
 		}{
-			{"the run's pre hooks", s.hooks.moment == "pre"},
-			{"who was down is taken out", s.pools["mw1030.eqiad.wmnet"] != ""},
-			{"post hooks of canaries", s.hooks.flights[rollout.StepPost] > 0},
-			{"post hooks of a batch", s.hooks.flights[rollout.StepPost] > 3 && len(s.flights) > 3},
-			{"on_failure hooks", s.hooks.flights[rollout.StepOnFailure] > 0},
-			{"the run's on_failure hooks", s.hooks.moment == "on_failure"},
+			{"the run's pre hooks", hook(rollout.MomentPre)},
+			{"who was down is taken out", in(rollout.StepQuarantine) > 0},
+			{"post hooks of canaries", in(rollout.StepPost) > 0},
+			{"post hooks of a batch", in(rollout.StepPost) > 3 && in(rollout.StepSync) > 3},
+			{"on_failure hooks", in(rollout.StepOnFailure) > 0},
+			{"the run's on_failure hooks", hook(rollout.MomentOnFailure)},
 		} {
 			if !moment.now || shown[moment.name] {
 				continue
 			}
 			shown[moment.name] = true
-			f := frame{pen: newPen(), story: s, width: 79, now: e.At.Add(1500 * time.Millisecond)}
-			f.draw(12)
 			fmt.Fprintf(&b, "%s\n%s\n", moment.name, strings.Repeat("-", 80))
-			for _, line := range f.lines {
+			for _, line := range frame(s, s.At.Add(1500*time.Millisecond), 79, 12, newPen()) {
 				fmt.Fprintln(&b, strings.TrimRight(line, " "))
 			}
 			fmt.Fprintln(&b)
@@ -172,7 +158,7 @@ func TestFrames(t *testing.T) {
 		}
 		return took, nil
 	}
-	if _, err := (&rollouttest.Play{Plan: p, Do: do, Observe: each(observe)}).Run(); err != nil {
+	if _, err := (&rollouttest.Play{Plan: p, Do: do, Observe: observe}).Run(); err != nil {
 		t.Fatal(err)
 	}
 	const path = "testdata/frames.golden"

@@ -6,22 +6,24 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
-	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
-	"github.com/fleetsync/fleetsync/transport/rsync"
 )
 
 // paced plays a run in the time of a synctest bubble, so that frames are drawn while it goes on, and
 // reports progress of its transfers from many goroutines.
-func paced(t *testing.T, u *live.Screen, play rollouttest.Play, paint func()) {
+func paced(t *testing.T, u *shown, play rollouttest.Play, paint func()) {
 	t.Helper()
 	var transfers sync.WaitGroup
 	last := rollouttest.Began
@@ -40,7 +42,7 @@ func paced(t *testing.T, u *live.Screen, play rollouttest.Play, paint func()) {
 			}
 			transfers.Go(func() {
 				for i := range 20 {
-					u.Progress(e.Host, rsync.Progress{Bytes: int64(i) * 7_000_000, Percent: 5 * i})
+					u.model.Progress(e.Host, rollout.Transfer{Bytes: int64(i) * 7_000_000, Percent: 5 * i})
 				}
 			})
 		}
@@ -51,13 +53,17 @@ func paced(t *testing.T, u *live.Screen, play rollouttest.Play, paint func()) {
 	transfers.Wait()
 }
 
-// escapes are what the bars may write to move the cursor and to colour.
-var escapes = regexp.MustCompile(`\x1b\[[0-9]+A\x1b\[J|\x1b\[[0-9;]+m`)
+// escapes are what a frame may write to move the cursor, to erase and to colour.
+var escapes = regexp.MustCompile(`\x1b\[[0-9]+A|\x1b\[[JK]|\x1b\[[0-9;]+m`)
+
+// messages are the lines that stay: each begins with a mark, after what takes the frame away.
+var messages = regexp.MustCompile(`(?m)^(?:\x1b\[[0-9]+A)?(?:\x1b\[J)?((?:\x1b\[[0-9;]+m)*[·✔!✘].*\n)`)
 
 // TestBars holds that the live form draws, leaves no goroutine (the bubble would not end) and leaves
 // the terminal as if it had only printed lines: what is below the last message has been cleared.
 //
-// Planted faults that it saw: Close that does not end mpb's goroutines, or does not drop the bar.
+// Planted faults that it saw: Close that does not wait, or leaves the frame; a frame that is not erased before messages that are longer
+// than it; one that has become shorter, and whose rest stays; one line too few or too many upwards.
 func TestBars(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	for name, play := range map[string]rollouttest.Play{
@@ -65,13 +71,13 @@ func TestBars(t *testing.T) {
 		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
 		"died":     {Plan: plan(t, 120, nil), Do: troubled, Events: 175},
 		"abort": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{
-			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
+			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var b locked
-				u := live.New(&b, true, play.Plan)
+				u := show(&b, true)
 				frames := 0
 				paced(t, u, play, func() { frames++ })
 				u.Close()
@@ -80,48 +86,69 @@ func TestBars(t *testing.T) {
 				if frames == 0 || !strings.Contains(out, "━") || !strings.Contains(out, "out of their pools: mw") {
 					t.Errorf("nothing was drawn in %d frames: %q", frames, out)
 				}
-				if left := strings.TrimSpace(strings.Join(screen(out), "\n")); strings.Contains(left, "━") || strings.Contains(left, "stage ") {
-					t.Errorf("bars are left on the terminal:\n%s", left)
+				left := strings.Join(screen(out, 80), "\n")
+				if strings.Contains(left, "━") || strings.Contains(left, "stage ") || strings.Contains(left, " ← ") {
+					t.Errorf("a frame is left on the terminal:\n%s", left)
+				}
+				alone := ""
+				for _, m := range messages.FindAllStringSubmatch(out, -1) {
+					alone += m[1]
+				}
+				if want := strings.Join(screen(alone, 80), "\n"); left != want || alone == "" {
+					t.Errorf("the terminal is not as if messages alone had been printed (-want +got):\n%s", cmp.Diff(want, left))
 				}
 			})
 		})
 	}
 }
 
-// screen returns the lines of a terminal that was sent out: cursor up, erase below, and text.
-func screen(out string) []string {
-	lines := []string{""}
-	row := 0
-	for out != "" {
-		var up int
-		switch {
-		case strings.HasPrefix(out, "\x1b[J"):
-			lines = lines[:row+1]
-			lines[row] = ""
-			out = out[3:]
-		case strings.HasPrefix(out, "\x1b["):
-			end := strings.IndexAny(out, "Am")
-			if out[end] == 'A' {
-				_, _ = fmt.Sscanf(out[2:end], "%d", &up)
-				row = max(0, row-up)
-			}
-			out = out[end+1:]
-		case out[0] == '\n':
-			row++
-			if row == len(lines) {
-				lines = append(lines, "")
-			}
-			out = out[1:]
-		default:
-			end := strings.IndexAny(out, "\n\x1b")
-			if end < 0 {
-				end = len(out)
-			}
-			lines[row] += out[:end]
-			out = out[end:]
+// screen returns the lines of a terminal of so many columns, and of any number of lines, that was sent out: it writes over what is
+// there, wraps what is too long, and knows how to move up and to erase.
+func screen(out string, columns int) []string {
+	lines, row, column := [][]rune{{}}, 0, 0
+	down := func() {
+		if row++; row == len(lines) {
+			lines = append(lines, nil)
 		}
 	}
-	return lines
+	for len(out) > 0 {
+		if escape := escapes.FindString(out); escape != "" && strings.HasPrefix(out, escape) {
+			switch escape[len(escape)-1] {
+			case 'A':
+				up, _ := strconv.Atoi(escape[2 : len(escape)-1])
+				row = max(0, row-up)
+			case 'J':
+				lines = lines[:row+1]
+				fallthrough
+			case 'K':
+				lines[row] = lines[row][:min(len(lines[row]), column)]
+			}
+			out = out[len(escape):]
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(out)
+		out = out[size:]
+		if r == '\n' {
+			column = 0
+			down()
+			continue
+		}
+		if column == columns {
+			column = 0
+			down()
+		}
+		if column == len(lines[row]) {
+			lines[row] = append(lines[row], r)
+		} else {
+			lines[row][column] = r
+		}
+		column++
+	}
+	var text []string
+	for _, line := range lines {
+		text = append(text, string(line))
+	}
+	return text
 }
 
 // locked is a buffer for the goroutine that draws and the one that tests.
@@ -150,7 +177,7 @@ func TestBarsHostile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		play := hostile(t)
 		var b locked
-		u := live.New(&b, true, play.Plan)
+		u := show(&b, true)
 		paced(t, u, play, func() {})
 		u.Close()
 		out := escapes.ReplaceAllString(b.String(), "")
@@ -181,10 +208,10 @@ func TestStuckTerminal(t *testing.T) {
 		t.Run(fmt.Sprint(terminal), func(t *testing.T) {
 			s := stuck{make(chan struct{})}
 			play := rollouttest.Play{Plan: plan(t, 5000, nil), Do: troubled}
-			u := live.New(s, terminal, play.Plan)
+			u := show(s, terminal)
 			play.Observe = func(turn []rollout.Event, s *rollout.Snapshot) {
 				u.Observe(turn, s)
-				u.Progress(turn[0].Host, rsync.Progress{Bytes: 1})
+				u.model.Progress(turn[0].Host, rollout.Transfer{Bytes: 1})
 			}
 			state, err := play.Run()
 			if err != nil || state.Finished() == nil {
@@ -201,7 +228,7 @@ func TestDumb(t *testing.T) {
 	t.Setenv("TERM", "dumb")
 	play := rollouttest.Play{Plan: plan(t, 60, nil)}
 	var b locked
-	u := live.New(&b, true, play.Plan)
+	u := show(&b, true)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
 		t.Fatal(err)
@@ -219,7 +246,7 @@ func TestNoColour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		play := rollouttest.Play{Plan: plan(t, 60, nil), Do: troubled}
 		var b locked
-		u := live.New(&b, true, play.Plan)
+		u := show(&b, true)
 		paced(t, u, play, func() {})
 		u.Close()
 		if out := b.String(); regexp.MustCompile(`\x1b\[[0-9;]*m`).MatchString(out) || !strings.Contains(out, "━") {
@@ -232,8 +259,8 @@ func TestNoColour(t *testing.T) {
 func TestUnused(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var b locked
-	u := live.New(&b, true, plan(t, 60, nil))
-	u.Progress("mw1017", rsync.Progress{})
+	u := show(&b, true)
+	u.model.Progress("mw1017", rollout.Transfer{})
 	if after := runtime.NumGoroutine(); after > before {
 		t.Errorf("%d goroutines were started", after-before)
 	}
@@ -251,7 +278,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	play := rollouttest.Play{Plan: plan(t, 60, nil)}
-	u := live.New(file, true, play.Plan)
+	u := show(file, true)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
 		t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/live"
 	"github.com/fleetsync/fleetsync/inventory"
+	"github.com/fleetsync/fleetsync/orchestrator"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
@@ -80,11 +82,28 @@ func made(t testing.TB, plan func() (*rollout.Plan, error)) *rollout.Plan {
 	return p
 }
 
-// shown plays a run and returns what the plain form says of it.
-func shown(t testing.TB, play rollouttest.Play) string {
+// shown is a Display and the model that it shows, as the program puts them together.
+type shown struct {
+	*live.Display
+	model orchestrator.Model
+}
+
+func show(w io.Writer, terminal bool) *shown {
+	u := &shown{}
+	u.Display = live.New(w, terminal, u.model.Snapshot)
+	return u
+}
+
+func (u *shown) Observe(turn []rollout.Event, now *rollout.Snapshot) {
+	u.model.Observe(turn, now)
+	u.Display.Observe(turn, now)
+}
+
+// plainly plays a run and returns what the plain form says of it.
+func plainly(t testing.TB, play rollouttest.Play) string {
 	t.Helper()
 	var b bytes.Buffer
-	u := live.New(&b, false, play.Plan)
+	u := show(&b, false)
 	play.Observe = u.Observe
 	if _, err := play.Run(); err != nil {
 		t.Fatal(err)
@@ -134,6 +153,14 @@ func troubled(step rollout.Step) (time.Duration, *rollout.Event) {
 		return 0, rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized")
 	}
 	return slow(step), nil
+}
+
+// neverOut is a proxy that cannot be taken out of its pools, however often it is tried.
+func neverOut(step rollout.Step) (time.Duration, *rollout.Event) {
+	if step.ID == "depool/mw1021.eqiad.wmnet" {
+		return 0, rollouttest.Fail(rollout.Transient, "conf1001: connection refused")
+	}
+	return 0, nil
 }
 
 // undone is a bad tree, after which one canary is rolled back at the second attempt and the other never, and is
@@ -196,8 +223,8 @@ func TestPlain(t *testing.T) {
 			return slow(step), nil
 		}},
 		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []rollouttest.Happening{
-			{After: 131 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "interrupted"}},
-			{After: 133 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+			{After: 131 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
+			{After: 133 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
 		}},
 		"forced": {Plan: plan(t, 10, func(r *rollout.Request) { r.Force = "the front page is down anyway" }), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "check/front-page" {
@@ -209,6 +236,14 @@ func TestPlain(t *testing.T) {
 			{After: 54 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes"}},
 			{After: 55 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: "conf1001 has not answered for 30s"}},
 		}},
+		"edited": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{{
+			After: 54 * time.Second,
+			Event: rollout.Event{
+				Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes", Edit: rollout.EditIn,
+				Objects: []rollout.Object{{Key: "eqiad/appserver/apache2/mw1019.eqiad.wmnet", Index: 9}},
+			},
+		}}},
+		"given-up":   {Plan: plan(t, 60, nil), Do: neverOut},
 		"quarantine": {Plan: plan(t, 60, nil), Do: undone(true)},
 		"mixed":      {Plan: plan(t, 60, nil), Do: undone(false)},
 		"bad-canary": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
@@ -218,7 +253,7 @@ func TestPlain(t *testing.T) {
 			return 0, nil
 		}},
 		"stop-undo": {Plan: plan(t, 60, nil), Do: undone(true), World: []rollouttest.Happening{
-			{After: 7 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+			{After: 7 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
 		}},
 		"changed":  {Plan: plan(t, 60, nil), Do: looked(rollout.Changed, "its metadata digest is 9f86d081884c, not b1946ac92492")},
 		"unlooked": {Plan: plan(t, 60, nil), Do: looked(rollout.Transient, "ssh: connection refused")},
@@ -240,7 +275,7 @@ func TestPlain(t *testing.T) {
 		"hooks":     {Plan: made(t, rollouttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
 		"hooks-bad": {Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks},
 		"hooks-stop": {Plan: made(t, rollouttest.Hooked), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []rollouttest.Happening{
-			{After: 13 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}},
+			{After: 13 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
 		}},
 		"hook-pre": {Plan: made(t, rollouttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "hook/pre" {
@@ -250,13 +285,32 @@ func TestPlain(t *testing.T) {
 		}},
 		"canary": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })},
 		"terminated": {Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary }), World: []rollouttest.Happening{
-			{After: time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Detail: "terminated"}},
+			{After: time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortTerminate, Detail: "terminated"}},
 		}},
 	}
 	for name, play := range tests {
 		t.Run(name, func(t *testing.T) {
-			golden(t, name, []byte(shown(t, play)))
+			golden(t, name, []byte(plainly(t, play)))
 		})
+	}
+}
+
+// TestGivenUp holds that of three proxies of which one can never be taken out, that one is said to have been given up and not to serve,
+// and the two that are out are counted as such.
+//
+// Planted faults that it saw: what becomes of a step that failed told from its class and the attempt; hosts that may be out counted as out.
+func TestGivenUp(t *testing.T) {
+	out := plainly(t, rollouttest.Play{Plan: plan(t, 60, nil), Do: neverOut})
+	for line, want := range map[string]bool{
+		"mw1021.eqiad.wmnet: cannot depool: conf1001: connection refused (attempt 2, will be tried again)\n":               true,
+		"mw1021.eqiad.wmnet: cannot depool: conf1001: connection refused (given up after 3 attempts, it will not serve)\n": true,
+		"(attempt 3":                            false,
+		" depool: 2 hosts out of the pools in ": true,
+		" depool: 3 hosts out":                  false,
+	} {
+		if strings.Contains(out, line) != want {
+			t.Errorf("%q is told: %v\n%s", line, !want, out)
+		}
 	}
 }
 
@@ -270,12 +324,12 @@ func TestBounded(t *testing.T) {
 	}
 	p := plan(t, 10_000, nil)
 	p.Limits.MaxFailures = 10_000
-	well := shown(t, rollouttest.Play{Plan: p})
+	well := plainly(t, rollouttest.Play{Plan: p})
 	if n := strings.Count(well, "\n"); n > 120 {
 		t.Errorf("%d lines for a run in which nothing happened", n)
 	}
 	calls := 0
-	bad := shown(t, rollouttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+	bad := plainly(t, rollouttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.Kind == rollout.StepSync && step.Host > "mw2" {
 			calls++
 			return 0, rollouttest.Fail([]rollout.Class{rollout.Transient, rollout.Permanent}[calls%2], fmt.Sprintf("%d %s", calls, strings.Repeat("reason ", 2000)))
@@ -346,7 +400,7 @@ func hostile(t *testing.T) rollouttest.Play {
 //
 // Planted faults that it saw: tell without Clean.
 func TestHostile(t *testing.T) {
-	out := shown(t, hostile(t))
+	out := plainly(t, hostile(t))
 	for _, class := range []rollout.Class{rollout.Permanent, rollout.Transient, rollout.Changed} {
 		play := hostile(t)
 		play.Plan.Force, play.World = "", nil
@@ -370,7 +424,7 @@ func TestHostile(t *testing.T) {
 			}
 			return 0, nil
 		}
-		out += shown(t, play)
+		out += plainly(t, play)
 	}
 	if !strings.Contains(out, "evil") {
 		t.Error("nothing hostile was shown")
@@ -390,7 +444,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("input/output er
 func TestBrokenWriter(t *testing.T) {
 	for _, terminal := range []bool{true, false} {
 		play := rollouttest.Play{Plan: plan(t, 60, nil), Do: troubled}
-		u := live.New(broken{}, terminal, play.Plan)
+		u := show(broken{}, terminal)
 		play.Observe = u.Observe
 		s, err := play.Run()
 		if err != nil || s.Finished() == nil {
@@ -408,7 +462,7 @@ func TestResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	u := live.New(&b, false, p)
+	u := show(&b, false)
 	now := s.At.Add(time.Hour)
 	next := func(e rollout.Event) {
 		e.Seq, e.At, e.Run = s.Seq+1, now, p.Run
@@ -429,7 +483,10 @@ func TestResumed(t *testing.T) {
 			if _, end := troubled(step); end != nil {
 				e = *end
 			}
-			if step.Kind == rollout.StepObserve && slices.Contains(s.Held(), step.Host) {
+			if step.Kind == rollout.StepDepool {
+				e.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"pooled":"no"}`, Index: 10, Held: true}}
+			}
+			if step.Kind == rollout.StepObserve && slices.Contains(s.Snapshot().Out, step.Host) {
 				e.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"pooled":"no"}`, Index: 9, Held: true}}
 			}
 			e.Step, e.Host, e.Source, e.Attempt = step.ID, step.Host, step.Source, step.Attempt
@@ -462,7 +519,7 @@ func BenchmarkObserve(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				u := live.New(&bytes.Buffer{}, false, p)
+				u := show(&bytes.Buffer{}, false)
 				for i := range events {
 					u.Observe(events[i].turn, events[i].now)
 				}

@@ -61,6 +61,17 @@ func Dumb() bool { return os.Getenv("TERM") == "dumb" }
 // Colourless says whether the environment refuses colours.
 func Colourless() bool { return os.Getenv("NO_COLOR") != "" || Dumb() }
 
+// Unicode says whether a terminal can be expected to show more than ASCII: unless the locale says that it cannot, which containers
+// without any locale do not.
+func Unicode() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if locale := strings.ToLower(os.Getenv(name)); locale != "" {
+			return strings.Contains(locale, "utf")
+		}
+	}
+	return true
+}
+
 // Printer prints lines. Each is neutralised as a whole, whatever went into it.
 type Printer struct {
 	Screen
