@@ -8,7 +8,8 @@ import (
 
 // excludeHint lists the forms of patterns. They are those for which rsync's rules and a match by find
 // on the path within the tree agree: no rule depends on another, and ** only stands for any depth.
-const excludeHint = "allowed are /a/b (anchored, no wildcards), NAME and **/NAME and **/A/NAME (at any depth; * and ? match within a component), " +
+const excludeHint = "allowed are /a/b (anchored, no wildcards), NAME and **/NAME and **/A/NAME " +
+	"(at any depth; * and ? match within a component), " +
 	"each with a / at the end for folders only"
 
 // rulePrefix matches what rsync reads as a rule of another kind instead of as a pattern (man rsync,

@@ -22,16 +22,18 @@ func TestParseHooks(t *testing.T) {
 	for text, want := range map[string]Hooks{
 		"{}":                   {},
 		"{run: {}, hosts: {}}": {},
-		"{run: {post: [{name: a, command: [x]}]}}":                                 {Run: HookSet{Post: one(same)}},
-		"{hosts: {on_failure: [{name: a, command: [x]}]}}":                         {Hosts: HookSet{OnFailure: one(func(h *Hook) { h.Failure = HookIgnored })}},
+		"{run: {post: [{name: a, command: [x]}]}}": {Run: HookSet{Post: one(same)}},
+		"{hosts: {on_failure: [{name: a, command: [x]}]}}": {
+			Hosts: HookSet{OnFailure: one(func(h *Hook) { h.Failure = HookIgnored })}},
 		"{run: {pre: [{name: a, command: [x]}], post: [{name: a, command: [x]}]}}": {Run: HookSet{Pre: one(same), Post: one(same)}},
 		"{hosts: {pre: [{name: a, command: [x], parallel: 10000, timeout: 24h}]}}": {Hosts: HookSet{Pre: one(func(h *Hook) {
 			h.Parallel, h.Timeout = 10_000, 24*time.Hour
 		})}},
 		// Braces that are not a name, and nothing else, are whatever the program takes them for.
-		"{run: {pre: [{name: a, command: [x, '{}', '{ host }', '{HOST}', '${host} ', 'a{b}', '{a,b}', '{host}/x']}]}}": {Run: HookSet{Pre: one(func(h *Hook) {
-			h.Command = []string{"x", "{}", "{ host }", "{HOST}", "${host} ", "a{b}", "{a,b}", "{host}/x"}
-		})}},
+		"{run: {pre: [{name: a, command: [x, '{}', '{ host }', '{HOST}', '${host} ', 'a{b}', '{a,b}', '{host}/x']}]}}": {
+			Run: HookSet{Pre: one(func(h *Hook) {
+				h.Command = []string{"x", "{}", "{ host }", "{HOST}", "${host} ", "a{b}", "{a,b}", "{host}/x"}
+			})}},
 		"{run: {pre: [{name: a, command: [x, \"exit 0;\\n\\texit 1\", '', -v]}]}}": {Run: HookSet{Pre: one(func(h *Hook) {
 			h.Command = []string{"x", "exit 0;\n\texit 1", "", "-v"}
 		})}},

@@ -18,7 +18,8 @@ import (
 const policyText = `
 modes: # before what they override
   canary: {gate: {soak: 1m}}
-  resync: {batches: {down: skip, parallel: 200, ramp: [8, 12.5%], max_failures: 50%}, gate: {soak: 0s, checks: [{name: up, command: [true]}]}}
+  resync: {batches: {down: skip, parallel: 200, ramp: [8, 12.5%], max_failures: 50%},
+    gate: {soak: 0s, checks: [{name: up, command: [true]}]}}
 inventory: ../inventory.yaml
 state: state
 batches: {parallel: 10, timeout: 1h30m, down: try}
@@ -57,12 +58,14 @@ keep: {hosts: all, runs: 5, age: 30d, manifests: 1}
 hooks:
   run:
     pre: [{name: freeze jobs, command: [/usr/local/bin/freeze, "{run}", "--mode={mode}", "of {fleet}"]}]
-    on_failure: [{name: tell, command: [logger, -t, fleetsync, "{run} failed"], timeout: 1s}, {name: tell again, command: [mail], failure: ignore}]
+    on_failure: [{name: tell, command: [logger, -t, fleetsync, "{run} failed"], timeout: 1s},
+      {name: tell again, command: [mail], failure: ignore}]
   hosts:
     pre: [{name: stop job runner, hosts: "@jobrunners", command: [systemctl, stop, jobrunner]}]
     post:
       - {name: restart php, command: [systemctl, reload, php-fpm], parallel: 5, timeout: 2m, failure: ignore}
-      - {name: warm, hosts: "not (role:canaries or mw[1017-1020].eqiad)", command: [sh, -c, "f() { {x}; }", "{host}", "--in={destination}"], failure: fail}
+      - {name: warm, hosts: "not (role:canaries or mw[1017-1020].eqiad)", failure: fail,
+         command: [sh, -c, "f() { {x}; }", "{host}", "--in={destination}"]}
 lock: {ttl: 1m, prefix: /locks, endpoints: ["http://lock1001:2379"]}
 rsync: {bandwidth_limit: 1.5M, compress: true, timeout: 2m, args: [--fuzzy, -HAX, --sockopts=TCP_NODELAY]}
 `

@@ -54,7 +54,8 @@ var rsyncHints = []rsyncHint{
 	{regexp.MustCompile(`^(--modify-window|-[a-zA-Z0-9]*@)`), "hosts are compared with the origin, and their mtimes to the nanosecond"},
 	// Measured with 3.5.0: 29 and 30 do, 31 and 32 do not.
 	{regexp.MustCompile(`^--protocol`), "protocols before 31 cut mtimes to seconds, and hosts are compared with the origin to the nanosecond"},
-	{regexp.MustCompile(`^(--(existing|ignore-|update|max-size|min-size|size-only|copy-|safe-|munge-|chmod|no-|append|drop-|executab|fake-|iconv|keep-|one-file)|-[a-zA-Z0-9]*[uLkKmxE])`),
+	{regexp.MustCompile(`^(--(existing|ignore-|update|max-size|min-size|size-only|copy-|safe-|munge-|` +
+		`chmod|no-|append|drop-|executab|fake-|iconv|keep-|one-file)|-[a-zA-Z0-9]*[uLkKmxE])`),
 		"the hosts would not hold the source's tree"},
 }
 

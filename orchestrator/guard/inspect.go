@@ -155,7 +155,8 @@ func Inspect(ctx context.Context, t Tree, m *manifest.Manifest, rules Rules, las
 }
 
 func provisioned(ctx context.Context, t Tree, marker string) (*findings, error) {
-	f := &findings{rule: RuleProvisioned, hint: "finish setting up the machine that the tree is on; its provisioning makes this file when it is done"}
+	f := &findings{rule: RuleProvisioned,
+		hint: "finish setting up the machine that the tree is on; its provisioning makes this file when it is done"}
 	if marker == "" {
 		return f, nil
 	}

@@ -19,8 +19,7 @@ func show(path string) string {
 		}
 	}
 	if utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool {
-		return !unicode.IsPrint(r) || r == '"' ||
-			r == unicode.ReplacementChar
+		return !unicode.IsPrint(r) || r == '"' || r == unicode.ReplacementChar
 	}) {
 		return path + cut
 	}

@@ -30,14 +30,17 @@ func TestNewerForm(t *testing.T) {
 		format int // 0: it is none
 		writer string
 	}{
-		{"from the beginning", []byte(`{"seq":1,"kind":"run_began","format":7,"writer":"fleetsync v12","plan":{"hosts":{"a":1}}}` + "\n"), 7, "fleetsync v12"},
+		{"from the beginning", []byte(`{"seq":1,"kind":"run_began","format":7,"writer":"fleetsync v12","plan":{"hosts":{"a":1}}}` +
+			"\n"), 7, "fleetsync v12"},
 		{"gone on with", join(resumed), 3, "fleetsync v9.1.0"},
-		{"the newest counts", join(resumed, strings.NewReplacer(`:5`, `:6`, `:3`, `:4`, "v9", "v10").Replace(resumed), strings.Replace(resumed, ":5", ":7", 1)), 4, "fleetsync v10.1.0"},
+		{"the newest counts", join(resumed, strings.NewReplacer(`:5`, `:6`, `:3`, `:4`, "v9", "v10").Replace(resumed),
+			strings.Replace(resumed, ":5", ":7", 1)), 4, "fleetsync v10.1.0"},
 		{"lines that are no events here", join(`{"seq":"five"}`+"\n", resumed), 3, "fleetsync v9.1.0"},
 		{"nobody says who", []byte(`{"seq":1,"format":3}` + "\n"), 3, ""},
 		{"a torn line", join(strings.TrimSuffix(resumed, "\n")), 0, ""},
 		{"a known form", join(strings.Replace(resumed, ":3", fmt.Sprint(":", rollout.Format), 1)), 0, ""},
-		{"something else of that name", join(`{"seq":5,"run":"r1","kind":"abort_asked","detail":"\"format\":3","plan":{"format":3}}` + "\n"), 0, ""},
+		{"something else of that name", join(`{"seq":5,"run":"r1","kind":"abort_asked","detail":"\"format\":3","plan":{"format":3}}` + "\n"),
+			0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal")
@@ -62,7 +65,8 @@ func TestNewerForm(t *testing.T) {
 		})
 	}
 	err := &journal.NewerError{Path: "/j", Format: 3, Writer: "fleetsync v9"}
-	if want := "/j: written by fleetsync v9 in form 3; this program reads forms up to 2: use that version or a newer one"; err.Error() != want {
+	const want = "/j: written by fleetsync v9 in form 3; this program reads forms up to 2: use that version or a newer one"
+	if err.Error() != want {
 		t.Errorf("it says %q, should say %q", err, want)
 	}
 }
@@ -84,7 +88,8 @@ func TestForm1(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(data, []byte(`"format"`)) || bytes.Contains(data, []byte(`"step_kind"`)) || !bytes.Contains(data, []byte(`"step":"look/`)) {
+		if bytes.Contains(data, []byte(`"format"`)) || bytes.Contains(data, []byte(`"step_kind"`)) ||
+			!bytes.Contains(data, []byte(`"step":"look/`)) {
 			t.Fatalf("%s is no journal of form 1", path)
 		}
 		events, err := journal.Read(path)
@@ -106,7 +111,8 @@ func TestForm1(t *testing.T) {
 			}
 		}
 		now := s.Snapshot().Died()
-		said[run] = append(said[run], fmt.Sprintf("%s %s%s %+v", now.Standing, now.Outcome.Result, now.Outcome.Halt, now.Counts), fmt.Sprintf("held %v, out %v", now.Held, now.Out))
+		said[run] = append(said[run], fmt.Sprintf("%s %s%s %+v", now.Standing, now.Outcome.Result, now.Outcome.Halt, now.Counts),
+			fmt.Sprintf("held %v, out %v", now.Held, now.Out))
 		for _, h := range now.Outcome.Hooks {
 			said[run] = append(said[run], fmt.Sprintf("%+v", h))
 		}
@@ -134,8 +140,10 @@ func TestForm1(t *testing.T) {
 		},
 		hooks: {
 			"finished failed " + fmt.Sprintf("%+v", rollout.Counts{Hosts: 9, Synced: 8, Failed: 1, FailedHooks: 1}), "held [], out []",
-			fmt.Sprintf("%+v", rollout.HookResult{Host: "mw2018.codfw.wmnet", Moment: rollout.MomentPost, Failed: true, Detail: `hook "restart": exit code 7: no restart`}),
-			fmt.Sprintf("%+v", rollout.HookResult{Host: "mw1018.eqiad.wmnet", Moment: rollout.MomentPost, Detail: `hook "says no": exit code 1: not now`}),
+			fmt.Sprintf("%+v", rollout.HookResult{Host: "mw2018.codfw.wmnet", Moment: rollout.MomentPost, Failed: true,
+				Detail: `hook "restart": exit code 7: no restart`}),
+			fmt.Sprintf("%+v", rollout.HookResult{Host: "mw1018.eqiad.wmnet", Moment: rollout.MomentPost,
+				Detail: `hook "says no": exit code 1: not now`}),
 			fmt.Sprintf("%+v", rollout.HookResult{Moment: rollout.MomentPost, Detail: `hook "end": exit code 1: nobody reads this`}),
 			`mw2018.codfw.wmnet failed failed hook "restart": exit code 7: no restart`,
 		},

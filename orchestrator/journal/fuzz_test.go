@@ -18,7 +18,8 @@ func FuzzParse(f *testing.F) {
 		Masters: []inventory.Master{{Host: "m", Serve: true, Slots: 1}}, Canaries: []string{"c"},
 		Proxies: []inventory.Proxy{{Host: "p", Slots: 1, Pooled: true}},
 	}
-	plan, err := rollout.NewPlan(fleet, inventory.Settings{Batches: inventory.Batches{Parallel: 1}}, rollout.Request{Run: "r", Mode: inventory.ModeSync, Pools: true})
+	plan, err := rollout.NewPlan(fleet, inventory.Settings{Batches: inventory.Batches{Parallel: 1}},
+		rollout.Request{Run: "r", Mode: inventory.ModeSync, Pools: true})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -50,7 +51,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(whole.Bytes()[:whole.Len()-7])
 	f.Add(append(whole.Bytes(), 0, 0, 0))
 	f.Add([]byte("\x00\n"))
-	f.Add([]byte(`{"seq":1,"run":"r","kind":"run_started","plan":{"run":"r","origin":"m","hosts":[{"name":"m","slots":1},{"name":"p","role":"proxy","pooled":true}],"stages":[{"kind":"sync","hosts":["p"]},{"kind":"depool","hosts":["p"]}]}}` + "\n"))
+	f.Add([]byte(`{"seq":1,"run":"r","kind":"run_started","plan":{"run":"r","origin":"m","hosts":` +
+		`[{"name":"m","slots":1},{"name":"p","role":"proxy","pooled":true}],` +
+		`"stages":[{"kind":"sync","hosts":["p"]},{"kind":"depool","hosts":["p"]}]}}` + "\n"))
 
 	f.Add([]byte(`{"seq":1,"format":3,"writer":"x"}` + "\n"))
 

@@ -26,7 +26,8 @@ func aRun(t testing.TB) []rollout.Event {
 		Name: "test", Hosts: []inventory.Host{{Name: "m1"}, {Name: "h1"}, {Name: "h2"}},
 		Masters: []inventory.Master{{Host: "m1", Serve: true, Slots: 1}}, Canaries: []string{"h1"},
 	}
-	plan, err := rollout.NewPlan(f, inventory.Settings{Batches: inventory.Batches{Parallel: 1, Attempts: 2}}, rollout.Request{Run: "r1", Mode: inventory.ModeSync, Made: at})
+	plan, err := rollout.NewPlan(f, inventory.Settings{Batches: inventory.Batches{Parallel: 1, Attempts: 2}},
+		rollout.Request{Run: "r1", Mode: inventory.ModeSync, Made: at})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,8 @@ func newDeadly(t *testing.T, conn transport.Conn) *deadly {
 	for _, program := range []string{"rsync", "find", "xargs", "mv", "mkdir", "rm", "rmdir", "sync", "cat", "chmod", "chown", "touch",
 		"ln", "mkfifo", "sort", "sha256sum", "stat", "flock", "head", "date"} {
 		path := transporttest.Need(t, program)
-		text := fmt.Sprintf("#!/bin/sh\necho >>%[1]s/count\nif [ -e %[1]s/at ] && [ \"$(wc -l <%[1]s/count)\" -ge \"$(cat %[1]s/at)\" ]; then kill -KILL 0; fi\n", d.bin)
+		text := fmt.Sprintf("#!/bin/sh\necho >>%[1]s/count\n"+
+			"if [ -e %[1]s/at ] && [ \"$(wc -l <%[1]s/count)\" -ge \"$(cat %[1]s/at)\" ]; then kill -KILL 0; fi\n", d.bin)
 		// What these shims use themselves must not count.
 		text = strings.NewReplacer("$(cat ", "$(/bin/cat ").Replace(text)
 		if program == "rsync" {

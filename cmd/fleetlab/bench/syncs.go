@@ -54,7 +54,8 @@ func (b *bench) syncs(ctx context.Context) error {
 	} else {
 		fmt.Printf("left out: Ansible's synchronize: %v\n", err)
 	}
-	fmt.Print("\n(b) all compress, fleetsync by rsync.compress, which is off by default; synchronize has no daemon: its rsyncs on the master count as the client\n")
+	fmt.Print("\n(b) all compress, fleetsync by rsync.compress, which is off by default; " +
+		"synchronize has no daemon: its rsyncs on the master count as the client\n")
 	for _, c := range []struct {
 		name  string
 		every func(run int) error // before each round
@@ -146,7 +147,8 @@ func (b *bench) turns(ctx context.Context, all []*syncer, every func(int) error,
 
 func (b *bench) print(what string, all []*syncer) {
 	fmt.Printf("\n%s, %d runs: median (least–greatest)\n\n", what, b.runs)
-	fmt.Print("| | wall s | wall, times the first | CPU s of sources' rsyncd | CPU s of the client | MB out of the master |\n|---|---|---|---|---|---|\n")
+	fmt.Print("| | wall s | wall, times the first | CPU s of sources' rsyncd | CPU s of the client | MB out of the master |\n" +
+		"|---|---|---|---|---|---|\n")
 	for _, s := range all {
 		fmt.Printf("| %s | %s | %.2f | %s | %s | %s |\n", s.name, spread(s.took, "%.2f"), median(s.took)/median(all[0].took),
 			spread(s.source, "%.2f"), spread(s.client, "%.2f"), spread(s.out, "%.2f"))
@@ -203,7 +205,8 @@ func (b *bench) scapLike(ctx context.Context) (*syncer, error) {
 			return nil, err
 		}
 	}
-	const clush = `clush -S -q -f 80 -o "-F $1" -w "$%d" 'rsync --archive --delete --delete-delay --delay-updates --compress --stats "rsync://$(cat ` +
+	const clush = `clush -S -q -f 80 -o "-F $1" -w "$%d" 'rsync --archive --delete --delete-delay --delay-updates ` +
+		`--compress --stats "rsync://$(cat ` +
 		nearest + `)/" ` + peerTree + `/'`
 	return &syncer{name: "scap-like", tree: peerTree, argv: []string{
 		"sh", "-c", fmt.Sprintf(clush+" && "+clush, 2, 3), "sh", b.lab.SSHConfig, strings.Join(first, ","), strings.Join(rest, ","),

@@ -59,9 +59,8 @@ func TestLab(t *testing.T) {
 		if out := must(t, l, master, "ssh", host, "hostname"); out != host+"\n" {
 			t.Errorf("ssh to %s without -F: %q", host, out)
 		}
-		if out, err := l.Exec(t.Context(), master, "ssh", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", host,
-			"hostname"); err == nil ||
-			!strings.Contains(err.Error(), "Host key verification failed") {
+		out, err := l.Exec(t.Context(), master, "ssh", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=/dev/null", host, "hostname")
+		if err == nil || !strings.Contains(err.Error(), "Host key verification failed") {
 			t.Errorf("ssh to an unknown host: %q, %v", out, err)
 		}
 		// The certificate is the host's own: under another name it is refused.
@@ -222,7 +221,8 @@ func TestLab(t *testing.T) {
 		wantClock(0, other, "sh", "-c", now)
 		// What somebody computes is of the wrong clock; times of files are what they are.
 		must(t, l, host, "sh", "-euc", `cd /srv; rm -rf s; mkdir s; touch -d @1.000000002 s/old; touch s/now
-test "$(stat -c %.9Y s/old)" = 1.000000002; test -n "$(find s/now -mmin -1)"; touch -d '-59 min' s/past; test $(stat -c %Y s/past) -lt $(($(date +%s) - 3000))
+test "$(stat -c %.9Y s/old)" = 1.000000002; test -n "$(find s/now -mmin -1)"
+touch -d '-59 min' s/past; test $(stat -c %Y s/past) -lt $(($(date +%s) - 3000))
 rsync -a s/ t; test "$(stat -c %.9Y t/old)" = 1.000000002; test "$(stat -c %.9Y t/now)" = "$(stat -c %.9Y s/now)"`)
 		info := strings.Fields(must(t, l, other, "sh", "-c", "date +%s; touch /srv/now; stat -c %Y /srv/now"))
 		if len(info) != 2 || info[0] > info[1] {
@@ -294,7 +294,8 @@ rsync -a s/ t; test "$(stat -c %.9Y t/old)" = 1.000000002; test "$(stat -c %.9Y 
 		if err := l.Start(t.Context(), host); err == nil {
 			t.Error("a host that is up was started")
 		}
-		if out := must(t, l, master, "ssh", host, "cat /srv/kept /var/lib/fleetsync/kept; cat /run/lost 2>/dev/null || echo gone"); out != "kept\nkept\ngone\n" {
+		if out := must(t, l, master, "ssh", host,
+			"cat /srv/kept /var/lib/fleetsync/kept; cat /run/lost 2>/dev/null || echo gone"); out != "kept\nkept\ngone\n" {
 			t.Errorf("after it booted: %q", out)
 		}
 		if answer, err := get(t, l, master, "http://"+host+"/healthz"); err != nil {

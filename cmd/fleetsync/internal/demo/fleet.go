@@ -146,7 +146,8 @@ func (o Options) checkDir() error {
 		return fmt.Errorf("%q cannot be asked by a rsync daemon, which gives %% in a path a meaning of its own (rsyncd.conf(5))", o.Program)
 	}
 	if strings.Contains(o.Dir, "%") {
-		return fmt.Errorf("%q cannot hold a fleet: rsync daemons give %% in a path a meaning of its own (rsyncd.conf(5)); choose another directory", o.Dir)
+		return fmt.Errorf("%q cannot hold a fleet: rsync daemons give %% in a path a meaning of its own (rsyncd.conf(5)); "+
+			"choose another directory", o.Dir)
 	}
 	entries, err := os.ReadDir(o.Dir)
 	switch {

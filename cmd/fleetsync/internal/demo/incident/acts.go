@@ -56,8 +56,9 @@ func (r *Replay) acts() []act {
 			code: exitRefused, says: "serve: false",
 		},
 		{
-			title: "Somebody does that by hand, as it was done that day", rsync: []string{"--archive", "--delete", r.endpoint(r.b), r.tree(r.a) + "/"},
-			code: anyFailure, says: "(?s)pre-xfer exec.*serve: false",
+			title: "Somebody does that by hand, as it was done that day",
+			rsync: []string{"--archive", "--delete", r.endpoint(r.b), r.tree(r.a) + "/"},
+			code:  anyFailure, says: "(?s)pre-xfer exec.*serve: false",
 		},
 		{
 			title: "Somebody runs a full sync from it", args: []string{"sync", "--from", r.b},
@@ -132,7 +133,8 @@ func (r *Replay) acts() []act {
 			title: "It may not serve again", edit: func() error { return r.serve("true", "false") }, by: "the inventory says serve: false",
 		},
 		{
-			title: "It is synced from the good master, as it should have been", args: []string{"masters", "sync", "--from", r.a, "--to", r.b, "--yes"},
+			title:   "It is synced from the good master, as it should have been",
+			args:    []string{"masters", "sync", "--from", r.a, "--to", r.b, "--yes"},
 			changes: []string{r.b}, back: "good",
 		},
 		{
