@@ -67,8 +67,8 @@ func (t Threshold) check(pool string, n tally, more int) error {
 	}
 }
 
-// weighs returns how many more are out once o, which is "yes", has been taken out: none if it is down and counted already.
-func (t Threshold) weighs(o Object) int {
+// costs returns how many more are out once o, which is "yes", has been taken out: none if it is down and counted already.
+func (t Threshold) costs(o Object) int {
 	if t.Down[o.Key] {
 		return 0
 	}
@@ -89,10 +89,10 @@ func (s Snapshot) Fit(hosts []string, t Threshold) (fit []string, left map[strin
 			continue
 		}
 		seen[host] = true
-		objects, err := s.cost(host)
+		objects, err := s.pooled(host)
 		for _, o := range objects {
 			if pool := o.Pool(); err == nil {
-				err = t.check(pool, t.count(s.Pools[pool]), taken[pool]+t.weighs(o))
+				err = t.check(pool, t.count(s.Pools[pool]), taken[pool]+t.costs(o))
 			}
 		}
 		if err != nil {
@@ -100,15 +100,15 @@ func (s Snapshot) Fit(hosts []string, t Threshold) (fit []string, left map[strin
 			continue
 		}
 		for _, o := range objects {
-			taken[o.Pool()] += t.weighs(o)
+			taken[o.Pool()] += t.costs(o)
 		}
 		fit = append(fit, host)
 	}
 	return fit, left
 }
 
-// cost returns the objects of a host that would have to be taken out.
-func (s Snapshot) cost(host string) (cost []Object, err error) {
+// pooled returns the objects of a host that would have to be taken out.
+func (s Snapshot) pooled(host string) (pooled []Object, err error) {
 	objects := s.Hosts[host]
 	if len(objects) == 0 {
 		return nil, ErrNoObjects
@@ -119,8 +119,8 @@ func (s Snapshot) cost(host string) (cost []Object, err error) {
 			return nil, err
 		}
 		if f.Pooled == PooledYes {
-			cost = append(cost, o)
+			pooled = append(pooled, o)
 		}
 	}
-	return cost, nil
+	return pooled, nil
 }

@@ -39,17 +39,6 @@ func NewClient(store Store, c Config) (*Client, error) {
 	return &Client{store: store, prefix: prefix, timeout: cmp.Or(c.Timeout, DefaultTimeout), selection: c.Select}, nil
 }
 
-// checkPrefix returns a prefix as keys begin with it.
-func checkPrefix(prefix string) (string, error) {
-	path := "/" + strings.Trim(prefix, "/")
-	for p := range strings.SplitSeq(path[1:], "/") {
-		if !Plain(p) {
-			return "", fmt.Errorf("prefix %q: want a path such as /conftool/v1/pools", Clean(prefix))
-		}
-	}
-	return path, nil
-}
-
 func checkTimeout(d time.Duration) error {
 	if d < 0 {
 		return fmt.Errorf("timeout %s: must be positive", d)

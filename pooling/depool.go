@@ -8,15 +8,15 @@ import (
 )
 
 // Depool takes out of their pools those of objects that are "yes": each by one write, at the index at
-// which it was observed, of "no" and the marker. It touches no other object; one that is "no" and bears the
+// which it was observed, of "no" and the marker. It touches no other object; one that is "no" and has the
 // marker counts as taken, so that Depool can be repeated.
 //
-// It returns what is "no" and bears the marker when it ends, also with an error; Restore puts that back.
-// The error is ErrCapacity if a pool would fall below its threshold, or did because somebody else was
-// quicker: what this call had taken is put back then, as it is if a pool cannot be counted. It is
-// ErrConflict or ErrNotFound if an object is no longer what was observed; what was taken before that was noticed stays taken. It is
-// ErrMalformed,
-// before anything is written, if an object is not what conftool writes.
+// It returns what is "no" and has the marker when it ends, also with an error; Restore puts that back. The error is
+//
+//   - ErrCapacity if a pool would fall below its threshold, or has because somebody else took out another at the same moment. What this
+//     call had taken is put back then, as it is if a pool cannot be counted.
+//   - ErrConflict or ErrNotFound if an object is no longer what was observed. What was taken before stays taken.
+//   - ErrMalformed, before anything is written, if an object is not what conftool writes.
 func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t Threshold) (held []Object, err error) {
 	if err := checkMarker(marker); err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t 
 	parent := ctx
 	ctx, cancel := deadline(ctx, c.timeout)
 	defer cancel()
-	take, ours, err := c.room(ctx, marker, take, t)
+	take, ours, err := c.admit(ctx, marker, take, t)
 	held = append(held, ours...)
 	if err != nil {
 		return held, err
@@ -62,7 +62,7 @@ func (c *Client) Depool(ctx context.Context, marker string, objects []Object, t 
 			return held, err
 		}
 		held = append(held, now)
-		if err := c.kept(ctx, o.Pool(), t); err != nil {
+		if err := c.recount(ctx, o.Pool(), t); err != nil {
 			return append(held[:before:before], c.undo(parent, marker, take[:i+1], &err)...), err
 		}
 	}
@@ -83,9 +83,9 @@ func (c *Client) undo(ctx context.Context, marker string, taken []Object, reason
 	return held
 }
 
-// room reads the pools of objects and returns ErrCapacity unless all of objects may go out, and ErrConflict or ErrNotFound
-// if one is not what was observed. It returns apart those that bear the marker by now, from a call like this one before.
-func (c *Client) room(ctx context.Context, marker string, objects []Object, t Threshold) (take, ours []Object, err error) {
+// admit counts the pools of objects and returns ErrCapacity unless all of objects may go out, and ErrConflict or ErrNotFound
+// if one is not what was observed. It returns apart those that have the marker by now, from a call like this one before.
+func (c *Client) admit(ctx context.Context, marker string, objects []Object, t Threshold) (take, ours []Object, err error) {
 	pools := map[string][]Object{}
 	more := map[string]int{}
 	for _, o := range objects {
@@ -109,7 +109,7 @@ func (c *Client) room(ctx context.Context, marker string, objects []Object, t Th
 			return nil, ours, fmt.Errorf("%s: %w", Clean(o.Key), ErrConflict)
 		default:
 			take = append(take, o)
-			more[pool] += t.weighs(now)
+			more[pool] += t.costs(now)
 		}
 	}
 	for _, o := range take {
@@ -120,70 +120,18 @@ func (c *Client) room(ctx context.Context, marker string, objects []Object, t Th
 	return take, ours, err
 }
 
-// kept counts a pool again after a write and returns ErrCapacity if it is below its threshold.
-func (c *Client) kept(ctx context.Context, pool string, t Threshold) error {
+// recount counts a pool again after a write and returns ErrCapacity if it is below its threshold.
+func (c *Client) recount(ctx context.Context, pool string, t Threshold) error {
 	s, err := c.tree(ctx, c.prefix+"/"+pool, Selection{})
 	if err != nil {
 		return err
 	}
 	n := t.count(s.Pools[pool])
 	if most := t.allowed(pool, n.total); n.out > most {
-		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be", ErrCapacity, Clean(pool), n.out, n.total, most)
+		return fmt.Errorf("%w: %s: somebody else was quicker: %d of %d were out, and %d may be",
+			ErrCapacity, Clean(pool), n.out, n.total, most)
 	}
 	return nil
-}
-
-// Set is a change by hand: it writes "yes" or "no" at the index at which the object was observed and removes any marker, so that
-// whoever held the object finds that it is no longer theirs. An object that says so already is not written.
-// It returns the object as it is then. Errors are those of Depool.
-func (c *Client) Set(ctx context.Context, o Object, pooled Pooled, t Threshold) (Object, error) {
-	if pooled != PooledYes && pooled != PooledNo {
-		return Object{}, fmt.Errorf("cannot write %q: want %q or %q", Clean(string(pooled)), PooledYes, PooledNo)
-	}
-	f, err := o.Fields()
-	if err != nil {
-		return Object{}, err
-	}
-	if err := o.writable(); err != nil {
-		return Object{}, err
-	}
-	text, err := without(o.Value)
-	if err == nil {
-		text, err = with(text, memberPooled, string(pooled))
-	}
-	if err != nil {
-		return Object{}, err
-	}
-	parent := ctx
-	ctx, cancel := deadline(ctx, c.timeout)
-	defer cancel()
-	if f.Pooled == pooled && f.Marker == "" {
-		now, err := c.read(ctx, o.Key)
-		if err == nil && now.Index != o.Index {
-			err = fmt.Errorf("%s: %w", Clean(o.Key), ErrConflict)
-		}
-		return now, err
-	}
-	out := f.Pooled == PooledYes && pooled == PooledNo
-	if out {
-		if _, _, err := c.room(ctx, "", []Object{o}, t); err != nil {
-			return Object{}, err
-		}
-	}
-	now, err := c.swap(ctx, o, text)
-	if err != nil || !out {
-		return now, err
-	}
-	if err := c.kept(ctx, o.Pool(), t); err != nil {
-		ctx, cancel := deadline(context.WithoutCancel(parent), c.timeout)
-		defer cancel()
-		back, undoErr := c.swap(ctx, now, o.Value)
-		if undoErr != nil {
-			return now, fmt.Errorf("%w; and it could not be put back: %w", err, undoErr)
-		}
-		return back, err
-	}
-	return now, nil
 }
 
 func checkMarker(marker string) error {

@@ -2,7 +2,7 @@ package pooling
 
 import "errors"
 
-// What can be wrong, for errors.Is. Errors of the API that are none of these are the API's own words.
+// What can be wrong, for errors.Is. Errors of a store that are none of these are its own words.
 var (
 	// ErrConflict says that an object changed after it was observed: observe again, then decide again.
 	ErrConflict = errors.New("changed by somebody else since it was observed")
@@ -13,14 +13,14 @@ var (
 	ErrCapacity = errors.New("pool would fall below its threshold")
 	// ErrNoObjects says that a host has no selected object.
 	ErrNoObjects = errors.New("host has no objects in the selected pools")
-	// ErrUnauthorized says that the API wants other credentials.
+	// ErrUnauthorized says that the store wants other credentials.
 	ErrUnauthorized = errors.New("not authorized: check user, password and client certificate")
-	// ErrReadOnly says that the endpoint is a replica that takes no writes.
+	// ErrReadOnly says that the store takes no writes where it was asked.
 	ErrReadOnly = errors.New("endpoint is read-only: name a writable one")
-	// ErrUnavailable says that no endpoint gave a usable answer in time. A write may have happened all the same:
+	// ErrUnavailable says that the store gave no usable answer in time. A write may have happened all the same:
 	// observe, or let Restore decide.
 	ErrUnavailable = errors.New("no endpoint answers")
-	// ErrMalformed says that something is not what conftool writes.
+	// ErrMalformed says that something is not what conftool, or this package, writes.
 	ErrMalformed = errors.New("malformed")
 	// ErrIndexCleared says that what happened after an index can no longer be told change by change: read
 	// the tree again and wait from there.

@@ -80,8 +80,8 @@ func TestLock(t *testing.T) {
 			t.Errorf("free: %v", err)
 		}
 		l := acquire(t, tin, alice, 30*time.Second)
-		if !l.Valid() || time.Until(l.Until()) > 24*time.Second || time.Until(l.Until()) < 14*time.Second {
-			t.Errorf("%t until %s", l.Valid(), l.Until())
+		if !l.Valid() {
+			t.Error("not valid")
 		}
 		if l.Holder.ID == "" || l.Holder.Since.IsZero() {
 			t.Errorf("%+v", l.Holder)
@@ -119,7 +119,7 @@ func TestLock(t *testing.T) {
 		}
 
 		for range 2 {
-			if err := l.Release(ctx); err != nil || l.Valid() || l.Until().After(time.Now()) {
+			if err := l.Release(ctx); err != nil || l.Valid() {
 				t.Errorf("release: %v", err)
 			}
 		}
@@ -168,8 +168,8 @@ func TestLock(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		// a freeze
-		if err := l5.Refresh(ctx); err != nil || !l5.Valid() || !l5.Until().IsZero() {
-			t.Errorf("%v until %s", err, l5.Until())
+		if err := l5.Refresh(ctx); err != nil || !l5.Valid() {
+			t.Errorf("refresh of one that does not run out: %v", err)
 		}
 		if h, ttl, err := tin.Holder(ctx); err != nil || ttl != 0 || h != l5.Holder {
 			t.Errorf("%s, %v", ttl, err)
@@ -177,8 +177,8 @@ func TestLock(t *testing.T) {
 		if err := tin.Break(ctx, l5.Holder); err != nil {
 			t.Error(err)
 		}
-		if err := l5.Refresh(ctx); !errors.Is(err, pooling.ErrLockLost) || l5.Valid() || l5.Until().IsZero() {
-			t.Errorf("%v until %s", err, l5.Until())
+		if err := l5.Refresh(ctx); !errors.Is(err, pooling.ErrLockLost) || l5.Valid() {
+			t.Errorf("refresh of a broken one: %v", err)
 		}
 
 		for _, ttl := range []time.Duration{-time.Second, 1, 999 * time.Millisecond} {
@@ -289,37 +289,39 @@ func TestValid(t *testing.T) {
 	slow(5 * time.Second)
 	l := acquire(t, s, alice, 30*time.Second)
 	slow(0)
-	expect := func(what string, valid bool, left time.Duration) {
+	expect := func(what string, valid bool) {
 		t.Helper()
-		if off := time.Until(l.Until()) - left; l.Valid() != valid || off > time.Second || off < -10*time.Second {
-			t.Errorf("%s: valid %t, off by %s", what, l.Valid(), off)
+		if l.Valid() != valid {
+			t.Errorf("%s: valid %t", what, l.Valid())
 		}
 	}
-	expect("a call of 5s", true, 19*time.Second)
+	expect("a call of 5s", true)
 	pass(19*time.Second - 1)
-	expect("at the end", true, 0)
+	expect("at the end", true)
 	pass(1)
-	expect("after it", false, 0)
+	expect("after it", false)
 	slow(time.Second)
 	if err := l.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	slow(0)
-	expect("refreshed: nobody else had it meanwhile", true, 23*time.Second)
+	expect("refreshed: nobody else had it meanwhile", true)
 	pass(20 * time.Second)
 	faults.Plan = func(storetest.Op, string) storetest.Fault { return storetest.Unavailable }
 	if err := l.Refresh(t.Context()); !errors.Is(err, pooling.ErrUnavailable) {
 		t.Error(err)
 	}
-	expect("a refresh that failed", true, 3*time.Second)
-	pass(3 * time.Second)
-	expect("and later", false, 0)
+	expect("a refresh that failed", true)
+	pass(3*time.Second - 1)
+	expect("at the end of the one that did not", true)
+	pass(1)
+	expect("after it", false)
 	faults.Plan = nil
 	m.Advance(31 * time.Second)
 	if err := l.Refresh(t.Context()); !errors.Is(err, pooling.ErrLockLost) {
 		t.Error(err)
 	}
-	expect("lost", false, 0)
+	expect("lost", false)
 }
 
 // TestLockFaults: every call against every way in which a store fails, once and for ever.

@@ -3,16 +3,14 @@ package pooling
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
-	"unicode"
 )
 
 // Object is one pool object as it was at one index.
 type Object struct {
 	Key   string `json:"key"`   // below the prefix: "eqiad/appserver/apache2/mw1033.eqiad.wmnet"
 	Value string `json:"value"` // the JSON text exactly as found
-	Index uint64 `json:"index"` // etcd's modifiedIndex
+	Index uint64 `json:"index"` // of its last change
 }
 
 // Pooled says whether a load balancer may send a host traffic.
@@ -69,23 +67,7 @@ func (o Object) Fields() (Fields, error) {
 	return f, nil
 }
 
-// splitKey returns the four parts of an object's key.
-func splitKey(key string) ([]string, error) {
-	parts := strings.Split(key, "/")
-	if len(parts) != 4 {
-		return nil, fmt.Errorf("key %q: %w: want datacenter/cluster/service/host", Clean(key), ErrMalformed)
-	}
-	for _, p := range parts {
-		// etcd hides what begins with "_" from the reads of a directory, but not from all watches (3.4, measured).
-		if !Plain(p) || p[0] == '_' {
-			return nil, fmt.Errorf("key %q: %w: %q cannot be part of a key", Clean(key), ErrMalformed, Clean(p))
-		}
-	}
-	return parts, nil
-}
-
-// writable returns an error unless o can be compared and set. With an index of 0 etcd 3.4 takes prevExist alone
-// as the condition and overwrites whatever is there (measured).
+// writable returns an error unless o can be compared and set.
 func (o Object) writable() error {
 	if _, err := splitKey(o.Key); err != nil {
 		return err
@@ -94,29 +76,4 @@ func (o Object) writable() error {
 		return fmt.Errorf("%s: %w: its index is 0, as if it had not been read", Clean(o.Key), ErrMalformed)
 	}
 	return nil
-}
-
-// Plain reports whether s can be one part of a key, or of the path of a URL. etcd cleans a path after it has decoded it, so that
-// an escaped ".." climbs as well as a plain one (etcd 3.4, measured).
-func Plain(s string) bool {
-	return s != "" && s != "." && s != ".." && !strings.ContainsRune(s, '/') && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-// Selection narrows the pools that a Client sees. An empty list is any.
-type Selection struct {
-	Datacenters []string
-	Clusters    []string
-	Services    []string
-}
-
-func (s Selection) has(o Object) bool {
-	in := func(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
-	return in(s.Datacenters, o.Datacenter()) && in(s.Clusters, o.Cluster()) && in(s.Services, o.Service())
-}
-
-// Snapshot is what the selected pools were at one moment. Lists are sorted by key.
-type Snapshot struct {
-	Index uint64 // etcd's index: changes after it are those after the snapshot
-	Hosts map[string][]Object
-	Pools map[string][]Object // by datacenter/cluster/service
 }

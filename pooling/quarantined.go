@@ -6,12 +6,17 @@ import "slices"
 type Quarantined struct {
 	Receipt
 	Out []Object // its objects that the receipt's run took out, as they are now; at least one
-	In  []Object // those that say "yes": somebody has put them back, or the run died before it was through
+	In  []Object // those that are "yes": somebody has put them back, or the run died before it took all out
 }
 
-// Quarantined tells apart receipts, which are QuarantineReceipts, in their order: those that the pools bear out, as somebody may have put
-// the hosts of the others back, and those that are over, because all that they tell of is there and nothing of it is out because of them.
-// What tells of objects that the snapshot does not have is neither. A host that two runs took out is there twice.
+// Quarantined returns which of QuarantineReceipts are still so, in their order. A quarantine is, by what the pools say of its receipt's
+// objects,
+//
+//   - in force: one of them at least is out because of the receipt's run,
+//   - over: the pools have all of them, and none is out because of that run; somebody, or a run, has put the host back,
+//   - unknown, and not returned: none is out because of it, but the pools do not have all of them.
+//
+// A host that two runs took out is there twice.
 func (s Snapshot) Quarantined(receipts []Receipt) (quarantined []Quarantined, over []Receipt) {
 	for _, r := range receipts {
 		q := Quarantined{Receipt: r}

@@ -15,10 +15,10 @@ type Purpose string
 // The purposes.
 const (
 	Serving    Purpose = "serving"    // to serve the tree, until the end of the run
-	Quarantine Purpose = "quarantine" // until somebody has looked at it
+	Quarantine Purpose = "quarantine" // because it has no good tree, until it has one
 )
 
-// Receipt is what a run found before it took a host out of its pools. It bears all that Restore needs.
+// Receipt is what a run found before it took a host out of its pools: all that Restore needs.
 type Receipt struct {
 	Run     string    `json:"run"`
 	Host    string    `json:"host"`
@@ -84,8 +84,8 @@ func (s *Shared) Receipts(ctx context.Context) ([]Receipt, error) {
 }
 
 // QuarantineReceipts returns, of what Receipts has returned, the receipts of hosts that were taken out because they had no good tree.
-// That others cannot be read is no error here: no such receipt keeps a host from being taken out or put back, and a run is
-// refused for it before it begins.
+// That others cannot be read is no error here: hosts are quarantined and released without them, and a run is
+// refused because of them before it begins.
 func QuarantineReceipts(receipts []Receipt, err error) ([]Receipt, error) {
 	if err != nil && !errors.Is(err, ErrMalformed) {
 		return nil, err
@@ -93,8 +93,8 @@ func QuarantineReceipts(receipts []Receipt, err error) ([]Receipt, error) {
 	return slices.DeleteFunc(slices.Clone(receipts), func(r Receipt) bool { return r.Purpose != Quarantine }), nil
 }
 
-// Out says whether one of the host's objects is out of its pool because of the receipt's run: it bears the mark of that, and
-// nobody has said "yes" beside it. The receipt alone proves nothing, because somebody may have put the object back.
+// Out says whether one of the host's objects is out of its pool because of the receipt's run: it has the run's marker, and
+// is not "yes". The receipt alone proves nothing, because somebody may have put the object back.
 func (r Receipt) Out(o Object) bool {
 	f, err := o.Fields()
 	return err == nil && o.Host() == r.Host && f.Marker == r.Run && f.Pooled != PooledYes

@@ -11,9 +11,9 @@ type Outcome string
 
 // The outcomes.
 const (
-	Back      Outcome = "restored"  // it bore the marker and has been put back
-	Unchanged Outcome = "unchanged" // it does not bear the marker and is what the receipt says: put back before, or never taken
-	Foreign   Outcome = "foreign"   // somebody else decided: what they made of it stays, and if it bore the marker that is gone
+	Back      Outcome = "restored"  // it had the marker and has been put back
+	Unchanged Outcome = "unchanged" // it does not have the marker and is what the receipt says: put back before, or never taken
+	Foreign   Outcome = "foreign"   // somebody else decided: what they made of it stays, and if it had the marker that is gone
 	Deleted   Outcome = "deleted"   // the key is gone, and stays gone
 	Unknown   Outcome = "unknown"   // it could not be read or written; it may still be out
 )
@@ -25,13 +25,13 @@ type Restored struct {
 	Err     error // set if and only if the outcome is Unknown
 }
 
-// Restore puts back what bears the marker, from receipts, which are the objects as they were observed
+// Restore puts back what has the marker, from receipts, which are the objects as they were observed
 // before Depool. Each is put back by one write of the receipt's pooled value without the marker. Whatever
 // else somebody changed meanwhile is kept; if nothing else was, the value is the receipt's, byte for byte.
 //
-// An object that does not bear the marker is left alone, and so is the pooled value of one that somebody
+// An object that does not have the marker is left alone, and so is the pooled value of one that somebody
 // changed while it was held. (They are Foreign, as is one that can no longer be decoded.) No key is created.
-// An object is written even though it does not bear the marker if it has not been changed since the receipt
+// An object is written even though it does not have the marker if it has not been changed since the receipt
 // was taken, which says "yes": the value it has, so that a depool still on its way can no longer succeed.
 //
 // Every receipt is tried, whatever becomes of the others; results are in the order of receipts. The error joins
@@ -66,7 +66,6 @@ func (c *Client) restore(ctx context.Context, marker string, receipt Object, now
 	if err != nil {
 		return Unknown, fmt.Errorf("receipt: %s: %w", Clean(receipt.Key), err)
 	}
-	const tries = 10 // more than ten edits during one call are no coincidence
 	for range tries {
 		o, err := c.read(ctx, receipt.Key)
 		if errors.Is(err, ErrNotFound) {
@@ -95,8 +94,8 @@ func (c *Client) restore(ctx context.Context, marker string, receipt Object, now
 	return Unknown, fmt.Errorf("%s: %w, %d times in a row", Clean(receipt.Key), ErrConflict, tries)
 }
 
-// unmarked returns what a receipt's object said before it bore the marker. Normally that is the receipt's
-// value. A receipt that was taken while the object was held bears the marker itself; before that the object was "yes",
+// unmarked returns what a receipt's object said before it had the marker. Normally that is the receipt's
+// value. A receipt that was taken while the object was held has the marker itself; before that the object was "yes",
 // because Depool takes nothing else.
 func unmarked(marker string, receipt Object) (text string, err error) {
 	f, err := receipt.Fields()

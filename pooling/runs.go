@@ -24,8 +24,9 @@ func (r RunRecord) check() (name string, err error) {
 	if err := checkName("run", r.Run); err != nil {
 		return "", err
 	}
-	for what, text := range map[string]string{"mode": r.Mode, "owner": r.Owner, "machine": r.Machine, "inventory": r.Inventory,
-		"state": r.State} {
+	for what, text := range map[string]string{
+		"mode": r.Mode, "owner": r.Owner, "machine": r.Machine, "inventory": r.Inventory, "state": r.State,
+	} {
 		if err := checkText(what, text); err != nil {
 			return "", err
 		}
