@@ -149,7 +149,7 @@ func TestDepoolUnanswered(t *testing.T) {
 // other step, then the run ends and names the host as out. Another try, once the balancer follows, ends well.
 //
 // Seen to fail with: a repool that does not ask; one that asks only after its own write, so that a second try, which
-// finds all as it was, takes that for confirmed; a receipt dropped though nobody confirms.
+// finds all as it was, takes that for confirmed; a receipt dropped though nobody confirms; a failure that does not say what is back.
 func TestRepoolUnconfirmed(t *testing.T) {
 	w := newBench(t)
 	w.hurry()
@@ -164,6 +164,11 @@ func TestRepoolUnconfirmed(t *testing.T) {
 	}
 	if n := w.begun["repool/h0003"]; n != 3 {
 		t.Errorf("tried %d times, want 3", n)
+	}
+	for _, e := range w.answers["repool/h0003"] {
+		if len(e.Objects) != 2 {
+			t.Errorf("it failed, and does not say that both objects are back: %+v", e)
+		}
 	}
 	w.check("h0003") // the objects are as they were; the receipt stays until it is confirmed
 	if w.receipt("h0003") == nil {

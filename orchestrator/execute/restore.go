@@ -41,8 +41,9 @@ type Receipts interface {
 }
 
 // PutBack puts back what of a host's objects bears the marker of a run, as they were, and drops the run's receipt of the host; it
-// returns how that ended, as a step would. A host that is not healthy stays out, unless the run holds nothing of it: then nothing
-// changes. Again says that an attempt before may have put objects back without living to see it confirmed.
+// returns how that ended, as a step would. If it failed, the event has the objects that are not out because of the run any more all the
+// same. A host that is not healthy stays out, unless the run holds nothing of it: then nothing changes. Again says that an attempt
+// before may have put objects back without living to see it confirmed.
 func (r *Restorer) PutBack(ctx context.Context, run, host string, were []pooling.Object, again bool) rollout.Event {
 	if r.Health != nil {
 		found, err := r.Pools.Observe(ctx, host)
@@ -56,18 +57,31 @@ func (r *Restorer) PutBack(ctx context.Context, run, host string, were []pooling
 		}
 	}
 	restored, err := r.Pools.Restore(ctx, run, were)
+	e := rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(changedByOthers(restored, were), "; ")}
 	if err != nil {
-		return restoreFailure(ctx, err)
-	}
-	if err := r.confirm(ctx, host, back(restored, again), true); err != nil {
-		return failure(rollout.Unhealthy, err)
-	}
-	if r.Receipts != nil {
+		e = restoreFailure(ctx, err)
+	} else if err := r.confirm(ctx, host, back(restored, again), true); err != nil {
+		e = failure(rollout.Unhealthy, err)
+	} else if r.Receipts != nil {
 		if err := r.Receipts.DropReceipt(ctx, run, host); err != nil {
-			return restoreFailure(ctx, err)
+			e = restoreFailure(ctx, err)
 		}
 	}
-	return rollout.Event{Kind: rollout.StepDone, Detail: strings.Join(changedByOthers(restored, were), "; ")}
+	if e.Kind == rollout.StepFailed {
+		e.Objects = objectsOf(notOut(restored), false)
+	}
+	return e
+}
+
+// notOut returns the objects that are not out because of the run any more: it may be that others have taken them out.
+func notOut(restored []pooling.Restored) []pooling.Object {
+	var objects []pooling.Object
+	for _, r := range restored {
+		if r.Outcome != pooling.Unknown {
+			objects = append(objects, r.Object)
+		}
+	}
+	return objects
 }
 
 // bears says whether an object bears a run's marker.

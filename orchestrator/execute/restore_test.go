@@ -1,10 +1,13 @@
 package execute_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/fleetsync/fleetsync/orchestrator/execute"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
+	"github.com/fleetsync/fleetsync/pooling/poolingtest"
 )
 
 // TestPutBackByReceipt: of a run that died the name and a receipt are enough to put its host back, and the receipt goes with it. In the
@@ -39,5 +42,31 @@ func TestPutBackByReceipt(t *testing.T) {
 	if e := r.PutBack(t.Context(), "r1", "h0003", receipt.Objects, false); e.Kind != rollout.StepDone {
 		t.Errorf("a second time: %+v", e)
 	}
+	w.check()
+}
+
+// TestPutBackHalf: where one object of a host can be put back and another cannot, the failure says which is not out any more.
+//
+// Seen to fail with: all of them; none.
+func TestPutBackHalf(t *testing.T) {
+	w := newBench(t)
+	seen := w.done(rollout.StepObserve, "h0003", nil).Objects
+	w.done(rollout.StepDepool, "h0003", seen)
+	nginx, apache := keyOf("h0003", "nginx"), keyOf("h0003", "apache2")
+	w.ask = func(r *http.Request) poolingtest.Fault {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, nginx) {
+			return poolingtest.Proxy403
+		}
+		return poolingtest.None
+	}
+	e := w.step(rollout.StepRepool, "h0003", seen)
+	if e.Kind != rollout.StepFailed || len(e.Objects) != 1 || e.Objects[0].Key != apache {
+		t.Errorf("it ended with %+v", e)
+	}
+	if w.get(apache) != w.before[poolKeys+apache] || w.get(nginx) == w.before[poolKeys+nginx] || w.receipt("h0003") == nil {
+		t.Errorf("%s, %s, and the receipt %+v", w.get(apache), w.get(nginx), w.receipt("h0003"))
+	}
+	w.ask = nil
+	w.done(rollout.StepRepool, "h0003", seen)
 	w.check()
 }

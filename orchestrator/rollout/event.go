@@ -125,8 +125,8 @@ type Event struct {
 
 	Verdict Verdict `json:"verdict,omitempty"` // step_done of a check
 	Detail  string  `json:"detail,omitempty"`  // what a person should know of it
-	// Of an observe: as found; of a depool, failed too: as we wrote them; of a repool, failed too: those that are back; pool_changed:
-	// what was edited
+	// Of an observe: as found; of a depool, failed too: as we wrote them; of a repool that failed: those that are not out
+	// any more all the same; pool_changed: what was edited
 	Objects []Object `json:"objects,omitempty"`
 	Stats   *Stats   `json:"stats,omitempty"` // step_done of a sync
 
