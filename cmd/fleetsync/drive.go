@@ -64,7 +64,7 @@ func (a *app) drive(ctx context.Context, on *session.Session, run *session.Run) 
 	}
 	unfinished := run.Finish(ctx)
 	report.Run(a.stderr, report.RunReport{
-		State: run.State, Journal: on.Store.JournalPath(plan.Run), Log: on.Store.LogPath(plan.Run), Command: a.command(),
+		Now: run.State.Snapshot().Died(), Journal: on.Store.JournalPath(plan.Run), Log: on.Store.LogPath(plan.Run), Command: a.command(),
 	})
 	switch {
 	case err != nil:

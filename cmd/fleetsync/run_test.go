@@ -446,10 +446,10 @@ func TestJournalAndLog(t *testing.T) {
 	r := w.run(t, "--json", "sync")
 	wantCode(t, r, exitDone)
 	w.wantSynced(t, w.everybody(t)...)
-	shown := w.run(t, "--json", "show", w.status(t).Run)
+	shown := w.run(t, "show", w.status(t).Run, "--events")
 	wantCode(t, shown, exitDone)
 	if shown.stdout != r.stdout {
-		t.Error("show --json differs from what the run printed")
+		t.Error("show --events differs from what the run printed")
 	}
 	journal := w.status(t).Journal
 	data, err := os.ReadFile(journal)

@@ -47,6 +47,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	form1, err := filepath.Abs("../../orchestrator/journal/testdata/form1") // journals from before events had a form
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -54,6 +58,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("FLEETSYNC", fleetsync)
+			env.Setenv("FORM1", form1)
 			env.Setenv("HOSTILE", "\x1b[31m\x1b]0;title\a\u202e \u009b2J")
 			env.Values[scriptKey{}] = &scriptWorld{seen: map[string]bool{}}
 			return nil

@@ -180,7 +180,7 @@ func TestKilled(t *testing.T) {
 		t.Errorf("out are %s, want %s", out, proxies)
 	}
 	v := w.wantDied(t, proxies...)
-	if got := v.standing(ordinary[0]); got != rollout.Syncing {
+	if got := v.standing(ordinary[0]); got != rollout.Unknowable {
 		t.Errorf("status says that %s is %s", ordinary[0], got)
 	}
 	r := w.run(t, "status")

@@ -15,13 +15,6 @@ import (
 	"github.com/fleetsync/fleetsync/orchestrator/session"
 )
 
-// statusView is what status tells with --json.
-type statusView struct {
-	runView
-	Trees      []rollout.LastTree  `json:"trees,omitempty"`      // what is last known of every host, in the fleet's order
-	Quarantine *session.Quarantine `json:"quarantine,omitempty"` // who is in it now; nil: there is no shared store
-}
-
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
@@ -55,7 +48,7 @@ func (a *app) status(ctx context.Context) error {
 	others, quarantine := c.Others(ctx)
 	if len(runs) == 0 {
 		if a.json {
-			return printJSON(a.stdout, statusView{runView: runView{Elsewhere: others}, Quarantine: quarantine})
+			return printJSON(a.stdout, runView{Snapshot: &rollout.Snapshot{}, Elsewhere: others, Quarantine: quarantine})
 		}
 		report.Status(a.stdout, nil)
 		printQuarantine(a.stdout, quarantine, a.command(), nil)
@@ -78,15 +71,13 @@ func (a *app) status(ctx context.Context) error {
 		}
 	}
 	if a.json {
-		v := statusView{runView: view(r), Trees: last, Quarantine: quarantine}
-		v.Hosts, v.Elsewhere = r.State.Report(), others
-		return printJSON(a.stdout, v)
+		return printJSON(a.stdout, runView{Snapshot: r.Now, Journal: r.Journal, Trees: last, Quarantine: quarantine, Elsewhere: others})
 	}
 	report.Status(a.stdout, &r)
 	if known != nil && known.Newest != nil {
 		report.Trees(a.stdout, last, known.Newest, known.NewestRun, a.command())
 	}
-	printQuarantine(a.stdout, quarantine, a.command(), view(r).Outcome.Quarantined)
+	printQuarantine(a.stdout, quarantine, a.command(), r.Now.Outcome.Quarantined)
 	printOthers(a.stdout, others, quarantine)
 	return nil
 }

@@ -81,7 +81,7 @@ func TestOverSSH(t *testing.T) {
 		}
 	}
 	dialer, canaries := &ssh.Dialer{Config: sshd.SSH()}, &ssh.Dialer{Config: sshd.SSH()}
-	canaries.SSH.Share = true
+	canaries.Config.Share = true
 	defer func() { _ = errors.Join(dialer.Close(), canaries.Close()) }() // or sshd ends when they are idle
 	x := &execute.Executor{
 		Plan:     &rollout.Plan{Limits: rollout.Limits{Timeout: rollout.Duration(time.Minute)}},

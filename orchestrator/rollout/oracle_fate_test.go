@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
@@ -60,13 +61,21 @@ func (b *books) snapshot(now *rollout.Snapshot) {
 	if sum != c.Hosts || c.Hosts != now.Hosts.Len() || c.FailedHooks > c.Failed {
 		b.t.Fatalf("P12 what is shown is true: %d hosts are counted, of %d: %+v", sum, now.Hosts.Len(), c)
 	}
+	staged := rollout.Counts{}
 	for _, stage := range now.Stages {
+		if stage.Batch != strings.HasPrefix(stage.Name, "batch ") {
+			b.t.Fatalf("P12 what is shown is true: that %s is a batch is %v", stage.Name, stage.Batch)
+		}
 		if stage.Kind != rollout.StageSync && stage.Kind != rollout.StageUndo {
 			continue
 		}
+		staged = staged.Plus(stage.Counts)
 		if stage.Counts.Hosts != stage.Hosts {
 			b.t.Fatalf("P12 what is shown is true: stage %s counts %d hosts, of %d", stage.Name, stage.Counts.Hosts, stage.Hosts)
 		}
+	}
+	if staged = staged.Plus(rollout.Counts{Hosts: c.Down, Down: c.Down}); staged != c {
+		b.t.Fatalf("P12 what is shown is true: the stages and who was down are %+v together, should be %+v", staged, c)
 	}
 	if len(b.inFlight) != len(b.flights) {
 		return // the books know already what the rest of this turn will begin

@@ -73,7 +73,7 @@ func (c *Counts) add(r *HostReport, by int) {
 		c.RolledBack += by
 	case Failed:
 		c.Failed += by
-		if r.Hooks == HooksFailed || r.Hooks == HooksSkipped {
+		if r.FailedHooks() {
 			c.FailedHooks += by
 		}
 	case Down:
@@ -88,6 +88,17 @@ func (c *Counts) add(r *HostReport, by int) {
 		c.Untouched += by
 	case Unknowable:
 		c.Unknown += by
+	}
+}
+
+// Plus returns the counts of two groups of hosts together.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{
+		Hosts: c.Hosts + o.Hosts, Synced: c.Synced + o.Synced, Partial: c.Partial + o.Partial, RolledBack: c.RolledBack + o.RolledBack,
+		Failed: c.Failed + o.Failed, Down: c.Down + o.Down, Waiting: c.Waiting + o.Waiting, Syncing: c.Syncing + o.Syncing,
+		InHooks: c.InHooks + o.InHooks, Untouched: c.Untouched + o.Untouched, Unknown: c.Unknown + o.Unknown,
+		FailedHooks: c.FailedHooks + o.FailedHooks,
+		HooksDone:   c.HooksDone + o.HooksDone, OnFailureDone: c.OnFailureDone + o.OnFailureDone,
 	}
 }
 
@@ -137,6 +148,11 @@ type HostReport struct {
 	Stats     *Stats    `json:"stats,omitempty"`
 	Held      bool      `json:"held,omitempty"` // to be put back into its pools by this run
 	Keep      bool      `json:"keep,omitempty"` // keeps what its sync replaces, so that it can be rolled back
+}
+
+// FailedHooks says whether the host has the tree, and has failed all the same: for what its post hooks do.
+func (r *HostReport) FailedHooks() bool {
+	return r.Standing == Failed && (r.Hooks == HooksFailed || r.Hooks == HooksSkipped)
 }
 
 // Report returns where every host of the run stands, in the fleet's order, without the origin. It

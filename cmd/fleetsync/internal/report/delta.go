@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -34,26 +35,11 @@ func Deletions(w io.Writer, plan *rollout.Plan) {
 	slices.SortStableFunc(top, func(a, b rollout.TopDelta) int {
 		return cmp.Or(cmp.Compare(b.Delete, a.Delete), strings.Compare(a.Name, b.Name))
 	})
-	head := "below"
-	for i, t := range top {
-		if i == maxListed {
-			field(p, text.Plain, "", fmt.Sprintf("and %s more", text.Count(len(top)-i)))
-			break
-		}
-		field(p, text.Plain, head, fmt.Sprintf("%s: %s", text.Short(t.Name, 80), changes(t.Create, t.Change, t.Delete)))
-		head = ""
-	}
-	head = "gone"
-	for i, path := range worst.Gone {
-		if i == maxListed {
-			break
-		}
-		field(p, text.Red, head, text.Short(path, maxFold))
-		head = ""
-	}
-	if more := worst.Delete - min(len(worst.Gone), maxListed); more > 0 && len(worst.Gone) > 0 {
-		field(p, text.Plain, "", fmt.Sprintf("and %s more", text.Count(more)))
-	}
+	column(p, text.Plain, "below", bounded(top, len(top), maxListed, "", func(t rollout.TopDelta) string {
+		return fmt.Sprintf("%s: %s", text.Short(t.Name, 80), changes(t.Create, t.Change, t.Delete))
+	}))
+	column(p, text.Red, "gone", bounded(worst.Gone, worst.Delete, maxListed, "",
+		func(path string) string { return text.Short(path, maxFold) }))
 	if over && !d.Confirmed {
 		p.Parts(text.Part{Colour: text.Bold, Text: fmt.Sprintf("  --confirm-deletions %d", worst.Delete)},
 			text.Part{Colour: text.Dim, Text: "  # if that is what you want; no other number will do"})
@@ -69,16 +55,11 @@ func entries(n int) string {
 
 // mostDeletions returns the host that would lose the most; nil if none was asked.
 func mostDeletions(d *rollout.Delta) *rollout.HostDelta {
-	if d == nil {
+	if d == nil || len(d.Hosts) == 0 {
 		return nil
 	}
-	var worst *rollout.HostDelta
-	for i := range d.Hosts {
-		if h := &d.Hosts[i]; worst == nil || h.Delete > worst.Delete {
-			worst = h
-		}
-	}
-	return worst
+	worst := slices.MaxFunc(d.Hosts, func(a, b rollout.HostDelta) int { return cmp.Compare(a.Delete, b.Delete) })
+	return &worst
 }
 
 // changes says what a sync would do to a host.
@@ -101,11 +82,7 @@ func deltaHosts(p *text.Printer, plan *rollout.Plan) {
 		key := alike{h.Create, h.Change, h.Delete, h.Bytes}
 		groups[key] = append(groups[key], h.Host)
 	}
-	order := make([]alike, 0, len(groups))
-	for key := range groups {
-		order = append(order, key)
-	}
-	slices.SortFunc(order, func(a, b alike) int {
+	order := slices.SortedFunc(maps.Keys(groups), func(a, b alike) int {
 		return cmp.Or(cmp.Compare(b.remove, a.remove), cmp.Compare(b.change, a.change), cmp.Compare(b.create, a.create),
 			cmp.Compare(b.bytes, a.bytes), strings.Compare(groups[a][0], groups[b][0]))
 	})
@@ -126,7 +103,8 @@ func deltaHosts(p *text.Printer, plan *rollout.Plan) {
 		if key.remove > plan.Delta.Allowed {
 			colour = text.Red
 		}
-		field(p, colour, head, fmt.Sprintf("%s: %s, %s to send", askedHosts(plan, groups[key]), changes(key.create, key.change, key.remove), text.Bytes(key.bytes)))
+		does := changes(key.create, key.change, key.remove)
+		field(p, colour, head, fmt.Sprintf("%s: %s, %s to send", askedHosts(plan, groups[key]), does, text.Bytes(key.bytes)))
 		head = ""
 	}
 }
@@ -151,36 +129,26 @@ func delta(p *text.Printer, plan *rollout.Plan) {
 		return
 	}
 	deltaHosts(p, plan)
-	var busiest *rollout.HostDelta
-	for i := range plan.Delta.Hosts {
-		if h := &plan.Delta.Hosts[i]; busiest == nil || h.Create+h.Change+h.Delete > busiest.Create+busiest.Change+busiest.Delete {
-			busiest = h
-		}
+	if len(plan.Delta.Hosts) == 0 {
+		return
 	}
-	if busiest != nil && len(busiest.Top) > 0 {
-		const most = 5
-		top := slices.Clone(busiest.Top)
-		slices.SortStableFunc(top, func(a, b rollout.TopDelta) int {
-			return cmp.Or(cmp.Compare(b.Delete, a.Delete), cmp.Compare(b.Create+b.Change, a.Create+a.Change), strings.Compare(a.Name, b.Name))
-		})
-		var parts []string
-		for _, t := range top[:min(len(top), most)] {
-			var does []string
-			for _, d := range []struct {
-				n    int
-				what string
-			}{{t.Create, "create"}, {t.Change, "change"}, {t.Delete, "DELETE"}} {
-				if d.n > 0 {
-					does = append(does, d.what+" "+text.Count(d.n))
-				}
-			}
-			parts = append(parts, fmt.Sprintf("%s (%s)", text.Short(t.Name, 60), strings.Join(does, ", ")))
-		}
-		if more := len(top) - len(parts); more > 0 {
-			parts = append(parts, fmt.Sprintf("and %s more", text.Count(more)))
-		}
+	busiest := slices.MaxFunc(plan.Delta.Hosts, func(a, b rollout.HostDelta) int {
+		return cmp.Compare(a.Create+a.Change+a.Delete, b.Create+b.Change+b.Delete)
+	})
+	top := slices.SortedStableFunc(slices.Values(busiest.Top), func(a, b rollout.TopDelta) int {
+		return cmp.Or(cmp.Compare(b.Delete, a.Delete), cmp.Compare(b.Create+b.Change, a.Create+a.Change), strings.Compare(a.Name, b.Name))
+	})
+	const most = 5
+	if parts := bounded(top, len(top), most, "", topChanges); len(parts) > 0 {
 		field(p, text.Plain, "below", strings.Join(parts, ", "))
 	}
+}
+
+// topChanges says what a sync would do below one top-level entry of the tree.
+func topChanges(t rollout.TopDelta) string {
+	does := counted([]tally{{t.Create, "create"}, {t.Change, "change"}, {t.Delete, "DELETE"}},
+		func(n, what string) string { return what + " " + n })
+	return fmt.Sprintf("%s (%s)", text.Short(t.Name, 60), strings.Join(does, ", "))
 }
 
 // deletable says how many deletions one rsync of a run may make.
@@ -190,9 +158,11 @@ func deletable(p *text.Printer, plan *rollout.Plan) {
 	case plan.Tree == nil || n < 0:
 		return
 	case plan.Delta != nil && plan.Delta.Confirmed:
-		field(p, text.Amber, "deletes", fmt.Sprintf("at most %s on a host, which is confirmed; the budget is %s", text.Count(n), text.Count(plan.Delta.Allowed)))
+		field(p, text.Amber, "deletes", fmt.Sprintf("at most %s on a host, which is confirmed; the budget is %s",
+			text.Count(n), text.Count(plan.Delta.Allowed)))
 	case worst != nil && worst.Delete > n:
-		field(p, text.Alarm, "deletes", fmt.Sprintf("at most %s may be deleted on a host, and %s would be on %s", text.Count(n), text.Count(worst.Delete), text.Short(worst.Host, 80)))
+		field(p, text.Alarm, "deletes", fmt.Sprintf("at most %s may be deleted on a host, and %s would be on %s",
+			text.Count(n), text.Count(worst.Delete), text.Short(worst.Host, 80)))
 	default:
 		field(p, text.Plain, "deletes", fmt.Sprintf("at most %s on a host; one that would delete more fails", text.Count(n)))
 	}

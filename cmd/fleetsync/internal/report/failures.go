@@ -13,20 +13,34 @@ import (
 // failures names the failed hosts, those with the same reason together.
 func (v *view) failures(p *text.Printer) {
 	title := "failed"
-	if v.phase == running {
+	if v.running {
 		title = "trouble" // some of them wait for another attempt
 	}
 	var groups, down alikes
-	for _, h := range v.hosts {
-		if h.Standing == rollout.Down {
+	for h := range v.Now.Hosts.All() {
+		switch h.Standing {
+		case rollout.Down:
 			down.add(h.Host, h.Error)
-		}
-		if h.Standing == rollout.Failed || h.Standing == rollout.Waiting {
-			groups.add(h.Host, orElse(h.Error, "no reason is known"))
+		case rollout.Failed, rollout.Waiting:
+			groups.add(h.Host, cmp.Or(trouble(h.Error, h.FailedHooks()), "no reason is known"))
+		case rollout.Untouched, rollout.Synced, rollout.Partial, rollout.RolledBack, rollout.Syncing, rollout.InHooks, rollout.Unknowable:
 		}
 	}
 	groups.print(p, text.Red, title)
 	down.print(p, text.Red, "down")
+}
+
+// trouble says what is wrong with a host: it may have the tree, and not what its hooks do.
+func trouble(err string, hooks bool) string {
+	const said = "it has the tree, but not what follows"
+	switch {
+	case !hooks:
+		return err
+	case err == "":
+		return said
+	default:
+		return said + ": " + err
+	}
 }
 
 // maxReasons bounds the reasons that are shown: each may take some lines of a narrow terminal.

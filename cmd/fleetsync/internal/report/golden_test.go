@@ -54,14 +54,17 @@ func plan(t *testing.T, hosts int, change func(*rollout.Request)) *rollout.Plan 
 	return p
 }
 
-// played returns the state at the end of a play.
-func played(t *testing.T, play rollouttest.Play) *rollout.State {
+// played returns where a run stands at the end of a play; alive: somebody works on it still.
+func played(t *testing.T, play rollouttest.Play, alive bool) *rollout.Snapshot {
 	t.Helper()
 	s, err := play.Run()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	if alive {
+		return s.Snapshot()
+	}
+	return s.Snapshot().Died()
 }
 
 func lines(b []byte) int { return bytes.Count(b, []byte("\n")) }

@@ -16,13 +16,13 @@ func dur(d rollout.Duration) time.Duration { return time.Duration(d) }
 
 // RunHosts prints a blank line and a table of all hosts of a run, those in trouble first.
 func RunHosts(w io.Writer, r RunReport) {
-	v := examine(r)
+	v := newView(r)
 	p := text.NewPrinter(w)
-	slices.SortStableFunc(v.hosts, func(a, b rollout.HostReport) int {
+	hosts := slices.SortedStableFunc(v.Now.Hosts.All(), func(a, b *rollout.HostReport) int {
 		return cmp.Or(cmp.Compare(v.severity(a), v.severity(b)), cmp.Compare(len(a.Host), len(b.Host)), strings.Compare(a.Host, b.Host))
 	})
-	rows := make([]text.Row, 0, len(v.hosts))
-	for _, h := range v.hosts {
+	rows := make([]text.Row, 0, len(hosts))
+	for _, h := range hosts {
 		rows = append(rows, v.hostRow(h))
 	}
 	p.Line(text.Plain, "")
@@ -30,13 +30,13 @@ func RunHosts(w io.Writer, r RunReport) {
 }
 
 // severity sorts hosts: what a person must look at comes first.
-func (v *view) severity(h rollout.HostReport) int {
+func (v *view) severity(h *rollout.HostReport) int {
 	switch {
 	case h.Held, names(v.outcome.Mixed, h.Host):
 		return 0
 	case h.Standing == rollout.Failed, h.Standing == rollout.Down:
 		return 1
-	case h.Standing == rollout.Syncing, h.Standing == rollout.Waiting:
+	case h.Standing == rollout.Syncing, h.Standing == rollout.Unknowable, h.Standing == rollout.InHooks, h.Standing == rollout.Waiting:
 		return 2
 	case h.Standing == rollout.Untouched:
 		return 3
@@ -52,20 +52,14 @@ func names(all []rollout.Named, host string) bool {
 	return slices.ContainsFunc(all, func(n rollout.Named) bool { return n.Host == host })
 }
 
-func (v *view) hostRow(h rollout.HostReport) text.Row {
+func (v *view) hostRow(h *rollout.HostReport) text.Row {
 	stands, colour := strings.ReplaceAll(string(h.Standing), "_", " "), text.Plain
 	switch h.Standing {
-	case rollout.Failed, rollout.Down:
+	case rollout.Failed, rollout.Down, rollout.Unknowable:
 		colour = text.Red
-	case rollout.Syncing:
-		switch {
-		case v.unhooked[h.Host]:
-			stands = "in its hooks"
-			if v.phase != running {
-				stands, colour = "not hooked", text.Amber
-			}
-		case v.phase != running:
-			stands, colour = "unknown", text.Red
+	case rollout.InHooks:
+		if stands = "in its hooks"; !v.running {
+			stands, colour = "not hooked", text.Amber
 		}
 	case rollout.Untouched:
 		colour = text.Dim
@@ -73,7 +67,7 @@ func (v *view) hostRow(h rollout.HostReport) text.Row {
 		if v.plan.Undoes == "" {
 			colour = text.Amber
 		}
-	case rollout.Synced, rollout.Partial, rollout.Waiting:
+	case rollout.Synced, rollout.Partial, rollout.Waiting, rollout.Syncing:
 	}
 	switch {
 	case names(v.outcome.Mixed, h.Host) && h.Standing == rollout.Down:
@@ -83,42 +77,37 @@ func (v *view) hostRow(h rollout.HostReport) text.Row {
 	case names(v.outcome.Quarantined, h.Host):
 		stands, colour = stands+", quarantined", text.Red
 	}
-	if h.Held {
-		stands += ", OUT"
-		if v.phase == running {
-			stands = strings.TrimSuffix(stands, ", OUT") + ", held"
-		} else {
-			colour = text.Alarm
-		}
+	switch {
+	case h.Held && v.running:
+		stands += ", held"
+	case h.Held:
+		stands, colour = stands+", OUT", text.Alarm
 	}
-	files, bytes := "", ""
+	files, bytes, tries := "", "", ""
 	if h.Stats != nil {
 		files, bytes = text.Count(h.Stats.Transferred), text.Bytes(h.Stats.Bytes)
 	}
-	tries := ""
 	if h.Attempts > 0 {
 		tries = fmt.Sprint(h.Attempts)
 	}
-	return text.Row{Colour: colour, Cells: []string{h.Host, string(h.Role), stands, h.Source, tries, files, bytes, h.Error}}
+	reason := trouble(h.Error, h.FailedHooks() || h.Standing == rollout.InHooks)
+	return text.Row{Colour: colour, Cells: []string{h.Host, string(h.Role), stands, h.Source, tries, files, bytes, reason}}
 }
 
 // Status prints where the current or last run of the fleet stands; nil is that there was none.
 func Status(w io.Writer, r *RunReport) {
+	p := text.NewPrinter(w)
 	if r == nil {
-		p := text.NewPrinter(w)
 		p.Line(text.Plain, "no run of this fleet is known on this machine")
 		p.Line(text.Plain, "next")
 		p.Line(text.Bold, "  fleetsync plan")
 		return
 	}
-	v := examine(*r)
-	p := text.NewPrinter(w)
+	v := newView(*r)
 	v.headline(p)
 	v.pools(p)
 	v.where(p)
-	if v.phase == running {
-		v.inFlight(p)
-	}
+	v.inFlight(p)
 	v.failures(p)
 	v.hooks(p)
 	v.next(p)
@@ -126,42 +115,49 @@ func Status(w io.Writer, r *RunReport) {
 
 // inFlight names what is being done.
 func (v *view) inFlight(p *text.Printer) {
-	steps := v.State.Running()
-	if len(steps) == 0 {
+	if len(v.Now.Running) == 0 {
 		return
 	}
 	var syncs, undos, hooked, others []string
-	for _, s := range steps {
-		switch kind, _, _ := strings.Cut(string(s.Step), "/"); rollout.StepKind(kind) {
+	for _, f := range v.Now.Running {
+		switch f.Kind {
 		case rollout.StepSync:
-			syncs = append(syncs, s.Host)
+			syncs = append(syncs, f.Host)
 		case rollout.StepRollback:
-			undos = append(undos, s.Host)
+			undos = append(undos, f.Host)
 		case rollout.StepRecheck: // as often as somebody has pulled, and over in a moment
 		case rollout.StepPost, rollout.StepOnFailure:
-			hooked = append(hooked, s.Host)
+			hooked = append(hooked, f.Host)
 		case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepQuarantine, rollout.StepRelease,
 			rollout.StepHook:
-			others = append(others, string(s.Step))
+			others = append(others, string(f.Step))
 		}
 	}
-	if len(syncs) > 0 {
-		field(p, text.Plain, "syncing", text.Fold(syncs, maxFold))
+	slices.Sort(others)
+	for _, doing := range []struct{ head, said string }{
+		{"syncing", text.Fold(syncs, maxFold)}, {"undoing", text.Fold(undos, maxFold)},
+		{"hooks", text.Fold(hooked, maxFold)}, {"doing", listed(others)},
+	} {
+		switch {
+		case doing.said == "":
+		case doing.head == "hooks":
+			field(p, text.Plain, doing.head, "run on "+doing.said)
+		default:
+			field(p, text.Plain, doing.head, doing.said)
+		}
 	}
-	if len(undos) > 0 {
-		field(p, text.Plain, "undoing", text.Fold(undos, maxFold))
-	}
-	if len(hooked) > 0 {
-		field(p, text.Plain, "hooks", "run on "+text.Fold(hooked, maxFold))
-	}
-	if len(others) > 0 {
-		field(p, text.Plain, "doing", listed(others))
-	}
-	field(p, text.Dim, "as of", v.State.At.UTC().Format(time.DateTime)+"Z, when something happened last")
+	field(p, text.Dim, "as of", v.Now.At.UTC().Format(time.DateTime)+"Z, when something happened last")
+}
+
+// Past is a run of the past as history lists it.
+type Past struct {
+	Run    string
+	Now    *rollout.Snapshot // nil: its journal cannot be read
+	Unread string            // why it cannot
 }
 
 // History prints a line for each run, in the order given.
-func History(w io.Writer, runs []RunReport) {
+func History(w io.Writer, runs []Past) {
 	p := text.NewPrinter(w)
 	if len(runs) == 0 {
 		p.Line(text.Plain, "no run of this fleet is known on this machine")
@@ -169,15 +165,23 @@ func History(w io.Writer, runs []RunReport) {
 	}
 	rows := make([]text.Row, 0, len(runs))
 	for _, r := range runs {
-		rows = append(rows, historyRow(examine(r)))
+		if r.Now == nil {
+			rows = append(rows, text.Row{Colour: text.Red, Cells: []string{r.Run, "", "", "", "not read", "", r.Unread}})
+			continue
+		}
+		rows = append(rows, historyRow(newView(RunReport{Now: r.Now})))
 	}
 	p.Table([]string{"RUN", "MODE", "BEGAN (UTC)", "TOOK", "RESULT", "HOSTS", "ORIGIN"}, rows)
 }
 
 func historyRow(v *view) text.Row {
-	colour, result := text.Plain, string(v.phase)
-	switch v.phase {
-	case finished:
+	colour, result, c := text.Plain, string(v.Now.Standing), v.counts
+	switch {
+	case v.died:
+		colour = text.Red
+	case v.running:
+		colour = text.Bold
+	default:
 		result = string(v.outcome.Result)
 		switch v.outcome.Result {
 		case rollout.ResultDone:
@@ -187,45 +191,28 @@ func historyRow(v *view) text.Row {
 		case rollout.ResultHalted:
 			colour = text.Red
 		}
-	case died:
-		colour = text.Red
-	case running:
-		colour = text.Bold
 	}
-	if v.phase != running {
-		mixed, old := v.mixed()
-		for _, what := range []struct {
-			n      int
-			said   string
-			colour text.Colour
-		}{{len(v.outcome.Quarantined), "quarantined", text.Red}, {len(v.names()), "OUT", text.Alarm}, {len(old), "OLD", text.Alarm}, {len(mixed), "MIXED", text.Alarm}} {
-			if what.n > 0 {
-				colour = what.colour
-				result += fmt.Sprintf(", %d %s", what.n, what.said)
-			}
+	for _, what := range []struct {
+		n      int
+		said   string
+		colour text.Colour
+	}{
+		{len(v.outcome.Quarantined), "quarantined", text.Red}, {len(v.outcome.Out), "OUT", text.Alarm}, {len(v.old), "OLD", text.Alarm},
+		{len(v.mixed), "MIXED", text.Alarm},
+	} {
+		if what.n > 0 && !v.running {
+			colour = what.colour
+			result += fmt.Sprintf(", %d %s", what.n, what.said)
 		}
 	}
-	c := v.outcome.Counts
-	counts := fmt.Sprintf("%s/%s", text.Count(v.did()), text.Count(c.Hosts))
-	if c.RolledBack > 0 && v.plan.Undoes == "" {
-		counts += fmt.Sprintf(", %s rolled back", text.Count(c.RolledBack))
-	}
-	if c.Failed > 0 {
-		counts += fmt.Sprintf(", %s failed", text.Count(c.Failed))
-	}
-	if c.Down > 0 {
-		counts += fmt.Sprintf(", %s down", text.Count(c.Down))
-	}
-	if c.Unknown > 0 && v.phase != running {
-		counts += fmt.Sprintf(", %s unknown", text.Count(c.Unknown))
-	}
-	origin := v.plan.Origin
+	origin, back := v.plan.Origin, c.RolledBack
 	if v.plan.Undoes != "" {
-		origin = "undoes " + v.plan.Undoes
+		origin, back = "undoes "+v.plan.Undoes, 0
 	}
+	counts := strings.Join(append([]string{text.Count(v.did()) + "/" + text.Count(c.Hosts)},
+		counted([]tally{{back, "rolled back"}, {c.Failed, "failed"}, {c.Down, "down"}, {c.Unknown, "unknown"}}, numberFirst)...), ", ")
 	return text.Row{Colour: colour, Cells: []string{
-		v.plan.Run, string(v.plan.Mode), v.plan.Made.UTC().Format(time.DateTime),
-		text.Time(dur(v.outcome.Took)), result, counts, origin,
+		v.plan.Run, string(v.plan.Mode), v.plan.Made.UTC().Format(time.DateTime), text.Time(dur(v.outcome.Took)), result, counts, origin,
 	}}
 }
 

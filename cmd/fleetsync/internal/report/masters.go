@@ -45,18 +45,14 @@ func Masters(w io.Writer, masters []preflight.Master, command string) {
 			continue
 		}
 		p.Line(text.Plain, "%s", text.Short(m.Host, 80))
-		for i, d := range m.Drift.Paths {
-			if i == maxListed {
-				break
-			}
+		for _, said := range bounded(m.Drift.Paths, m.Drift.Count, maxListed, "", func(d preflight.Drift) string {
 			what := d.Kind
 			if d.What != "" {
 				what += " (" + d.What + ")"
 			}
-			p.Line(text.Dim, "  %s  %s", text.Pad(text.Short(what, 40), 18), text.Short(d.Path, maxWhy))
-		}
-		if more := m.Drift.Count - min(len(m.Drift.Paths), maxListed); more > 0 {
-			p.Line(text.Dim, "  and %s more", text.Count(more))
+			return text.Pad(text.Short(what, 40), 18) + "  " + text.Short(d.Path, maxWhy)
+		}) {
+			p.Line(text.Dim, "  %s", said)
 		}
 		p.Line(text.Bold, "  %s masters sync --from %s --to %s", command, origin, m.Host)
 	}

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/fleetsync/fleetsync/cmd/fleetsync/internal/report/text"
 	"github.com/fleetsync/fleetsync/inventory"
@@ -15,39 +14,40 @@ func (v *view) next(p *text.Printer) {
 	var lines []step
 	say := func(command, why string) { lines = append(lines, step{command: command, why: why}) }
 
-	out := v.names()
-	if v.phase == running {
+	out := v.outcome.Out
+	if v.running {
 		say(v.command("status"), "look again")
 	} else {
-		mixed, old := v.mixed()
-		if names := hostsOf(mixed); len(names) > 0 {
-			say(v.selecting("pool depool", names, "users may meet a half tree there: take it out by hand, if its pools can spare it"))
+		for _, bad := range []struct {
+			hosts []rollout.Named
+			tree  string
+		}{{v.mixed, "a half tree"}, {v.old, "an old tree"}} {
+			if len(bad.hosts) > 0 {
+				say(v.selecting("pool depool", hostsOf(bad.hosts), "users may meet "+bad.tree+" there: take it out by hand, if its pools can spare it"))
+			}
 		}
-		if names := hostsOf(old); len(names) > 0 {
-			say(v.selecting("pool depool", names, "users may meet an old tree there: take it out by hand, if its pools can spare it"))
-		}
-		if v.phase == died && len(out) > 0 {
+		if v.died && len(out) > 0 {
 			say(v.command("recover"), "put back what it left out of the pools; any master can")
 			out = nil
 		}
-		for i, name := range out {
+		for i, o := range out {
 			if i == maxListed {
 				say(v.command("show", v.plan.Run), fmt.Sprintf("names the other %s that are out", text.Hosts(len(out)-i)))
 				break
 			}
-			say(v.command("pool repool", name), "put it back as it was, once it is fit to serve users")
+			say(v.command("pool repool", o.Host), "put it back as it was, once it is fit to serve users")
 		}
-		if names := v.stuck(); len(names) > 0 {
-			say(v.selecting("pool repool", names, "in quarantine, with a good tree: put it back, once it is fit to serve users"))
+		if len(v.stuck) > 0 {
+			say(v.selecting("pool repool", v.stuck, "in quarantine, with a good tree: put it back, once it is fit to serve users"))
 		}
 		v.nextRun(say)
 	}
 	say(v.command("show", v.plan.Run), "every host of this run")
-	if names := v.kept(); len(names) > 0 && v.phase != running {
-		command, why := v.selecting("pool repool", names, "only after somebody has mended it by hand: a good sync puts it back by itself")
+	if len(v.kept) > 0 && !v.running {
+		command, why := v.selecting("pool repool", v.kept, "only after somebody has mended it by hand: a good sync puts it back by itself")
 		lines = append(lines, step{command, why, true})
 	}
-	if v.phase == finished && v.undoable() {
+	if !v.running && !v.died && v.undoable() {
 		lines = append(lines, step{v.undo(), "puts back what each host had before this run", true})
 	}
 	p.Line(text.Plain, "next")
@@ -64,12 +64,6 @@ func (v *view) next(p *text.Printer) {
 	}
 }
 
-// kept returns the hosts that are in quarantine because they have no good tree.
-func (v *view) kept() []string {
-	stuck := v.stuck()
-	return slices.DeleteFunc(hostsOf(v.outcome.Quarantined), func(host string) bool { return slices.Contains(stuck, host) })
-}
-
 const maxCommand = 72
 
 // step is a line that can be pasted into a shell.
@@ -82,9 +76,9 @@ type step struct {
 func (v *view) nextRun(say func(command, why string)) {
 	o, mode := v.outcome, string(v.plan.Mode)
 	switch {
-	case v.phase == died && v.refused():
+	case v.died && v.refused():
 		say(v.command("resume", v.plan.Run), "judges the canaries again; they get back what they had before if they do not pass")
-	case v.phase == died:
+	case v.died:
 		say(v.command("resume", v.plan.Run), "or go on with it: what is done is not done again")
 	case v.plan.Undoes != "" || v.plan.Mode == rollout.ModeMasters:
 		v.nextSmall(say)
@@ -99,7 +93,7 @@ func (v *view) nextRun(say func(command, why string)) {
 			say(v.command("masters sync", "--from", v.plan.Origin, "--to", name), "the master again, once the reason above is gone")
 		}
 		switch limit, ok := limit(failed); {
-		case len(failed) == 0 && len(masters) == 0 && len(v.stuck()) == 0:
+		case len(failed) == 0 && len(masters) == 0 && len(v.stuck) == 0:
 			say(v.command("resume", v.plan.Run), "the hooks of the run again, once the reason above is gone")
 		case len(failed) == 0:
 		case v.whole():
@@ -125,7 +119,7 @@ func (v *view) nextRun(say func(command, why string)) {
 func (v *view) nextGate(say func(command, why string)) {
 	var back, bad, mixed []string
 	keeps := false
-	for _, h := range v.hosts {
+	for h := range v.Now.Hosts.All() {
 		if h.Role != rollout.RoleCanary {
 			continue
 		}
@@ -135,8 +129,8 @@ func (v *view) nextGate(say func(command, why string)) {
 			back = append(back, h.Host)
 		case rollout.Synced, rollout.Partial:
 			bad = append(bad, h.Host)
-			keeps = keeps || v.keeps[h.Host]
-		case rollout.Failed, rollout.Waiting, rollout.Syncing:
+			keeps = keeps || h.Keep
+		case rollout.Failed, rollout.Waiting, rollout.Syncing, rollout.InHooks, rollout.Unknowable:
 			mixed = append(mixed, h.Host)
 		}
 	}
@@ -173,9 +167,9 @@ func (v *view) nextSmall(say func(command, why string)) {
 	switch {
 	case v.outcome.Result == rollout.ResultDone:
 	case v.outcome.Result == rollout.ResultFailed:
-		if down := v.down(); len(down) > 0 {
+		if down := v.hosts(rollout.Down); len(down) > 0 { // to go on with it does not try them
 			say(v.selecting("rollback "+quoted(v.plan.Undoes)+" --limit", down, "whoever was down, once it is there again"))
-			if v.outcome.Counts.Failed == 0 {
+			if v.counts.Failed == 0 {
 				break
 			}
 		}
@@ -195,7 +189,7 @@ func (v *view) refused() bool {
 // gated says whether the canaries had the tree, and the checks kept it from all others. A canary that could not be
 // synced fails the gate too, and says nothing of the tree.
 func (v *view) gated() bool {
-	for _, h := range v.hosts {
+	for h := range v.Now.Hosts.All() {
 		if h.Role == rollout.RoleCanary && h.Standing != rollout.Synced && h.Standing != rollout.Partial && h.Stats == nil {
 			return false
 		}
@@ -215,7 +209,7 @@ func (v *view) behind() string {
 
 // lagging says whom a run over those brings up to date that have not the tree.
 func (v *view) lagging() string {
-	c := v.outcome.Counts
+	c := v.counts
 	switch {
 	case c.Failed > 0 && c.Down > 0:
 		return "whoever failed or was down"
@@ -228,7 +222,7 @@ func (v *view) lagging() string {
 
 // comeBack says what such a run does to those that are in quarantine.
 func (v *view) comeBack() string {
-	switch n := len(v.kept()); n {
+	switch len(v.kept) {
 	case 0:
 		return ""
 	case 1:
@@ -241,12 +235,12 @@ func (v *view) comeBack() string {
 // undoable says whether the run has changed hosts, and all that it changed kept what they had.
 func (v *view) undoable() bool {
 	changed := false
-	for _, h := range v.hosts {
+	for h := range v.Now.Hosts.All() {
 		switch h.Standing {
 		case rollout.Untouched, rollout.RolledBack, rollout.Down:
-		case rollout.Synced, rollout.Partial, rollout.Failed, rollout.Waiting, rollout.Syncing:
+		case rollout.Synced, rollout.Partial, rollout.Failed, rollout.Waiting, rollout.Syncing, rollout.InHooks, rollout.Unknowable:
 			changed = true
-			if !v.keeps[h.Host] {
+			if !h.Keep {
 				return false
 			}
 		}
@@ -259,7 +253,7 @@ func (v *view) undo() string {
 	if v.plan.Mode != rollout.ModeMasters {
 		return v.command("rollback", v.plan.Run)
 	}
-	return v.command("masters undo", v.plan.Run, "--on", v.hosts[0].Host)
+	return v.command("masters undo", v.plan.Run, "--on", v.hosts()[0])
 }
 
 func hostsOf(named []rollout.Named) []string {
@@ -279,26 +273,13 @@ func (v *view) selecting(name string, hosts []string, why string) (command, reas
 	return v.command("show", v.plan.Run), fmt.Sprintf("names %s for fleetsync %s: %s", text.Hosts(len(hosts)), name, why)
 }
 
-// down returns the hosts that were down when the run was planned: to go on with it does not try them.
-func (v *view) down() []string {
-	var names []string
-	for _, h := range v.hosts {
-		if h.Standing == rollout.Down {
-			names = append(names, h.Host)
-		}
-	}
-	return names
-}
-
 // failed returns the hosts that failed, and apart from them the masters, of which no run can be made.
 func (v *view) failed() (names, masters []string) {
-	for _, h := range v.hosts {
-		switch {
-		case h.Standing != rollout.Failed && h.Standing != rollout.Down:
-		case h.Role == rollout.RoleMaster:
-			masters = append(masters, h.Host)
-		default:
-			names = append(names, h.Host)
+	for _, host := range v.hosts(rollout.Failed, rollout.Down) {
+		if h, _ := v.Now.Hosts.Get(host); h.Role == rollout.RoleMaster {
+			masters = append(masters, host)
+		} else {
+			names = append(names, host)
 		}
 	}
 	return names, masters

@@ -50,29 +50,20 @@ func Plan(w io.Writer, plan *rollout.Plan) {
 	if plan.Force != "" {
 		field(p, text.Amber, "forced", "a gate that does not pass is overridden: "+text.Short(plan.Force, maxWhy))
 	}
-	for i, s := range spans(plan.Stages) {
+	for i, s := range spans(len(plan.Stages), plan.Batch) {
 		if i == 0 {
 			p.Line(text.Plain, "")
 		}
 		planStage(p, plan, s)
 	}
+	name := "no proxy"
+	if plan.Undoes != "" {
+		name = "left"
+	}
 	if len(plan.Left) > 0 {
 		p.Line(text.Plain, "")
 	}
-	for i, left := range plan.Left {
-		if i == maxLeft {
-			field(p, text.Amber, "", fmt.Sprintf("and %d more", len(plan.Left)-i))
-			break
-		}
-		name := "no proxy"
-		if plan.Undoes != "" {
-			name = "left"
-		}
-		if i > 0 {
-			name = ""
-		}
-		field(p, text.Amber, name, fmt.Sprintf("%s: %s", text.Short(left.Host, 80), text.Short(left.Reason, maxWhy)))
-	}
+	column(p, text.Amber, name, bounded(plan.Left, len(plan.Left), maxLeft, "", leftAs))
 }
 
 const maxLeft = 8 // lines
@@ -123,8 +114,10 @@ func cares(p *text.Printer, plan *rollout.Plan) {
 		name, none, some string
 		of               func(rollout.Host) bool
 	}{
-		{"keep", "no host keeps what its sync replaces", " keep what their sync replaces, and can be rolled back", func(h rollout.Host) bool { return h.Keep }},
-		{"verify", "no host is compared with the tree", " are compared with the tree after their sync", func(h rollout.Host) bool { return h.Verify }},
+		{"keep", "no host keeps what its sync replaces", " keep what their sync replaces, and can be rolled back",
+			func(h rollout.Host) bool { return h.Keep }},
+		{"verify", "no host is compared with the tree", " are compared with the tree after their sync",
+			func(h rollout.Host) bool { return h.Verify }},
 	} {
 		all, _ := parts(plan, func(h rollout.Host) bool { return h.Down == "" })
 		switch n, names := parts(plan, care.of); n {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,27 +44,19 @@ func Reach(w io.Writer, results []preflight.Reached) {
 		colour = text.Red
 	}
 	p.Line(colour, "reach: %s of %s could be synced", text.Count(good), text.Hosts(len(results)))
-	order := make([]string, 0, len(reasons))
-	for reason := range reasons {
-		order = append(order, reason)
-	}
-	slices.SortFunc(order, func(a, b string) int {
+	order := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(reasons[b]), len(reasons[a])), strings.Compare(a, b))
 	})
-	for i, reason := range order {
-		if i == maxListed {
-			field(p, text.Red, "wrong", fmt.Sprintf("and %d more reasons", len(order)-i))
-			break
-		}
-		field(p, text.Red, "wrong", fmt.Sprintf("%s: %s", text.Fold(reasons[reason], maxFold), text.Short(reason, maxWhy)))
-	}
+	each(p, text.Red, "wrong", bounded(order, len(order), maxListed, " reasons", func(reason string) string {
+		return text.Fold(reasons[reason], maxFold) + ": " + text.Short(reason, maxWhy)
+	}))
 	if slowest.Reached {
 		field(p, text.Plain, "slowest", fmt.Sprintf("%s answered after %s", text.Short(slowest.Host, 80), text.Time(slowest.Took)))
 		field(p, text.Plain, "free", text.Bytes(least)+" on the fullest")
 	}
 	var rsyncs []string
 	for version, n := range versions {
-		rsyncs = append(rsyncs, fmt.Sprintf("%s on %s", orElse(text.Short(version, 20), "none"), text.Hosts(n)))
+		rsyncs = append(rsyncs, fmt.Sprintf("%s on %s", cmp.Or(text.Short(version, 20), "none"), text.Hosts(n)))
 	}
 	slices.Sort(rsyncs)
 	if len(rsyncs) > 0 {

@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -366,6 +367,10 @@ func TestTrees(t *testing.T) {
 			l.Tree = nil
 		case i < 9:
 			l.Standing, l.Error = rollout.Failed, "rsync exit 11: mkdir /srv/mediawiki: not a directory on "+l.Host
+		case i == 20:
+			l.Standing, l.Hooks, l.Error = rollout.Failed, rollout.HooksFailed, `hook "restart-php" exited with 1`
+		case i == 21:
+			l.Standing = rollout.InHooks
 		case i == 9:
 			l.Standing = rollout.Syncing
 		case i == 10:
@@ -401,89 +406,6 @@ func TestTrees(t *testing.T) {
 	}
 }
 
-func TestRun(t *testing.T) {
-	ordinary := plan(t, 60, nil)
-	tests := map[string]struct {
-		play  rollouttest.Play
-		alive bool
-		want  []string // of the first two lines
-	}{
-		"run-done":       {rollouttest.Play{Do: allWell}, false, []string{"done: 61 hosts of 61 synced"}},
-		"run-failed":     {rollouttest.Play{Do: someFail}, false, []string{"3 hosts FAILED"}},
-		"run-budget":     {rollouttest.Play{Do: manyFail}, false, []string{"HALTED: 4 hosts failed, of which 3 may"}},
-		"run-unknown":    {rollouttest.Play{Do: unknownGate}, false, []string{"HALTED: the gate says unknown"}},
-		"run-bad-canary": {rollouttest.Play{Do: badCanary}, false, []string{"HALTED: the gate says fail: canary mw1018"}},
-		"run-gate":       {rollouttest.Play{Do: badGate}, false, []string{"HALTED: the gate says fail"}},
-		"run-stuck":      {rollouttest.Play{Do: stuckPool}, false, []string{"1 host LEFT OUT OF ITS POOLS", "OUT       mw1020.eqiad.wmnet: its health check"}},
-		"run-died":       {rollouttest.Play{Events: 115}, false, []string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
-		"run-running":    {rollouttest.Play{Do: someFail, Events: 115}, true, []string{"RUNNING"}},
-		"run-aborted":    {rollouttest.Play{World: []rollouttest.Happening{{After: 56 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Detail: "interrupted"}}}}, false, []string{"ABORTED: interrupted"}},
-		"run-canary":     {rollouttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Mode = inventory.ModeCanary })}, false, []string{"done: 2 hosts of 2"}},
-		"run-paths":      {rollouttest.Play{Do: someFail, Plan: plan(t, 60, func(r *rollout.Request) { r.Paths = []string{"wmf-config/", "it's a file"} })}, false, []string{"3 hosts FAILED"}},
-		"run-forced":     {rollouttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { r.Force = "the front page is down anyway" })}, false, []string{"done: 61"}},
-		"run-no-proxy":   {rollouttest.Play{Plan: withoutProxies(t)}, false, []string{"done: 13"}},
-		"run-quarantine": {rollouttest.Play{Do: stuckCanary(nil)}, false, []string{"HALTED: the gate says fail", "kept out  mw1018.eqiad.wmnet is in quarantine: it cannot be rolled back"}},
-		"run-mixed": {rollouttest.Play{Do: stuckCanary(rollouttest.Fail(rollout.Capacity, "eqiad/appserver/apache2: 2 of 4 may be out, and are"))}, false,
-			[]string{"1 host IN THE POOLS WITH A MIXED TREE", "MIXED     mw1018.eqiad.wmnet: it cannot be rolled back"}},
-		"run-mixed-died":           {rollouttest.Play{Do: stuckCanary(nil), Events: 16}, false, []string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
-		"run-mixed-running":        {rollouttest.Play{Do: stuckCanary(nil), Events: 16}, true, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"}},
-		"run-no-quarantine":        {rollouttest.Play{Do: stuckCanary(nil), Plan: plan(t, 60, func(r *rollout.Request) { r.Pools = false })}, false, []string{"HALTED: the gate says fail"}},
-		"run-gate-unguarded":       {rollouttest.Play{Do: badGate, Plan: plan(t, 60, func(r *rollout.Request) { *r = unguarded() })}, false, []string{"HALTED: the gate says fail"}},
-		"run-undoing":              {rollouttest.Play{Do: badGate, Events: 13}, true, []string{"RUNNING, stopping: the gate says fail"}},
-		"run-undo-died":            {rollouttest.Play{Do: badGate, Events: 13}, false, []string{"DIED, stopping: the gate says fail"}},
-		"run-source":               {rollouttest.Play{Do: changedSource}, false, []string{"HALTED: no source with the run's tree is left"}},
-		"run-kept":                 {rollouttest.Play{Plan: plan(t, 60, func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })}, false, []string{"done: 61 hosts of 61"}},
-		"run-master":               {rollouttest.Play{Do: badMaster}, false, []string{"1 host FAILED"}},
-		"run-masters":              {rollouttest.Play{Plan: masters(t)}, false, []string{"done: 1 host of 1 synced"}},
-		"run-masters-undo":         {rollouttest.Play{Plan: mastersUndo(t)}, false, []string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}},
-		"run-rollback":             {rollouttest.Play{Plan: rollback(t, 60)}, false, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}},
-		"run-rollback-run":         {rollouttest.Play{Plan: rollback(t, 60), Events: 43}, true, []string{"RUNNING, stage 4 of 5: batch 2 of 3"}},
-		"run-rollback-died":        {rollouttest.Play{Plan: rollback(t, 60), Events: 43}, false, []string{"DIED, stage 4 of 5: batch 2 of 3"}},
-		"run-rollback-failed":      {rollouttest.Play{Plan: rollback(t, 60), Do: someStay}, false, []string{"done, but 2 hosts FAILED"}},
-		"run-rollback-down":        {rollouttest.Play{Plan: rollback(t, 60, absent...)}, false, []string{"done, but 2 hosts were DOWN", "2 down when the run was planned (not tried; they have what was to be taken back)"}},
-		"run-rollback-down-failed": {rollouttest.Play{Plan: rollback(t, 60, absent[0]), Do: someStay}, false, []string{"done, but 2 hosts FAILED and 1 was DOWN"}},
-		"run-rollback-gate":        {rollouttest.Play{Plan: rollback(t, 60), Do: badGate}, false, []string{"HALTED: the gate says fail"}},
-		"run-down": {rollouttest.Play{Plan: plan(t, 60, func(r *rollout.Request) {
-			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: connect to host mw1030.eqiad.wmnet: no route to host"}
-		})}, false, []string{"done, but 1 host was DOWN (at most 3 may)"}},
-		"run-down-failed": {rollouttest.Play{Do: stuckPool, Plan: plan(t, 60, func(r *rollout.Request) {
-			r.Down = map[string]string{"mw1030.eqiad.wmnet": "ssh: no route to host", "tin.eqiad.wmnet": "ssh: no route to host"}
-		})}, false, []string{"done, but 1 host FAILED and 2 were DOWN (at most 3 may); 1 host LEFT OUT OF ITS POOLS"}},
-		"run-quarantine-all":         {rollouttest.Play{Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines}, false, []string{"done, but 2 hosts FAILED, 4 were DOWN (at most 9 may) and 1 host STILL IN QUARANTINE; 1 host IN THE POOLS WITH AN OLD TREE"}},
-		"run-quarantine-all-running": {rollouttest.Play{Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines, Events: 60}, true, []string{"RUNNING", "old       mw1031"}},
-		"run-release":                {rollouttest.Play{Plan: quarantined(t), Do: stuckRelease}, false, []string{"done, but 1 host STILL IN QUARANTINE"}},
-		"run-hooks":                  {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks}, false, []string{"done, but 3 hosts FAILED"}},
-		"run-hooks-running":          {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, true, []string{"RUNNING"}},
-		"run-hooks-died":             {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks, Events: 190}, false, []string{"DIED"}},
-		"run-hook-pre":               {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/pre")}, false, []string{"HALTED: what comes before the run failed: ", "; no tree was touched"}},
-		"run-hook-post":              {rollouttest.Play{Plan: made(t, rollouttest.Hooked), Do: failing("hook/post")}, false, []string{"done, but its post hooks FAILED"}},
-		"run-beginning":              {rollouttest.Play{Events: 1}, true, []string{"RUNNING, stage 1 of 9: canaries"}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			if test.play.Plan == nil {
-				test.play.Plan = ordinary
-			}
-			r := report.RunReport{State: played(t, test.play), Alive: test.alive, Journal: journal, Log: log}
-			var b bytes.Buffer
-			report.Run(&b, r)
-			golden(t, name, b.Bytes())
-			head := strings.Join(strings.SplitN(b.String(), "\n", 3)[:2], "\n")
-			for _, want := range test.want {
-				if !strings.Contains(head, want) {
-					t.Errorf("the first two lines lack %q:\n%s", want, head)
-				}
-			}
-			if lines(b.Bytes()) > 40 {
-				t.Errorf("%d lines are more than a screen", lines(b.Bytes()))
-			}
-			b.Reset()
-			report.Status(&b, &r)
-			golden(t, strings.Replace(name, "run-", "status-", 1), b.Bytes())
-		})
-	}
-}
-
 // unguarded asks for a run of which nothing is known, as older journals have them.
 func unguarded() rollout.Request {
 	r := rollouttest.Request()
@@ -512,7 +434,7 @@ func TestLarge(t *testing.T) {
 		}
 		return 0, nil
 	}
-	r := report.RunReport{State: played(t, rollouttest.Play{Plan: p, Do: fails}), Journal: journal, Log: log}
+	r := report.RunReport{Now: played(t, rollouttest.Play{Plan: p, Do: fails}, false), Journal: journal, Log: log}
 	var b bytes.Buffer
 	report.Run(&b, r)
 	golden(t, "run-large", b.Bytes())
@@ -549,7 +471,7 @@ func TestLargeQuarantine(t *testing.T) {
 		}
 		return 0, nil
 	}
-	run := report.RunReport{State: played(t, rollouttest.Play{Plan: p, Do: do}), Journal: journal, Log: log}
+	run := report.RunReport{Now: played(t, rollouttest.Play{Plan: p, Do: do}, false), Journal: journal, Log: log}
 	var b bytes.Buffer
 	report.Plan(&b, p)
 	if lines(b.Bytes()) > 50 || b.Len() > 16<<10 {
@@ -579,7 +501,7 @@ func TestRunHosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			report.RunHosts(&b, report.RunReport{State: played(t, play)})
+			report.RunHosts(&b, report.RunReport{Now: played(t, play, false)})
 			golden(t, name, b.Bytes())
 			want := 2 + len(play.Plan.Hosts)
 			if play.Plan.Origin != "" {
@@ -602,18 +524,20 @@ func TestStatusOfNone(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	p := plan(t, 60, nil)
-	var runs []report.RunReport
-	for _, play := range []rollouttest.Play{{Events: 115}, {Do: someFail}, {Do: manyFail}, {Do: badGate}, {Do: stuckPool}, {Events: 115}, {}} {
-		play.Plan = p
-		runs = append(runs, report.RunReport{State: played(t, play)})
-	}
-	for _, play := range []rollouttest.Play{
-		{Plan: p, Do: stuckCanary(nil)}, {Plan: p, Do: stuckCanary(rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
+	var runs []report.Past
+	for i, play := range []rollouttest.Play{
+		{Events: 115}, {Do: someFail}, {Do: manyFail}, {Do: badGate}, {Do: stuckPool}, {Events: 115}, {},
+		{Do: stuckCanary(nil)}, {Do: stuckCanary(rollouttest.Fail(rollout.Permanent, "conf1001: 401 unauthorized"))},
 		{Plan: rollback(t, 60)}, {Plan: rollback(t, 60), Do: someStay}, {Plan: masters(t)},
 	} {
-		runs = append(runs, report.RunReport{State: played(t, play)})
+		if play.Plan == nil {
+			play.Plan = p
+		}
+		runs = append(runs, report.Past{Run: play.Plan.Run, Now: played(t, play, i == 0)})
 	}
-	runs[0].Alive = true
+	runs = slices.Insert(runs, 3,
+		report.Past{Run: "20160202-185512-3d01", Unread: "written by fleetsync v9.1.0 in form 3; this program reads forms up to 2: use that version or a newer one"},
+		report.Past{Run: "20160202-184000-77aa", Unread: "corrupt: line 7: unexpected end of JSON input"})
 	var b bytes.Buffer
 	report.History(&b, runs)
 	golden(t, "history", b.Bytes())
@@ -693,11 +617,11 @@ func TestHostile(t *testing.T) {
 	for _, p := range []*rollout.Plan{p, undo, bad} {
 		for _, events := range []int{0, 10, 16, 30, 45, 60} {
 			for _, alive := range []bool{true, false} {
-				r := report.RunReport{State: played(t, rollouttest.Play{Plan: p, Do: do, Events: events}), Alive: alive, Journal: evil, Log: evil, Command: evil}
+				r := report.RunReport{Now: played(t, rollouttest.Play{Plan: p, Do: do, Events: events}, alive), Journal: evil, Log: evil, Command: evil}
 				report.Run(&b, r)
 				report.RunHosts(&b, r)
 				report.Status(&b, &r)
-				report.History(&b, []report.RunReport{r})
+				report.History(&b, []report.Past{{Run: evil, Now: r.Now}, {Run: evil, Unread: evil}})
 			}
 		}
 	}

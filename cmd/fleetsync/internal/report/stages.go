@@ -16,17 +16,15 @@ const shownBatches = 3
 
 const stageWidth = 18 // columns: batch 1001 of 1001
 
-// spans returns the stages as they are shown: a fleet in a thousand batches still fits a screen.
-func spans(stages []rollout.Stage) []span {
+// spans returns so many stages as they are shown: a fleet in a thousand batches still fits a screen.
+func spans(stages int, batch func(place int) bool) []span {
 	var spans []span
-	for i := 0; i < len(stages); {
+	for i := 0; i < stages; {
 		n := i
-		for n < len(stages) && batch(stages[n]) {
+		for n < stages && batch(n) {
 			n++
 		}
-		if n == i {
-			n = i + 1
-		}
+		n = max(n, i+1)
 		for j := i; j < n; {
 			to := j + 1
 			if j == i+shownBatches && n-j > 2 {
@@ -40,16 +38,14 @@ func spans(stages []rollout.Stage) []span {
 	return spans
 }
 
-// batch says whether a stage is one of the fleet's.
-func batch(s rollout.Stage) bool {
-	return !s.Origin && (s.Kind == rollout.StageSync || s.Kind == rollout.StageUndo && !strings.HasPrefix(s.Name, "canar"))
-}
-
 // stages says for each stage how many of its hosts stand where.
 func (v *view) stages(p *text.Printer) {
-	head := "stages"
-	for _, s := range spans(v.plan.Stages) {
-		first := v.plan.Stages[s.from]
+	head, inHooks := "stages", "without their hooks"
+	if v.running {
+		inHooks = "in their hooks"
+	}
+	for _, s := range spans(len(v.Now.Stages), func(place int) bool { return v.Now.Stages[place].Batch }) {
+		first := v.Now.Stages[s.from]
 		switch first.Kind {
 		case rollout.StageSync, rollout.StageUndo:
 		case rollout.StageCheck, rollout.StageDepool, rollout.StageRepool, rollout.StageHook:
@@ -59,40 +55,22 @@ func (v *view) stages(p *text.Printer) {
 		if s.to-s.from > 1 {
 			name = fmt.Sprintf("%s more batches", text.Count(s.to-s.from))
 		}
-		hosts, tally, moving := 0, map[rollout.Standing]int{}, 0
-		for _, stage := range v.plan.Stages[s.from:s.to] {
-			for _, host := range stage.Hosts {
-				hosts++
-				if v.unhooked[host] && v.standing[host] == rollout.Syncing {
-					moving++
-					continue
-				}
-				tally[v.standing[host]]++
-			}
+		var c rollout.Counts
+		for _, stage := range v.Now.Stages[s.from:s.to] {
+			c = c.Plus(stage.Counts)
 		}
-		did, failed := tally[rollout.Synced]+tally[rollout.Partial], tally[rollout.Failed]
+		did, back := c.Synced+c.Partial, c.RolledBack
 		if first.Kind == rollout.StageUndo {
-			did = tally[rollout.RolledBack]
+			did, back = back, 0
 		}
-		colour, said := text.Plain, fmt.Sprintf("%s of %s %s", text.Count(did), text.Count(hosts), v.verb())
-		if n := tally[rollout.RolledBack]; n > 0 && first.Kind == rollout.StageSync {
-			said += fmt.Sprintf(", %s rolled back", text.Count(n))
-		}
-		if failed > 0 {
+		colour, said := text.Plain, fmt.Sprintf("%s of %s %s", text.Count(did), text.Count(c.Hosts), v.verb())
+		if c.Failed > 0 {
 			colour = text.Red
-			said += fmt.Sprintf(", %s failed", text.Count(failed))
 		}
-		if n := tally[rollout.Syncing]; n > 0 && v.phase == running {
-			said += fmt.Sprintf(", %s in flight", text.Count(n))
-		} else if n > 0 {
-			said += fmt.Sprintf(", %s unknown", text.Count(n))
-		}
-		if moving > 0 && v.phase == running {
-			said += fmt.Sprintf(", %s in their hooks", text.Count(moving))
-		} else if moving > 0 {
-			said += fmt.Sprintf(", %s without their hooks", text.Count(moving))
-		}
-		field(p, colour, head, text.Pad(name, stageWidth)+"  "+said)
+		more := counted([]tally{
+			{back, "rolled back"}, {c.Failed, "failed"}, {c.Syncing, "in flight"}, {c.Unknown, "unknown"}, {c.InHooks, inHooks},
+		}, numberFirst)
+		field(p, colour, head, text.Pad(name, stageWidth)+"  "+strings.Join(append([]string{said}, more...), ", "))
 		head = ""
 	}
 }

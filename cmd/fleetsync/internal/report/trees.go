@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func Trees(w io.Writer, trees []rollout.LastTree, newest *rollout.Tree, newestRu
 	}
 	c.print(p, groups)
 	if hold < len(trees) && (newest != nil || !c.settled()) {
-		p.Parts(text.Part{Colour: text.Bold, Text: "  " + orElse(command, "fleetsync") + " sync --behind"},
+		p.Parts(text.Part{Colour: text.Bold, Text: "  " + cmp.Or(command, "fleetsync") + " sync --behind"},
 			text.Part{Colour: text.Dim, Text: "  # brings those that are not known to hold what the origin holds now up to date"})
 	}
 }
@@ -97,7 +98,7 @@ type holders struct {
 func (c *census) add(l rollout.LastTree, newest *rollout.Tree) {
 	kind, said := holdingOf(l, newest)
 	if l.RolledBack != "" {
-		said = join(said, "since run "+text.Short(l.RolledBack, 60)+" was taken back")
+		said += ", since run " + text.Short(l.RolledBack, 60) + " was taken back"
 	}
 	alike := said
 	if kind == broken {
@@ -139,8 +140,13 @@ func holdingOf(l rollout.LastTree, newest *rollout.Tree) (kind holding, said str
 	case rollout.Partial:
 		return partly, fmt.Sprintf("%s of %s, the rest is older", listed(l.Paths), tree)
 	case rollout.Failed, rollout.Waiting:
-		return broken, text.Short(orElse(l.Error, "it was not finished"), 200) + "; its tree may be mixed"
-	case rollout.Syncing:
+		if l.Hooks != "" {
+			return broken, text.Short(trouble(l.Error, true), 200)
+		}
+		return broken, text.Short(cmp.Or(l.Error, "it was not finished"), 200) + "; its tree may be mixed"
+	case rollout.InHooks:
+		return adrift, trouble("", true) + ": its run died"
+	case rollout.Syncing, rollout.Unknowable:
 		return adrift, "in flight when its run died; its tree may be mixed"
 	case rollout.Untouched, rollout.RolledBack, rollout.Down, "":
 		return unseen, "no run is known that synced it"
@@ -160,50 +166,41 @@ func (c *census) settled() bool {
 }
 
 func (c *census) sorted() []*holders {
-	groups := make([]*holders, 0, len(c.groups))
-	for _, g := range c.groups {
-		groups = append(groups, g)
-	}
-	slices.SortFunc(groups, func(a, b *holders) int {
+	return slices.SortedFunc(maps.Values(c.groups), func(a, b *holders) int {
 		return cmp.Or(cmp.Compare(a.kind.rank(), b.kind.rank()), b.at.Compare(a.at), cmp.Compare(len(b.hosts), len(a.hosts)),
 			strings.Compare(a.said, b.said), strings.Compare(a.hosts[0], b.hosts[0]))
 	})
-	return groups
 }
 
 func (c *census) print(p *text.Printer, groups []*holders) {
-	shown := map[holding]int{}
-	for i, g := range groups {
-		if shown[g.kind]++; shown[g.kind] > maxReasons {
-			if i+1 == len(groups) || groups[i+1].kind != g.kind {
-				left, n := 0, 0
-				for _, o := range groups {
-					if o.kind != g.kind {
-						continue
-					}
-					if n++; n > maxReasons {
-						left += len(o.hosts)
-					}
-				}
-				field(p, g.kind.colour(), string(g.kind), fmt.Sprintf("and %s of %d more kinds", text.Hosts(left), n-maxReasons))
+	for len(groups) > 0 {
+		kind, n, left := groups[0].kind, 0, 0
+		for ; n < len(groups) && groups[n].kind == kind; n++ {
+			if n < maxReasons {
+				field(p, kind.colour(), string(kind), groups[n].text())
+			} else {
+				left += len(groups[n].hosts)
 			}
-			continue
 		}
-		said := g.said
-		if len(g.hosts) > 1 {
-			said = text.Hosts(len(g.hosts)) + ", " + said
+		if left > 0 {
+			field(p, kind.colour(), string(kind), fmt.Sprintf("and %s of %d more kinds", text.Hosts(left), n-maxReasons))
 		}
-		if g.run != "" {
-			said += ", run " + text.Short(g.run, 60)
-			if more := len(g.runs) - 1; more > 0 {
-				said += fmt.Sprintf(" and %s more", text.Count(more))
-			}
-			said += ", " + g.at.UTC().Format("2006-01-02 15:04Z")
-		}
-		field(p, g.kind.colour(), string(g.kind), text.Fold(g.hosts, 100)+": "+said)
+		groups = groups[n:]
 	}
 }
 
-func join(parts ...string) string {
-	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+// text says who the hosts are, and what is known of their trees.
+func (g *holders) text() string {
+	said := g.said
+	if len(g.hosts) > 1 {
+		said = text.Hosts(len(g.hosts)) + ", " + said
+	}
+	if g.run != "" {
+		said += ", run " + text.Short(g.run, 60)
+		if more := len(g.runs) - 1; more > 0 {
+			said += fmt.Sprintf(" and %s more", text.Count(more))
+		}
+		said += ", " + g.at.UTC().Format("2006-01-02 15:04Z")
+	}
+	return text.Fold(g.hosts, 100) + ": " + said
 }

@@ -34,11 +34,12 @@ type ledger struct {
 	got        map[string]bool // hosts that were synced or rolled back at some time
 	quarantine map[string]bool // true: out of its pools
 	hooked     map[string]holds
+	served     map[string]bool // proxies of which something is out of its pools to serve
 }
 
 // newLedger returns the ledger of a run that has not begun.
 func newLedger(p *rollout.Plan) *ledger {
-	l := &ledger{plan: p, hosts: map[string]holds{}, got: map[string]bool{}, quarantine: map[string]bool{}, hooked: map[string]holds{}}
+	l := &ledger{plan: p, hosts: map[string]holds{}, got: map[string]bool{}, quarantine: map[string]bool{}, hooked: map[string]holds{}, served: map[string]bool{}}
 	for _, h := range p.Hosts {
 		if h.Quarantined != "" {
 			l.quarantine[h.Name] = true
@@ -102,6 +103,9 @@ func (l *ledger) observe(e rollout.Event) {
 			end = newer
 		}
 	case rollout.StepQuarantine:
+		if e.Kind == rollout.StepDone && len(e.Objects) > 0 {
+			delete(l.served, e.Host) // what it is out for is another purpose from now on
+		}
 		switch {
 		case e.Kind == rollout.StepStarted && l.quarantine[e.Host]:
 		case e.Kind == rollout.StepDone && len(e.Objects) == 0:
@@ -123,7 +127,17 @@ func (l *ledger) observe(e rollout.Event) {
 			l.hooked[e.Host] = half
 		}
 		return
-	case rollout.StepObserve, rollout.StepDepool, rollout.StepRepool, rollout.StepCheck, rollout.StepRecheck:
+	case rollout.StepDepool:
+		if len(e.Objects) > 0 {
+			l.served[e.Host] = true
+		}
+		return
+	case rollout.StepRepool:
+		if e.Kind == rollout.StepDone {
+			delete(l.served, e.Host)
+		}
+		return
+	case rollout.StepObserve, rollout.StepCheck, rollout.StepRecheck:
 		return
 	default:
 		return
@@ -169,7 +183,7 @@ func (l *ledger) judged() bool {
 // and not named; the rolled back counted as the synced are, or listed by another name; whoever
 // was down said to have a mixed tree, or not named; hosts in flight said to have the tree because their hooks failed before, and
 // those whose hooks failed said not to have it; every quarantine said to have outlived a good sync; no tree touched, whatever
-// happened; no more than one line for those in quarantine.
+// happened; no more than one line for those in quarantine; each that is held called out of its pools.
 func TestTruth(t *testing.T) {
 	said := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
@@ -197,7 +211,10 @@ func TestTruth(t *testing.T) {
 			}
 		}
 		var b, hosts bytes.Buffer
-		r := report.RunReport{State: s, Alive: rapid.Bool().Draw(t, "alive")}
+		r := report.RunReport{Now: s.Snapshot()}
+		if rapid.Bool().Draw(t, "dead") {
+			r.Now = r.Now.Died()
+		}
 		report.Run(&b, r)
 		report.RunHosts(&hosts, r)
 		out := b.String()
@@ -229,7 +246,7 @@ func TestTruth(t *testing.T) {
 			case down[host] != "":
 				title = "  OLD       "
 			}
-			if !isOut && s.Finished() == nil && r.Alive {
+			if !isOut && r.Now.Standing == rollout.RunOngoing {
 				title = strings.ToLower(title)
 			}
 			said[title]++
@@ -242,6 +259,19 @@ func TestTruth(t *testing.T) {
 			if !l.quarantine[host] {
 				t.Fatalf("%s is said to be in quarantine, and is not:\n%s", host, out)
 			}
+		}
+		for line := range strings.Lines(out) { // who is called out to serve is, and nobody else
+			if hosts, ok := strings.CutSuffix(line, " (out of their pools; put back at the end)\n"); ok {
+				said["held"]++
+				is := unfold(strings.TrimPrefix(hosts, "  held      "))
+				slices.Sort(is)
+				if !slices.Equal(is, slices.Sorted(maps.Keys(l.served))) {
+					t.Fatalf("%v are said to be out of their pools, and %v are:\n%s", is, l.served, out)
+				}
+			}
+		}
+		if r.Now.Standing == rollout.RunOngoing && len(l.served) > 0 && !strings.Contains(out, " (out of their pools; ") {
+			t.Fatalf("nobody says that %v are out of their pools:\n%s", l.served, out)
 		}
 		for host := range down {
 			if !named(out, "  down      ")[host] {

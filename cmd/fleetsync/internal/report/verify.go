@@ -26,7 +26,7 @@ func Verify(w io.Writer, results []preflight.Verified, command string) {
 		case preflight.NotKnown:
 			unknown = append(unknown, r)
 		default:
-			r.Error = orElse(r.Error, "verdict "+string(r.Verdict))
+			r.Error = cmp.Or(r.Error, "verdict "+string(r.Verdict))
 			unknown = append(unknown, r)
 		}
 	}
@@ -93,17 +93,13 @@ func driftGroups(p *text.Printer, drifted []preflight.Verified, command string) 
 			what = strings.TrimSuffix(what, "them") + "it"
 		}
 		field(p, text.Red, "drifted", text.Fold(g.hosts, 100)+": "+what)
-		shown := g.Paths[:min(len(g.Paths), maxDriftPaths)]
-		for _, d := range shown {
+		each(p, text.Plain, "", bounded(g.Paths, g.Count, maxDriftPaths, "", func(d preflight.Drift) string {
 			line := text.Pad(text.Short(d.Kind, 20), len("created")) + "  " + text.Short(d.Path, maxFold)
 			if d.What != "" {
 				line += " (" + text.Short(d.What, 20) + ")"
 			}
-			field(p, text.Plain, "", line)
-		}
-		if more := g.Count - len(shown); more > 0 && len(shown) > 0 {
-			field(p, text.Plain, "", fmt.Sprintf("and %s more", text.Count(more)))
-		}
+			return line
+		}))
 	}
 	if left > 0 {
 		field(p, text.Red, "drifted", fmt.Sprintf("and %s in %d other ways", text.Hosts(left), len(groups)-maxDrifts))
@@ -123,7 +119,7 @@ func driftGroups(p *text.Printer, drifted []preflight.Verified, command string) 
 func unknownGroups(p *text.Printer, unknown []preflight.Verified) {
 	var groups alikes
 	for _, r := range unknown {
-		groups.add(r.Host, orElse(r.Error, "no reason is known"))
+		groups.add(r.Host, cmp.Or(r.Error, "no reason is known"))
 	}
 	groups.print(p, text.Amber, "unknown")
 }
