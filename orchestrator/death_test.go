@@ -36,7 +36,8 @@ type deathCase struct {
 	bad        []string // hosts that cannot be synced; those that are in pools are to be taken into quarantine
 }
 
-// deathCases are runs whose threshold lets both proxies out, or one of them; and such as take hosts into quarantine, a proxy that was to serve
+// deathCases are runs whose threshold lets both proxies out, or one of them; and such as take hosts into quarantine, a proxy that
+// was to serve
 // and a host that was not, beside what serves or only after, and put hosts back that have a good tree again, or some of them.
 var deathCases = []deathCase{
 	{name: "both serve", limit: 6000},
@@ -67,7 +68,8 @@ var ends = [][]command{{resume}, {recoverHere}, {recoverElsewhere}, {recoverElse
 // not finalized; a recover that does the rest of the run; a resume that forgets what is held, or that takes
 // for out what the other master has put back; a depool that comes late, after recover has looked. Of
 // quarantines: none of these receipts, one for serving, or of what is held; a release that drops the receipt first, or looks for the
-// marker of its own run; a recover that says nothing of how a quarantine or a release has ended, that puts back who is in one, or that leaves
+// marker of its own run; a recover that says nothing of how a quarantine or a release has ended, that puts back who is in one, or
+// that leaves
 // the receipts of such as are over.
 func TestDeathBetweenEffects(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,8 @@ func TestNeutral(t *testing.T) {
 // Seen to fail with: format characters let through, bytes that are no UTF-8 let through, an end of a line let through, and a
 // space too many dropped.
 func FuzzNeutral(f *testing.F) {
-	for _, s := range []string{"", "mw1017", "\x1b[2J", "a\r\nb", "\u202eabc", "日本語", "\xff\xfe", "e\u0301\u0301", "\u2028", "\t\t x ", "🏳️‍🌈", "\x9b31m", "\ue000"} {
+	for _, s := range []string{"", "mw1017", "\x1b[2J", "a\r\nb", "\u202eabc", "日本語", "\xff\xfe", "e\u0301\u0301", "\u2028", "\t\t x ",
+		"🏳️‍🌈", "\x9b31m", "\ue000"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -113,7 +113,8 @@ func (b *books) take(e rollout.Event) {
 		b.end(e, began)
 	case rollout.AbortAsked:
 		b.stopped = "somebody asked for it"
-	case rollout.RunStarted, rollout.RunResumed, rollout.RunFinished, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent, rollout.LockLost:
+	case rollout.RunStarted, rollout.RunResumed, rollout.RunFinished, rollout.PoolChanged, rollout.SourceChanged, rollout.SourceSilent,
+		rollout.LockLost:
 	}
 }
 
@@ -127,7 +128,8 @@ func (b *books) start(e rollout.Event) {
 	}
 	b.flying[e.Step] = e
 	kind := b.kind(e)
-	if b.stopped != "" && kind != rollout.StepRepool && kind != rollout.StepRollback && kind != rollout.StepQuarantine && kind != rollout.StepRelease {
+	if b.stopped != "" && kind != rollout.StepRepool && kind != rollout.StepRollback && kind != rollout.StepQuarantine &&
+		kind != rollout.StepRelease {
 		b.wrong("event %d: %s starts although %s", e.Seq, e.Step, b.stopped)
 	}
 	switch kind {
@@ -195,7 +197,8 @@ func (b *books) wantLookedAt(e rollout.Event) {
 
 func (b *books) kind(e rollout.Event) rollout.StepKind {
 	for _, kind := range []rollout.StepKind{
-		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback, rollout.StepQuarantine, rollout.StepRelease,
+		rollout.StepObserve, rollout.StepDepool, rollout.StepSync, rollout.StepRepool, rollout.StepRecheck, rollout.StepRollback,
+		rollout.StepQuarantine, rollout.StepRelease,
 	} {
 		if e.Host != "" && string(e.Step) == string(kind)+"/"+e.Host {
 			return kind
@@ -410,7 +413,8 @@ func (b *books) finish(o *rollout.Outcome) {
 	if o.Counts.RolledBack != len(b.rolled) {
 		b.wrong("the run says that %d hosts are rolled back, and it is %d", o.Counts.RolledBack, len(b.rolled))
 	}
-	if n := o.Counts.Synced + o.Counts.Partial + o.Counts.RolledBack + o.Counts.Failed + o.Counts.Untouched + o.Counts.Unknown; n != o.Counts.Hosts || n != len(b.plan.Hosts)-1 {
+	if n := o.Counts.Synced + o.Counts.Partial + o.Counts.RolledBack + o.Counts.Failed + o.Counts.Untouched +
+		o.Counts.Unknown; n != o.Counts.Hosts || n != len(b.plan.Hosts)-1 {
 		b.wrong("the run counts %d and %d hosts, the plan has %d", n, o.Counts.Hosts, len(b.plan.Hosts)-1)
 	}
 }

@@ -146,7 +146,8 @@ func TestRefusalEndings(t *testing.T) {
 		preflight.CannotUndo:       {exitInvalid, ""},
 	} {
 		a := &app{getenv: func(string) string { return "" }, config: "c.yaml"}
-		err := &preflight.Refusal{Kind: kind, Err: &journal.NewerError{Format: 3, Writer: "fleetsync v9"}, Run: "r1", Others: []string{"mw2", "mw4"}, Number: 7}
+		err := &preflight.Refusal{Kind: kind, Err: &journal.NewerError{Format: 3, Writer: "fleetsync v9"}, Run: "r1",
+			Others: []string{"mw2", "mw4"}, Number: 7}
 		code, hint := a.endingOf(fmt.Errorf("while at it: %w", err))
 		if hint = strings.ReplaceAll(hint, a.command(), "C"); code != want.code || hint != want.hint {
 			t.Errorf("%s ends with %d, %q, want %d, %q", kind, code, hint, want.code, want.hint)

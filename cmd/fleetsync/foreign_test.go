@@ -134,7 +134,8 @@ func TestForeignEditsAreKept(t *testing.T) {
 			t.Errorf("%s is %s, was %s", key, now[key], value)
 		}
 	}
-	for key, what := range map[string]string{weight: "what somebody else changed in it meanwhile was kept", inactive: "was set to inactive by somebody else", gone: "was deleted by somebody else"} {
+	for key, what := range map[string]string{weight: "what somebody else changed in it meanwhile was kept",
+		inactive: "was set to inactive by somebody else", gone: "was deleted by somebody else"} {
 		if !strings.Contains(r.stderr, strings.TrimPrefix(key, "/conftool/v1/pools/")) || !strings.Contains(r.stderr, what) {
 			t.Errorf("%s is not named with %q:\n%s", key, what, r.stderr)
 		}

@@ -30,7 +30,8 @@ func BenchmarkGuard(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = fleet.Close() }()
-	a := &app{stdin: nil, stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, name: "fleetsync", config: fleet.Config}
+	a := &app{stdin: nil, stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, name: "fleetsync",
+		config: fleet.Config}
 	s, err := a.load()
 	if err != nil {
 		b.Fatal(err)

@@ -266,7 +266,8 @@ func balancersCommand(ts *testscript.TestScript, neg bool, args []string) {
 	var policy bytes.Buffer
 	policy.WriteString("  balancers:\n")
 	for _, datacenter := range []string{"eqiad", "codfw"} {
-		b := &poolingtest.Balancer{Etcd: w.Pools.Etcd, Pools: map[string]string{"apaches_80": "/conftool/v1/pools/" + datacenter + "/appserver/apache2"}}
+		b := &poolingtest.Balancer{Etcd: w.Pools.Etcd, Pools: map[string]string{"apaches_80": "/conftool/v1/pools/" + datacenter +
+			"/appserver/apache2"}}
 		page := httptest.NewServer(b)
 		ts.Defer(page.Close)
 		c.lbs = append(c.lbs, b)

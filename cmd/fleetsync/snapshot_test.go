@@ -19,7 +19,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetsync/fleetsync/inventory"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout"
 	"github.com/fleetsync/fleetsync/orchestrator/rollout/rollouttest"
 )
@@ -165,7 +164,8 @@ func isNamed(e ast.Expr, name string) bool {
 
 var tableRow = regexp.MustCompile("^\\| `([^`]+)` \\| (.*) \\|$")
 
-// readSnapshotDocument returns the objects and the enumerations that the document describes: below a heading with the name of each, a table.
+// readSnapshotDocument returns the objects and the enumerations that the document describes: below a heading with the name of each,
+// a table.
 // One with four columns is of an object: field, type, when it is absent, what it says; one with two of an enumeration.
 func readSnapshotDocument(t *testing.T) (objects, map[string][]string) {
 	t.Helper()
@@ -312,5 +312,3 @@ func (o objects) holdValue(t *testing.T, path, want string, value any, must func
 		t.Errorf("%s is a %s, the document says %s", path, is, want)
 	}
 }
-
-var _ inventory.Mode

@@ -34,7 +34,8 @@ func TestTrace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(tracePath, []byte(traceDocument(t, traceEvents(t, strings.Split(strings.TrimSpace(string(out)), "\n")))), 0o644); err != nil {
+		if err := os.WriteFile(tracePath, []byte(traceDocument(t, traceEvents(t, strings.Split(strings.TrimSpace(string(out)), "\n")))),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

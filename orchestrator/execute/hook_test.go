@@ -146,8 +146,9 @@ func TestRunHooks(t *testing.T) {
 	x, dir := hooked(t, inventory.Hooks{})
 	at := filepath.Join(dir, "x")
 	x.Hooks.Run = inventory.HookSet{
-		Pre:       []inventory.Hook{{Name: "pre", Command: []string{"mkdir", at}, Failure: inventory.HookFails}},
-		Post:      []inventory.Hook{{Name: "post", Command: []string{"mkdir", at + "/{run}-{fleet}-{mode}-{host}"}, Failure: inventory.HookFails}},
+		Pre: []inventory.Hook{{Name: "pre", Command: []string{"mkdir", at}, Failure: inventory.HookFails}},
+		Post: []inventory.Hook{{Name: "post", Command: []string{"mkdir", at + "/{run}-{fleet}-{mode}-{host}"},
+			Failure: inventory.HookFails}},
 		OnFailure: []inventory.Hook{{Name: "bad", Command: []string{"mkdir", at}, Failure: inventory.HookIgnored}},
 	}
 	run := func(m rollout.Moment) rollout.Event {

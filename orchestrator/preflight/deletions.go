@@ -52,7 +52,7 @@ func (j *judgement) deletions() error {
 // confirm takes it that the user has confirmed the deletions, if the request says so.
 func (j *judgement) confirm() error {
 	if j.request.Confirmed >= 0 {
-		j.Verdict = j.Verdict.Confirm()
+		j.Verdict = j.Confirm()
 	}
 	return nil
 }

@@ -191,7 +191,7 @@ func (h *History) Obsolete(now *rollout.State, saved func(run string) bool, most
 	changed := map[string]bool{} // hosts that hold what the run of now has left there
 	for _, r := range now.Report() {
 		switch r.Standing {
-		case rollout.Synced, rollout.Partial, rollout.Failed, rollout.Waiting, rollout.Syncing:
+		case rollout.Synced, rollout.Partial, rollout.Failed, rollout.Waiting, rollout.Syncing, rollout.InHooks, rollout.Unknowable:
 			changed[r.Host] = true
 		case rollout.Untouched, rollout.Down, rollout.RolledBack:
 		}

@@ -101,7 +101,7 @@ func (w *pastWorld) draw(t *rapid.T, run string) *rollout.State {
 			}
 		}
 	}
-	s, err := w.world.play(run, m, change, failed...)
+	s, err := w.play(run, m, change, failed...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -260,7 +260,8 @@ func (s *stand) wantReport(o *rollout.Outcome, have map[string]string) {
 			}
 		case rollout.Untouched, rollout.RolledBack, rollout.Down:
 			can = []string{"old"}
-		case rollout.Partial, rollout.Waiting, rollout.Syncing, rollout.InHooks, rollout.Unknowable: // of a run that has ended, and was of the whole tree
+		// Of a run that has ended, and was of the whole tree
+		case rollout.Partial, rollout.Waiting, rollout.Syncing, rollout.InHooks, rollout.Unknowable:
 		}
 		if !slices.Contains(can, have[h.Host]) {
 			s.Errorf("%s is said to be %s (%q), and has a tree that is %s", h.Host, h.Standing, h.Error, have[h.Host])
@@ -276,7 +277,8 @@ func (s *stand) wantReport(o *rollout.Outcome, have map[string]string) {
 		s.Errorf("the report is about %v", reported)
 	}
 	if c := o.Counts; c.Synced != count[rollout.Synced] || c.Failed != count[rollout.Failed] || c.Untouched != count[rollout.Untouched] ||
-		c.RolledBack != count[rollout.RolledBack] || c.Down != count[rollout.Down] || c.Hosts != len(s.synced) || c.Waiting+c.Syncing+c.InHooks+c.Unknown > 0 {
+		c.RolledBack != count[rollout.RolledBack] || c.Down != count[rollout.Down] || c.Hosts != len(s.synced) ||
+		c.Waiting+c.Syncing+c.InHooks+c.Unknown > 0 {
 		s.Errorf("the outcome counts %+v, the report %v", c, count)
 	}
 	if worst := len(s.synced) - count[rollout.Synced]; (o.Result == rollout.ResultDone) != (worst == 0) && o.Result != rollout.ResultHalted {

@@ -493,10 +493,3 @@ func done(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
-
-func shell(dir, script string) (string, error) {
-	c := exec.Command("sh", "-euc", script)
-	c.Dir = dir
-	out, err := c.CombinedOutput()
-	return string(out), err
-}

@@ -84,7 +84,8 @@ func (p *Play) begin(step rollout.Step, s *Sim) *Flight {
 			}
 			end.Objects = []rollout.Object{o}
 		case rollout.StepDepool:
-			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "no"}`, Index: 8, Held: true}}
+			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "no"}`, Index: 8,
+				Held: true}}
 		case rollout.StepQuarantine:
 			end.Objects = []rollout.Object{{Key: "eqiad/appserver/apache2/" + step.Host, Value: `{"weight": 10, "pooled": "yes"}`, Index: 7}}
 		case rollout.StepSync:

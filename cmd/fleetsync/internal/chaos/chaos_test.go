@@ -155,7 +155,8 @@ func (r *round) note(t *testing.T, p *program) {
 	t.Helper()
 	if events := p.seen(); len(events) > 0 {
 		r.run, r.known[events[0].Run] = events[0].Run, true
-		r.books.add(fmt.Sprintf("last event before: %s %s", events[len(events)-1].Kind, strings.Split(string(events[len(events)-1].Step), "/")[0]))
+		r.books.add(fmt.Sprintf("last event before: %s %s", events[len(events)-1].Kind,
+			strings.Split(string(events[len(events)-1].Step), "/")[0]))
 		return
 	}
 	// The journal may know it all the same, if its first line was not printed any more.

@@ -154,7 +154,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.log = append(f.log, fmt.Sprintf("%s %4d %-17s %s -> %d %s%s", began.Format("05.000"), a.n, a.op, line, status.status, d.fault, time.Since(began).Round(time.Millisecond)))
+		f.log = append(f.log, fmt.Sprintf("%s %4d %-17s %s -> %d %s%s", began.Format("05.000"), a.n, a.op, line, status.status, d.fault,
+			time.Since(began).Round(time.Millisecond)))
 	}()
 	switch {
 	case d.status != 0:

@@ -58,7 +58,8 @@ func fleetsync(t *testing.T) string {
 			return
 		}
 		built.path = filepath.Join(built.folder, "fleetsync")
-		out, err := exec.CommandContext(background, "go", "build", "-o", built.path, "github.com/fleetsync/fleetsync/cmd/fleetsync").CombinedOutput()
+		out, err := exec.CommandContext(background, "go", "build", "-o", built.path,
+			"github.com/fleetsync/fleetsync/cmd/fleetsync").CombinedOutput()
 		if err != nil {
 			built.err = errors.Join(err, errors.New(string(out)))
 		}

@@ -171,7 +171,8 @@ func (p *program) wait(t *testing.T) int {
 		code = 130 // as a shell says it: a Ctrl-C that comes when the run has ended already ends the process
 	}
 	w := p.master.world
-	w.tell("%s [%s] %s: exit %d after %s", p.began.Format("05.000"), p.where(), strings.Join(p.args, " "), code, time.Since(p.began).Round(time.Millisecond))
+	w.tell("%s [%s] %s: exit %d after %s", p.began.Format("05.000"), p.where(), strings.Join(p.args, " "), code,
+		time.Since(p.began).Round(time.Millisecond))
 	for _, line := range p.lines {
 		w.tell("    %s", line[:min(len(line), 300)])
 	}
@@ -181,7 +182,8 @@ func (p *program) wait(t *testing.T) int {
 	if hung {
 		w.fail(t, "%s hangs", strings.Join(p.args, " "))
 	}
-	if said := p.stderr.String(); strings.Contains(said, "goroutine ") || strings.Contains(said, "panic:") || strings.Contains(said, "internal:") {
+	if said := p.stderr.String(); strings.Contains(said, "goroutine ") || strings.Contains(said, "panic:") ||
+		strings.Contains(said, "internal:") {
 		w.fail(t, "%s: an internal failure", strings.Join(p.args, " "))
 	}
 	return code

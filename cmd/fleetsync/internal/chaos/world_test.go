@@ -60,7 +60,8 @@ func newWorld(t *testing.T, o demo.Options, pairs ...string) *world {
 	t.Cleanup(func() { _ = fleet.Close() }) // all that is asked of it has been
 	w.Fleet = fleet
 	w.here = &master{world: w, config: fleet.Config, state: filepath.Join(fleet.Dir, "state"), front: here}
-	w.other = &master{world: w, config: filepath.Join(fleet.Dir, "other.yaml"), state: filepath.Join(fleet.Dir, "other-state"), front: other, name: otherName()}
+	w.other = &master{world: w, config: filepath.Join(fleet.Dir, "other.yaml"), state: filepath.Join(fleet.Dir, "other-state"),
+		front: other, name: otherName()}
 	text := read(t, fleet.Config)
 	for _, pair := range append([][2]string{
 		{"threshold:", "timeout: 2s\n  threshold:"}, {"interval: 500ms", "interval: 100ms"}, {"batches:", "lock: {ttl: 5s}\nbatches:"},

@@ -251,7 +251,8 @@ func (f *picture) out() {
 
 // whole is where the run as a whole stands.
 func (f *picture) whole() {
-	s := fmt.Sprintf("stage %d of %d, %s", min(f.Place+1, len(f.Stages)), len(f.Stages), did(f.Snapshot, f.Counts, f.Counts.Hosts-f.Counts.Down))
+	s := fmt.Sprintf("stage %d of %d, %s", min(f.Place+1, len(f.Stages)), len(f.Stages),
+		did(f.Snapshot, f.Counts, f.Counts.Hosts-f.Counts.Down))
 	if f.Counts.Failed > 0 {
 		s += fmt.Sprintf(", %s failed", text.Count(f.Counts.Failed))
 	}

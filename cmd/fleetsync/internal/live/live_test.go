@@ -71,7 +71,8 @@ func TestBars(t *testing.T) {
 		"troubled": {Plan: plan(t, 120, nil), Do: troubled},
 		"died":     {Plan: plan(t, 120, nil), Do: troubled, Events: 175},
 		"abort": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{
-			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
+			{After: 50 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortInterrupt,
+				Detail: "interrupted"}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,8 @@ type teller struct {
 }
 
 func newTeller() teller {
-	return teller{stage: -1, retried: newLimiter(5, 100), failed: newLimiter(10, 200), quarantined: newLimiter(10, 60), hooked: newLimiter(5, 60)}
+	return teller{stage: -1, retried: newLimiter(5, 100), failed: newLimiter(10, 200), quarantined: newLimiter(10, 60),
+		hooked: newLimiter(5, 60)}
 }
 
 func (t *teller) tell(k kind, format string, args ...any) {

@@ -96,7 +96,8 @@ type numbers struct {
 }
 
 func counted(now *rollout.Snapshot, flights map[rollout.StepID]rollout.StepKind) numbers {
-	n := numbers{Snapshot: now, total: map[rollout.Standing]int{}, stages: make([]map[rollout.Standing]int, len(now.Stages)), flying: map[rollout.StepKind]int{}}
+	n := numbers{Snapshot: now, total: map[rollout.Standing]int{}, stages: make([]map[rollout.Standing]int, len(now.Stages)),
+		flying: map[rollout.StepKind]int{}}
 	for i := range n.stages {
 		n.stages[i] = map[rollout.Standing]int{}
 	}

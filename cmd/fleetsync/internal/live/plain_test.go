@@ -137,7 +137,8 @@ func troubled(step rollout.Step) (time.Duration, *rollout.Event) {
 			return 0, rollouttest.Fail(rollout.Busy, "another rsync writes /srv/mediawiki")
 		}
 	case "sync/mw1043.eqiad.wmnet":
-		return 0, &rollout.Event{Kind: rollout.StepDone, Detail: "some files vanished before they could be transferred", Stats: &rollout.Stats{Bytes: 1}}
+		return 0, &rollout.Event{Kind: rollout.StepDone, Detail: "some files vanished before they could be transferred",
+			Stats: &rollout.Stats{Bytes: 1}}
 	case "check/version":
 		if step.Attempt == 2 {
 			return 0, rollouttest.Fail(rollout.Transient, "ssh: connection refused")
@@ -222,18 +223,23 @@ func TestPlain(t *testing.T) {
 			}
 			return slow(step), nil
 		}},
-		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []rollouttest.Happening{
-			{After: 131 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
-			{After: 133 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
-		}},
-		"forced": {Plan: plan(t, 10, func(r *rollout.Request) { r.Force = "the front page is down anyway" }), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
-			if step.ID == "check/front-page" {
-				return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
-			}
-			return 0, nil
-		}},
+		"abort": {Plan: plan(t, 60, nil), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil },
+			World: []rollouttest.Happening{
+				{After: 131 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 1, Cause: rollout.AbortInterrupt,
+					Detail: "interrupted"}},
+				{After: 133 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt,
+					Detail: "interrupted"}},
+			}},
+		"forced": {Plan: plan(t, 10, func(r *rollout.Request) { r.Force = "the front page is down anyway" }),
+			Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
+				if step.ID == "check/front-page" {
+					return 0, &rollout.Event{Kind: rollout.StepDone, Verdict: rollout.Fail, Detail: "mw1017.eqiad.wmnet: status 500, not 200"}
+				}
+				return 0, nil
+			}},
 		"world": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{
-			{After: 54 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet", Detail: "eqiad/appserver/apache2: pooled is yes"}},
+			{After: 54 * time.Second, Event: rollout.Event{Kind: rollout.PoolChanged, Host: "mw1019.eqiad.wmnet",
+				Detail: "eqiad/appserver/apache2: pooled is yes"}},
 			{After: 55 * time.Second, Event: rollout.Event{Kind: rollout.LockLost, Error: "conf1001 has not answered for 30s"}},
 		}},
 		"edited": {Plan: plan(t, 60, nil), World: []rollouttest.Happening{{
@@ -269,13 +275,19 @@ func TestPlain(t *testing.T) {
 			return 0, nil
 		}},
 		"down": {Plan: made(t, rollouttest.QuarantineAll), Do: rollouttest.BadQuarantines},
-		"silent": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return 8 * slow(step), nil }, World: []rollouttest.Happening{
-			{After: 205 * time.Second, Event: rollout.Event{Kind: rollout.SourceSilent, Host: "mw1019.eqiad.wmnet", Error: "no answer for 15s: connection timed out"}},
-		}},
+		"silent": {Plan: plan(t, 60, nil), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return 8 * slow(step), nil },
+			World: []rollouttest.Happening{
+				{After: 205 * time.Second, Event: rollout.Event{Kind: rollout.SourceSilent, Host: "mw1019.eqiad.wmnet",
+					Error: "no answer for 15s: connection timed out"}},
+			}},
 		"hooks":     {Plan: made(t, rollouttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) { return slow(step), nil }},
 		"hooks-bad": {Plan: made(t, rollouttest.Hooked), Do: rollouttest.BadHooks},
-		"hooks-stop": {Plan: made(t, rollouttest.Hooked), Do: func(rollout.Step) (time.Duration, *rollout.Event) { return 9 * time.Second, nil }, World: []rollouttest.Happening{
-			{After: 13 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt, Detail: "interrupted"}},
+		"hooks-stop": {Plan: made(t, rollouttest.Hooked), Do: func(rollout.Step) (time.Duration, *rollout.Event) {
+			return 9 * time.Second,
+				nil
+		}, World: []rollouttest.Happening{
+			{After: 13 * time.Second, Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt,
+				Detail: "interrupted"}},
 		}},
 		"hook-pre": {Plan: made(t, rollouttest.Hooked), Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 			if step.ID == "hook/pre" {
@@ -332,7 +344,8 @@ func TestBounded(t *testing.T) {
 	bad := plainly(t, rollouttest.Play{Plan: p, Do: func(step rollout.Step) (time.Duration, *rollout.Event) {
 		if step.Kind == rollout.StepSync && step.Host > "mw2" {
 			calls++
-			return 0, rollouttest.Fail([]rollout.Class{rollout.Transient, rollout.Permanent}[calls%2], fmt.Sprintf("%d %s", calls, strings.Repeat("reason ", 2000)))
+			return 0, rollouttest.Fail([]rollout.Class{rollout.Transient, rollout.Permanent}[calls%2],
+				fmt.Sprintf("%d %s", calls, strings.Repeat("reason ", 2000)))
 		}
 		return 0, nil
 	}})
@@ -457,7 +470,8 @@ func TestBrokenWriter(t *testing.T) {
 func TestResumed(t *testing.T) {
 	p := plan(t, 60, nil)
 	var events []rollout.Event
-	s, err := (&rollouttest.Play{Plan: p, Do: troubled, Events: 140, Observe: func(turn []rollout.Event, _ *rollout.Snapshot) { events = append(events, turn...) }}).Run()
+	s, err := (&rollouttest.Play{Plan: p, Do: troubled, Events: 140,
+		Observe: func(turn []rollout.Event, _ *rollout.Snapshot) { events = append(events, turn...) }}).Run()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -514,7 +528,10 @@ func BenchmarkObserve(b *testing.B) {
 				now  *rollout.Snapshot
 			}
 			var events []seen
-			s, err := (&rollouttest.Play{Plan: p, Observe: func(turn []rollout.Event, now *rollout.Snapshot) { events = append(events, seen{turn, now}) }}).Run()
+			s, err := (&rollouttest.Play{Plan: p, Observe: func(turn []rollout.Event,
+				now *rollout.Snapshot) {
+				events = append(events, seen{turn, now})
+			}}).Run()
 			if err != nil || s.Finished() == nil {
 				b.Fatal(err)
 			}

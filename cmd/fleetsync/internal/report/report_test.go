@@ -248,7 +248,8 @@ func gone() *rollout.Delta {
 	d := &rollout.Delta{Allowed: 2_636}
 	for i, name := range []string{"mw1017.eqiad.wmnet", "mw1018.eqiad.wmnet"} {
 		h := rollout.HostDelta{Host: name, Change: 4, Delete: 131_816 - i, Bytes: 48_000}
-		for j, entry := range []string{"php-1.27.0-wmf.11", "php-1.27.0-wmf.10", "w", "docroot", "multiversion", "wmf-config", "errorpages", "images",
+		for j, entry := range []string{"php-1.27.0-wmf.11", "php-1.27.0-wmf.10", "w", "docroot", "multiversion", "wmf-config", "errorpages",
+			"images",
 			"static", "tests", "rpc", "wikiversions.php", "refresh-dblist"} {
 			h.Top = append(h.Top, rollout.TopDelta{Name: entry, Delete: 65_900 >> j, Change: j % 2})
 		}
@@ -344,7 +345,8 @@ func TestTrees(t *testing.T) {
 	newest, older := rollouttest.Request().Tree, &rollout.Tree{Fingerprint: "0a1b2c3d4e5f60718293", Digest: "77"}
 	run := rollouttest.Request().Run
 	last := func(i int) rollout.LastTree {
-		return rollout.LastTree{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Standing: rollout.Synced, Run: run, At: rollouttest.Began.Add(time.Minute), Tree: newest}
+		return rollout.LastTree{Host: fmt.Sprintf("mw%d.eqiad.wmnet", 1017+i), Standing: rollout.Synced, Run: run,
+			At: rollouttest.Began.Add(time.Minute), Tree: newest}
 	}
 	var same, many, old []rollout.LastTree
 	for i := range 60 {
@@ -563,7 +565,8 @@ func TestHostile(t *testing.T) {
 		r.Override, r.Keep, r.Quarantine = evil, true, inventory.QuarantineAll
 		r.Hooks = []rollout.Moment{rollout.MomentPre, rollout.MomentPost, rollout.MomentOnFailure}
 		r.Post, r.OnFailure = map[string]bool{"mw1017.eqiad.wmnet": true, "mw1018.eqiad.wmnet": true}, map[string]bool{"mw1035.eqiad.wmnet": true}
-		r.Down, r.Quarantined = map[string]string{"mw1030.eqiad.wmnet": evil}, map[string]string{"mw1031.eqiad.wmnet": evil, "mw1036.eqiad.wmnet": "x"}
+		r.Down, r.Quarantined = map[string]string{"mw1030.eqiad.wmnet": evil},
+			map[string]string{"mw1031.eqiad.wmnet": evil, "mw1036.eqiad.wmnet": "x"}
 		r.Tree = &rollout.Tree{Fingerprint: evil, Digest: evil}
 		r.Delta = gone()
 		for i := range r.Delta.Hosts {
@@ -631,16 +634,19 @@ func TestHostile(t *testing.T) {
 	report.Guard(&b, evil, nil, finding, "")
 	drift := []preflight.Drift{{Path: evil, Kind: evil, What: evil}}
 	report.Verify(&b, []preflight.Verified{
-		{Host: evil, Run: evil, Verdict: preflight.Drifted, Count: 7, Paths: drift}, {Host: evil, Run: evil, Verdict: preflight.Drifted, Error: evil},
+		{Host: evil, Run: evil, Verdict: preflight.Drifted, Count: 7, Paths: drift},
+		{Host: evil, Run: evil, Verdict: preflight.Drifted, Error: evil},
 		{Host: evil, Verdict: preflight.NotKnown, Error: evil}, {Host: evil, Verdict: preflight.Same(evil)},
 	}, "fleetsync")
 	tree := &rollout.Tree{Fingerprint: evil, Files: 1}
 	report.Masters(&b, []preflight.Master{
-		{Host: evil, Error: evil}, {Host: evil, Tree: tree, Drift: &preflight.MasterDrift{Count: 9, Paths: drift}}, {Host: evil, Origin: true, Tree: tree},
+		{Host: evil, Error: evil}, {Host: evil, Tree: tree, Drift: &preflight.MasterDrift{Count: 9, Paths: drift}},
+		{Host: evil, Origin: true, Tree: tree},
 	}, evil)
 	var last []rollout.LastTree
 	for _, standing := range []rollout.Standing{rollout.Synced, rollout.Partial, rollout.Failed, rollout.Syncing, "", rollout.Standing(evil)} {
-		last = append(last, rollout.LastTree{Host: evil, Standing: standing, Run: evil, Tree: tree, Paths: []string{evil}, Error: evil, RolledBack: evil})
+		last = append(last, rollout.LastTree{Host: evil, Standing: standing, Run: evil, Tree: tree, Paths: []string{evil}, Error: evil,
+			RolledBack: evil})
 	}
 	report.Trees(&b, last, tree, evil, evil)
 	report.Trees(&b, last, &rollout.Tree{Fingerprint: "x"}, evil, evil)

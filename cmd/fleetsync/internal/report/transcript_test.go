@@ -39,14 +39,16 @@ func scenarios(t *testing.T) map[string]scenario {
 		"beginning":  {play{Events: 1}, []string{"RUNNING, stage 1 of 9: canaries"}, []string{"DIED, stage 1 of 9: canaries"}},
 		"depooling": {play{Events: 39}, []string{"RUNNING, stage 4 of 9: depool", "held      mw1019"},
 			[]string{"DIED", "2 hosts LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet: the run ended before it was put back"}},
-		"stopped": {play{Do: someFail, Events: 115}, []string{"RUNNING"}, []string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
+		"stopped": {play{Do: someFail, Events: 115}, []string{"RUNNING"},
+			[]string{"DIED", "LEFT OUT OF THEIR POOLS", "OUT       mw1019.eqiad.wmnet"}},
 		"aborted": {play{World: []rollouttest.Happening{{After: 56 * time.Second,
 			Event: rollout.Event{Kind: rollout.AbortAsked, Level: 2, Cause: rollout.AbortInterrupt, Detail: "interrupted"}}}},
 			[]string{"ABORTED: interrupted"}, nil},
 		"canary": {play{Plan: changed(func(r *rollout.Request) { r.Mode = inventory.ModeCanary })}, []string{"done: 2 hosts of 2"}, nil},
 		"paths": {play{Do: someFail, Plan: changed(func(r *rollout.Request) { r.Paths = []string{"wmf-config/", "it's a file"} })},
 			[]string{"3 hosts FAILED"}, nil},
-		"forced":   {play{Do: badGate, Plan: changed(func(r *rollout.Request) { r.Force = "the front page is down anyway" })}, []string{"done: 61"}, nil},
+		"forced": {play{Do: badGate, Plan: changed(func(r *rollout.Request) { r.Force = "the front page is down anyway" })},
+			[]string{"done: 61"}, nil},
 		"no-proxy": {play{Plan: withoutProxies(t)}, []string{"done: 13"}, nil},
 		"quarantine": {play{Do: stuckCanary(nil)},
 			[]string{"HALTED: the gate says fail", "kept out  mw1018.eqiad.wmnet is in quarantine: it cannot be rolled back"}, nil},
@@ -54,17 +56,21 @@ func scenarios(t *testing.T) map[string]scenario {
 			[]string{"1 host IN THE POOLS WITH A MIXED TREE", "MIXED     mw1018.eqiad.wmnet: it cannot be rolled back"}, nil},
 		"mixed-stopped": {play{Do: stuckCanary(nil), Events: 16}, []string{"RUNNING, stopping: the gate says fail", "mixed     mw1018"},
 			[]string{"DIED", "1 host IN THE POOLS WITH A MIXED TREE"}},
-		"no-quarantine":  {play{Do: stuckCanary(nil), Plan: changed(func(r *rollout.Request) { r.Pools = false })}, []string{"HALTED: the gate says fail"}, nil},
-		"gate-unguarded": {play{Do: badGate, Plan: changed(func(r *rollout.Request) { *r = unguarded() })}, []string{"HALTED: the gate says fail"}, nil},
-		"undoing":        {play{Do: badGate, Events: 13}, []string{"RUNNING, stopping: the gate says fail"}, []string{"DIED, stopping: the gate says fail"}},
-		"source":         {play{Do: changedSource}, []string{"HALTED: no source with the run's tree is left"}, nil},
+		"no-quarantine": {play{Do: stuckCanary(nil), Plan: changed(func(r *rollout.Request) { r.Pools = false })},
+			[]string{"HALTED: the gate says fail"}, nil},
+		"gate-unguarded": {play{Do: badGate, Plan: changed(func(r *rollout.Request) { *r = unguarded() })},
+			[]string{"HALTED: the gate says fail"}, nil},
+		"undoing": {play{Do: badGate, Events: 13}, []string{"RUNNING, stopping: the gate says fail"},
+			[]string{"DIED, stopping: the gate says fail"}},
+		"source": {play{Do: changedSource}, []string{"HALTED: no source with the run's tree is left"}, nil},
 		"kept": {play{Plan: changed(func(r *rollout.Request) { r.Keep = true; r.Override = "known, T1234" })},
 			[]string{"done: 61 hosts of 61"}, nil},
 		"master":  {play{Do: badMaster}, []string{"1 host FAILED"}, nil},
 		"masters": {play{Plan: masters(t)}, []string{"done: 1 host of 1 synced"}, nil},
 		"masters-undo": {play{Plan: mastersUndo(t)},
 			[]string{"(rollback of 20160202-190601-9f3c, masters of mediawiki): done: 1 of 1 host rolled back"}, nil},
-		"rollback": {play{Plan: rollback(t, 60)}, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"}, nil},
+		"rollback": {play{Plan: rollback(t, 60)}, []string{"(rollback of 20160202-190601-9f3c, mediawiki): done: 60 of 60 hosts rolled back"},
+			nil},
 		"rollback-stopped": {play{Plan: rollback(t, 60), Events: 43}, []string{"RUNNING, stage 4 of 5: batch 2 of 3"},
 			[]string{"DIED, stage 4 of 5: batch 2 of 3"}},
 		"rollback-failed": {play{Plan: rollback(t, 60), Do: someStay}, []string{"done, but 2 hosts FAILED"}, nil},
@@ -196,7 +202,8 @@ func shown(t *testing.T, b *bytes.Buffer, when string, now *rollout.Snapshot, wa
 	for line := range strings.Lines(show.String()) {
 		if i := slices.Index(left, line); i >= 0 {
 			for _, only := range left[:i] {
-				if head := strings.TrimSpace(only[:min(len(only), 12)]); !slices.Contains([]string{"syncing", "undoing", "hooks", "doing", "as of"}, head) {
+				if head := strings.TrimSpace(only[:min(len(only), 12)]); !slices.Contains([]string{"syncing", "undoing", "hooks", "doing", "as of"},
+					head) {
 					t.Errorf("show says before %q what status says after it, or does not say: %q", line, only)
 				}
 			}

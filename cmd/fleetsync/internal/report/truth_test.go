@@ -39,7 +39,8 @@ type ledger struct {
 
 // newLedger returns the ledger of a run that has not begun.
 func newLedger(p *rollout.Plan) *ledger {
-	l := &ledger{plan: p, hosts: map[string]holds{}, got: map[string]bool{}, quarantine: map[string]bool{}, hooked: map[string]holds{}, served: map[string]bool{}}
+	l := &ledger{plan: p, hosts: map[string]holds{}, got: map[string]bool{}, quarantine: map[string]bool{}, hooked: map[string]holds{},
+		served: map[string]bool{}}
 	for _, h := range p.Hosts {
 		if h.Quarantined != "" {
 			l.quarantine[h.Name] = true
@@ -283,14 +284,16 @@ func TestTruth(t *testing.T) {
 		claim("done: ", finished != nil && len(down)+len(s.Outcome().Quarantined) == 0)
 		claim(" FAILED", finished != nil)
 		claim("its post hooks FAILED", finished != nil && finished.Counts.Failed+finished.Counts.Down == 0)
-		claim("STILL IN QUARANTINE", slices.ContainsFunc(slices.Collect(maps.Keys(l.quarantine)), func(host string) bool { return l.quarantine[host] && l.hosts[host] == newer }))
+		claim("STILL IN QUARANTINE", slices.ContainsFunc(slices.Collect(maps.Keys(l.quarantine)),
+			func(host string) bool { return l.quarantine[host] && l.hosts[host] == newer }))
 		has := 0 // the tree, and not what follows
 		for _, h := range play.Plan.Hosts {
 			if h.Post && l.hosts[h.Name] == newer && l.hooked[h.Name] != newer {
 				has++
 			}
 		}
-		for _, says := range []string{"failed after their sync (they have the tree)", "in their post hooks", "without their post hooks (they have the tree)"} {
+		for _, says := range []string{"failed after their sync (they have the tree)", "in their post hooks",
+			"without their post hooks (they have the tree)"} {
 			claim(says, has > 0)
 			if before, _, ok := strings.Cut(out, " "+says); ok {
 				n, err := strconv.Atoi(before[strings.LastIndex(before, " ")+1:])

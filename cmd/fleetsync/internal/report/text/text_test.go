@@ -17,10 +17,12 @@ import (
 // FuzzLine holds that what a Printer prints is one line of text, whatever goes into it, and that what
 // is shortened is short.
 //
-// Planted faults that it or the tests below saw: a Printer that prints parts as they are, Truncate that takes every byte for a column, Short that does not mark what it
+// Planted faults that it or the tests below saw: a Printer that prints parts as they are, Truncate that takes every byte for a
+// column, Short that does not mark what it
 // cut off, Fold that shows everything, and one that counts one too many.
 func FuzzLine(f *testing.F) {
-	for _, s := range []string{"", "mw1017", "\x1b[2J", "a\r\nb", "\u202eabc", "日本語", "\xff\xfe", "e\u0301\u0301\u0301", "\u2028", "\t\t x ", "🏳️‍🌈", "\x9b31m"} {
+	for _, s := range []string{"", "mw1017", "\x1b[2J", "a\r\nb", "\u202eabc", "日本語", "\xff\xfe", "e\u0301\u0301\u0301", "\u2028",
+		"\t\t x ", "🏳️‍🌈", "\x9b31m"} {
 		f.Add(s, 7)
 	}
 	f.Fuzz(func(t *testing.T, s string, width int) {
@@ -102,7 +104,8 @@ func TestNumbers(t *testing.T) {
 		text.Bytes(0): "0 B", text.Bytes(999): "999 B", text.Bytes(1000): "1.0 kB", text.Bytes(9949): "9.9 kB", text.Bytes(9950): "10 kB",
 		text.Bytes(999_499): "999 kB", text.Bytes(999_500): "1.0 MB", text.Bytes(6_900_000_000): "6.9 GB", text.Bytes(1 << 62): "5 EB",
 		text.Time(-time.Second): "0s", text.Time(time.Millisecond): "<10ms", text.Time(854 * time.Millisecond): "850ms",
-		text.Time(999 * time.Millisecond): "1s", text.Time(4123 * time.Millisecond): "4.1s", text.Time(9990 * time.Millisecond): "10s", text.Time(59600 * time.Millisecond): "1m",
+		text.Time(999 * time.Millisecond): "1s", text.Time(4123 * time.Millisecond): "4.1s", text.Time(9990 * time.Millisecond): "10s",
+		text.Time(59600 * time.Millisecond):       "1m",
 		text.Time(17*time.Minute + 4*time.Second): "17m04s", text.Time(3*time.Hour + 5*time.Minute): "3h05m",
 	} {
 		if got != want {
@@ -119,7 +122,8 @@ func TestShort(t *testing.T) {
 	}{
 		{"mw1017", 6, "mw1017"}, {"mw1017", 5, "mw10…"}, {"mw1017", 1, "…"}, {"mw1017", 0, ""}, {"mw1017", -3, ""},
 		{"a\n b\t\tc ", 9, "a b c"}, {"日本語", 5, "日本…"}, {"日本語", 4, "日…"},
-		{strings.Repeat("x", 9), 1, "…"}, {strings.Repeat("\x00", 100) + "x", 4, "…"}, {strings.Repeat(" ", 90) + strings.Repeat("x", 90), 10, "…"},
+		{strings.Repeat("x", 9), 1, "…"}, {strings.Repeat("\x00", 100) + "x", 4, "…"},
+		{strings.Repeat(" ", 90) + strings.Repeat("x", 90), 10, "…"},
 	} {
 		if got := text.Short(c.s, c.width); got != c.want {
 			t.Errorf("Short(%q, %d) is %q, not %q", c.s, c.width, got, c.want)
