@@ -57,9 +57,13 @@ func TestReach(t *testing.T) {
 		"hangs":    {reached{}, "h1", "it does not answer within 30s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
 			got := preflight.Reach(t.Context(), c.world, w.fleet, w.policy, []string{c.host})
 			if len(got) != 1 || got[0].Host != c.host || got[0].Reached == (name == "hangs") || strings.Join(got[0].Wrong, "; ") != c.wrong {
 				t.Errorf("%s: %+v, want %q", name, got, c.wrong)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("%s: waited for %s", name, took)
 			}
 		})
 	}

@@ -111,8 +111,10 @@ func (r Verified) unknown(why string) Verified {
 // leftAs says in words how a run has left a host.
 func leftAs(s rollout.Standing) string {
 	switch s {
-	case rollout.Syncing:
+	case rollout.Syncing, rollout.Unknowable:
 		return "in flight, when it died"
+	case rollout.InHooks:
+		return "in its post hooks, when it died"
 	case rollout.Failed, rollout.Waiting:
 		return "failed: its tree may be mixed"
 	case rollout.Synced, rollout.Partial, rollout.RolledBack, rollout.Untouched:

@@ -119,6 +119,10 @@ func TestVerify(t *testing.T) {
 			last: rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.Syncing}, host: drifting{holds: is},
 			want: result("r5", preflight.NotKnown, "its last run, r5, left it in flight, when it died"),
 		},
+		"in its hooks": {
+			last: rollout.LastTree{Host: "h1", Run: "r5", Standing: rollout.InHooks}, host: drifting{holds: is},
+			want: result("r5", preflight.NotKnown, "its last run, r5, left it in its post hooks, when it died"),
+		},
 		"of another master": {
 			last: rollout.LastTree{Host: "h1"}, host: drifting{holds: is, record: &tree.Record{Run: "r1", Digest: digest(is)}},
 			want: result("r1", preflight.IsSame, ""),
@@ -137,22 +141,28 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestMasters: planted faults seen to fail it: a master that differs only in what a sync leaves; one that cannot be read compared all the
+// TestMasters: planted faults seen to fail it: a master that differs only in what a sync leaves; one that nobody knows compared all the
 // same; the first master of all as the origin.
 func TestMasters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.trees["m2"] = edited(w.trees["m2"])
-	w.records["m3"] = &tree.Record{Run: "r8", Partial: true}
+	w.fleet.Masters[0].Serve = false // so that m3 is the origin
+	w.trees["m1"] = edited(w.trees["m1"])
+	w.trees["m2"].Entries = append(w.trees["m2"].Entries, manifest.Entry{Path: "z", Type: manifest.Folder, Mode: 0o755})
 	got := w.sources().Masters(t.Context(), false)
-	if len(got) != 3 || !got[0].Origin || got[0].Drift != nil || got[0].Tree == nil || !got[0].Serve {
+	if len(got) != 3 || got[0].Origin || got[0].Drift == nil || got[0].Drift.Count != 1 || got[0].Drift.Paths[0].Path != "f000" {
 		t.Errorf("m1: %+v", got[0])
 	}
-	if got[1].Serve || got[1].Drift == nil || got[1].Drift.Count != 1 || got[1].Drift.Paths[0].Path != "f000" {
+	if got[1].Serve || got[1].Drift != nil || got[1].Tree == nil {
 		t.Errorf("m2: %+v", got[1])
 	}
-	if got[2].Error != "run r8 has changed the tree and did not end well: nobody knows what it is" || got[2].Drift != nil || got[2].Origin {
+	if !got[2].Serve || !got[2].Origin || got[2].Drift != nil || got[2].Error != "" {
 		t.Errorf("m3: %+v", got[2])
+	}
+	w.records["m1"] = &tree.Record{Run: "r8", Partial: true}
+	const partial = "run r8 has changed the tree and did not end well: nobody knows what it is"
+	if got = w.sources().Masters(t.Context(), false); got[0].Error != partial || got[0].Drift != nil {
+		t.Errorf("m1, left half-way: %+v", got[0])
 	}
 	w.treeErr = errNo
 	for _, m := range w.sources().Masters(t.Context(), false) {
