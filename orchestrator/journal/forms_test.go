@@ -139,7 +139,8 @@ func TestForm1(t *testing.T) {
 			"mw1017.eqiad.wmnet rolled_back", "mw2017.codfw.wmnet rolled_back",
 		},
 		hooks: {
-			"finished failed " + fmt.Sprintf("%+v", rollout.Counts{Hosts: 9, Synced: 8, Failed: 1, FailedHooks: 1}), "held [], out []",
+			"finished failed " + fmt.Sprintf("%+v", rollout.Counts{Hosts: 9, Synced: 8, Failed: 1, FailedHooks: 1, HooksDone: 7,
+				OnFailureDone: 1}), "held [], out []",
 			fmt.Sprintf("%+v", rollout.HookResult{Host: "mw2018.codfw.wmnet", Moment: rollout.MomentPost, Failed: true,
 				Detail: `hook "restart": exit code 7: no restart`}),
 			fmt.Sprintf("%+v", rollout.HookResult{Host: "mw1018.eqiad.wmnet", Moment: rollout.MomentPost,
