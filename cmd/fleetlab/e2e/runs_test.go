@@ -121,12 +121,16 @@ func TestRuns(t *testing.T) {
 	})
 
 	t.Run("Resume", func(t *testing.T) {
-		f.change(t, false)
+		f.change(t, true)
+		victim := f.ordinary[0]
+		done(t, f.Slow(t.Context(), victim, slow)) // else all may be over before the kill
 		r := f.start(t, f.origin, plain, "sync", "--yes")
 		// In the middle: proxies are out of their pools, and serve.
-		e := r.await(t, rollout.StepStarted, "sync/*", f.proxies...)
+		e := r.await(t, rollout.StepStarted, "sync/"+victim, f.proxies...)
+		f.inTransfer(t, r, victim)
 		f.must(t, f.origin, "kill -KILL $(pidof fleetsync)")
 		r.wantCode(t, 128+9)
+		done(t, f.Slow(t.Context(), victim, ""))
 		if out := f.out(t); !slices.Equal(out, slices.Sorted(slices.Values(f.proxies))) {
 			t.Errorf("%v are out, want %v", out, f.proxies)
 		}
